@@ -1,0 +1,27 @@
+//! The wall: everything that has a rule in it. Pure: no clock, no entropy, no tokio, no libp2p.
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_types,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod authorship;
+pub mod clock;
+pub mod columns;
+pub mod config;
+pub mod datastore;
+pub mod document;
+pub mod event;
+pub mod feed;
+pub mod hub;
+pub mod id;
+pub mod lane;
+pub mod log;
+pub mod model;
+pub mod peer;
+pub mod proof;
+pub mod reason;
+pub mod statistics;
+pub mod time;
+pub mod wire;

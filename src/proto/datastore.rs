@@ -1,0 +1,400 @@
+//! A room's models and texts, as one peer holds them.
+//!
+//! Reads borrow from a typed mirror. Edits change the mirror at once and are written to the
+//! documents when the network frame is over, as one change of each; what others wrote is let into
+//! the log as it comes and refreshed in the mirror, except where this peer's own edits of the frame
+//! stand. Everything goes through automerge's own API here; a faster table can take the mirror's
+//! place behind the same methods.
+
+mod collections;
+mod edit;
+mod hold;
+pub mod intent;
+pub mod mirror;
+mod refresh;
+pub mod tree;
+mod write;
+
+use std::collections::VecDeque;
+
+use data_encoding::BASE64URL_NOPAD;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use self::hold::Waiting;
+use self::intent::Pending;
+use self::mirror::{Mirror, Node};
+use crate::proto::authorship::Scope;
+use crate::proto::config::Limits;
+use crate::proto::document::Document;
+use crate::proto::event::Event;
+use crate::proto::id::DocumentId;
+use crate::proto::log::{ChangeLog, Index};
+use crate::proto::model::handle::{Handle, ModelRef, Presence};
+use crate::proto::model::path::Path;
+use crate::proto::model::{Model, Shape};
+use crate::proto::reason::ChangeFault;
+use crate::proto::wire::message::{EntryRecord, Introduction, SignatureRecord};
+
+/// A room's models and texts.
+#[derive(Debug)]
+pub struct Datastore {
+    author: Introduction,
+    shape: Shape,
+    models: Document,
+    texts: Document,
+    mirror: Mirror,
+    pending: Pending,
+    waiting_texts: Waiting,
+    events: VecDeque<Event>,
+    /// While a room is being joined, what comes is one `Ready` and not an event each.
+    quiet: bool,
+    limits: Limits,
+    event_capacity: usize,
+    created: u64,
+    described: bool,
+    wakes: bool,
+    written: [Vec<Index>; 2],
+}
+
+impl Datastore {
+    /// An empty room whose root model has a `shape`, written to by `author`.
+    #[must_use]
+    pub fn new(
+        scope: &Scope,
+        author: Introduction,
+        shape: Shape,
+        limits: Limits,
+        event_capacity: usize,
+    ) -> Self {
+        let document = |id| Document::new(scope.clone(), id, &author, limits.clone());
+        Self {
+            author,
+            models: document(DocumentId::MODELS),
+            texts: document(DocumentId::TEXTS),
+            mirror: Mirror::new(&shape),
+            shape,
+            pending: Pending::default(),
+            waiting_texts: Waiting::default(),
+            events: VecDeque::new(),
+            quiet: false,
+            limits,
+            event_capacity,
+            created: 0,
+            described: false,
+            wakes: false,
+            written: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// The root model, whose type is the application's own.
+    ///
+    /// Nothing if `M` is not the type that the room was made with.
+    #[must_use]
+    pub fn root<M: Model>(&self) -> Option<&M> {
+        self.model(&Path::root())
+    }
+
+    /// A model, or nothing if it is not here or of another type. Costs a lookup.
+    #[must_use]
+    pub fn get<T: Model>(&self, model: &ModelRef<T>) -> Option<&T> {
+        self.model(model.path()?)
+    }
+
+    fn model<T: Model>(&self, path: &Path) -> Option<&T> {
+        match self.mirror.node(path)? {
+            Node::Model(model) => model.data.as_any().downcast_ref(),
+            Node::Collection { .. } | Node::List(_) | Node::Text(_) => None,
+        }
+    }
+
+    /// Whether the model of a reference is here, has not come yet, or was removed.
+    ///
+    /// An absent element of a set or list counts as gone once the change that made it is in the
+    /// log, and an absent dictionary entry or a reference to nowhere as missing: its key may be
+    /// used again.
+    #[must_use]
+    pub fn presence<T: Model>(&self, model: &ModelRef<T>) -> Presence {
+        let Some(path) = model.path() else {
+            return Presence::Missing;
+        };
+        let mut at = Path::root();
+        for key in path.keys() {
+            at = at.join(&key);
+            if self.mirror.nodes().next().is_some()
+                && self.mirror.node(&at).is_none()
+                && ElementId::parse(&key).is_some_and(|element| self.made(&element))
+            {
+                return Presence::Gone;
+            }
+        }
+        if self.mirror.node(path).is_some() { Presence::Present } else { Presence::Missing }
+    }
+
+    fn made(&self, element: &ElementId) -> bool {
+        let mut authors = self.models.log().authors();
+        authors.any(|(actor, author)| {
+            actor[..8] == element.actor && author.changes.len() as u64 >= element.sequence
+        })
+    }
+
+    /// Every model, text and collection, in the order of paths: for tools and oracles.
+    #[must_use]
+    pub const fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// A mirror built from the documents alone. Equal to [`Self::mirror`] whenever no edit is
+    /// pending and no text waits: the oracle of every test.
+    #[must_use]
+    pub fn rebuilt(&self) -> Mirror {
+        let mut mirror = Mirror::new(&self.shape);
+        refresh::load_all(&mut mirror, &self.models, &self.texts);
+        mirror
+    }
+
+    /// The log of a document.
+    #[must_use]
+    pub const fn log(&self, document: DocumentId) -> &ChangeLog {
+        self.document(document).log()
+    }
+
+    /// A document. Any but [`DocumentId::TEXTS`] is that of the models.
+    #[must_use]
+    pub const fn document(&self, document: DocumentId) -> &Document {
+        if document.0 == DocumentId::TEXTS.0 { &self.texts } else { &self.models }
+    }
+
+    const fn document_mut(&mut self, document: DocumentId) -> &mut Document {
+        if document.0 == DocumentId::TEXTS.0 { &mut self.texts } else { &mut self.models }
+    }
+
+    /// SHA-256 over every value and text, in the order of paths, as the documents hold them: equal
+    /// documents, equal hashes, in whatever order their changes came. What no model shows counts
+    /// too: texts of models that are gone, and collections that were made and are empty. Costs the
+    /// size of the room.
+    #[must_use]
+    pub fn state_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (path, line) in tree::lines(self.models.automerge(), self.texts.automerge()) {
+            for part in [path.as_str(), &line] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        hash.finalize().into()
+    }
+
+    /// Lets in what others wrote. Returns the places of what is news in the log.
+    ///
+    /// # Errors
+    ///
+    /// When an entry breaks a rule; those before it are in.
+    pub fn receive<'a>(
+        &mut self,
+        document: DocumentId,
+        entries: impl IntoIterator<Item = &'a EntryRecord>,
+    ) -> Result<Vec<Index>, ChangeFault> {
+        let mut places = Vec::new();
+        let mut changes = Vec::new();
+        let mut outcome = Ok(());
+        for entry in entries {
+            match self.document_mut(document).admit(entry) {
+                Ok(Some((place, change))) => {
+                    places.push(place);
+                    changes.push(change);
+                }
+                Ok(None) => {}
+                Err(fault) => {
+                    outcome = Err(fault);
+                    break;
+                }
+            }
+        }
+        // What was let in is in the log, so it must be applied whatever came after it.
+        if document == DocumentId::TEXTS {
+            self.receive_texts(changes);
+        } else if !changes.is_empty() {
+            let touched = self.models.apply(changes)?;
+            self.refresh(&touched);
+        }
+        outcome.map(|()| places)
+    }
+
+    /// Ends the frame: writes what is pending, then applies the texts that waited.
+    pub fn flush(&mut self) {
+        self.write_out();
+        self.wakes = false;
+        let due = self.waiting_texts.take_due();
+        self.apply_texts(due);
+    }
+
+    /// Writes what is pending, and lets nothing else happen.
+    fn write_out(&mut self) {
+        let before = DocumentId::ALL.map(|document| self.log(document).len());
+        if !self.pending.is_empty() {
+            self.write();
+        }
+        for (place, document) in DocumentId::ALL.into_iter().enumerate() {
+            let after = self.log(document).len();
+            self.written[place].extend(before[place]..after);
+        }
+    }
+
+    /// What one edit may take of a change, and what may wait before it: a third of the limit each.
+    /// The rest is for what a change carries beside its operations.
+    const fn share(&self) -> usize {
+        self.limits.change / 3
+    }
+
+    /// Writes what is pending if it leaves no room for another edit in the same change. Before an
+    /// edit is looked at, so that nothing it is based on moves.
+    fn make_room(&mut self) {
+        if self.pending.size() > self.share() {
+            self.write_out();
+        }
+    }
+
+    /// The places in the log of a document of what this peer wrote since this was asked.
+    pub fn take_written(&mut self, document: DocumentId) -> Vec<Index> {
+        std::mem::take(&mut self.written[usize::from(document == DocumentId::TEXTS)])
+    }
+
+    /// Keeps this peer's own word for its changes. Returns whether it was news.
+    pub(crate) fn admit_own_signature(
+        &mut self,
+        document: DocumentId,
+        record: &SignatureRecord,
+    ) -> bool {
+        matches!(self.document_mut(document).log_mut().admit_signature(record), Ok(true))
+    }
+
+    /// Whether [`Self::flush`] has anything to do.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.wakes || !self.pending.is_empty()
+    }
+
+    /// Whether this peer has edits that are not in its documents yet.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The next thing to tell the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Says nothing of what comes until [`Self::end_quiet`].
+    pub const fn begin_quiet(&mut self) {
+        self.quiet = true;
+    }
+
+    /// Says what comes from now on.
+    pub const fn end_quiet(&mut self) {
+        self.quiet = false;
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() >= self.event_capacity {
+            self.events.clear();
+            self.events.push_back(Event::Overrun);
+        }
+        self.events.push_back(event);
+    }
+
+    /// An element id that nobody else will ever make: this peer's actor, the change that is about
+    /// to be written, and a count within it.
+    fn new_key(&mut self) -> String {
+        self.make_room();
+        self.created += 1;
+        let actor = self.models.log().scope().actor(&self.author);
+        let written = self.models.log().author(&actor).map_or(0, |author| author.changes.len());
+        let mut id = ElementId { actor: [0; 8], sequence: written as u64 + 1, count: self.created };
+        id.actor.copy_from_slice(&actor[..8]);
+        id.to_key()
+    }
+}
+
+/// The id of an element of a set or list: the first 8 bytes of its creator's actor, the sequence of
+/// the change that created it, and a count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ElementId {
+    /// The first half of the actor.
+    pub actor: [u8; 8],
+    /// The sequence of the creating change, from 1.
+    pub sequence: u64,
+    /// The count among its creator's elements.
+    pub count: u64,
+}
+
+impl ElementId {
+    /// The key in the document: the actor's bytes and both numbers as LEB128, in URL-safe base64.
+    #[must_use]
+    pub fn to_key(&self) -> String {
+        let mut bytes = self.actor.to_vec();
+        for mut number in [self.sequence, self.count] {
+            while number >= 0x80 {
+                bytes.push((number & 0x7f) as u8 | 0x80);
+                number >>= 7;
+            }
+            bytes.push((number & 0x7f) as u8);
+        }
+        BASE64URL_NOPAD.encode(&bytes)
+    }
+
+    /// The id of a key, if it is one.
+    #[must_use]
+    pub fn parse(key: &str) -> Option<Self> {
+        let bytes = BASE64URL_NOPAD.decode(key.as_bytes()).ok()?;
+        let (actor, numbers) = bytes.split_first_chunk::<8>()?;
+        let mut numbers = numbers.iter();
+        let mut number = || {
+            let mut value = 0_u64;
+            for shift in (0..63).step_by(7) {
+                let byte = *numbers.next()?;
+                value |= u64::from(byte & 0x7f) << shift;
+                if byte < 0x80 {
+                    return Some(value);
+                }
+            }
+            None
+        };
+        Some(Self { actor: *actor, sequence: number()?, count: number()? })
+    }
+}
+
+/// Why an edit was not made. Nothing of it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The handle was made by hand and never in a room.
+    #[error("the handle is of no room: take it from a model that was read from the room")]
+    Nowhere,
+    /// What the handle names is not here.
+    #[error("nothing stands at {path}: it was removed or has not arrived yet")]
+    Absent {
+        /// Where it would be.
+        path: Path,
+    },
+    /// The edit is too large for one change.
+    #[error("the edit takes {size} bytes, over the limit of {limit}: divide it")]
+    TooLarge {
+        /// The most bytes.
+        limit: usize,
+        /// How many it takes.
+        size: usize,
+    },
+    /// A place beyond the end.
+    #[error("place {at} is beyond the end at {len}")]
+    OutOfRange {
+        /// The place.
+        at: usize,
+        /// How many there are.
+        len: usize,
+    },
+    /// The room takes no more changes.
+    #[error("the room takes no more changes ({0}): start a new room")]
+    Full(#[from] ChangeFault),
+}

@@ -1,0 +1,311 @@
+//! Edits of models: they show at once, and are written when the frame is over.
+
+use std::collections::BTreeSet;
+
+use automerge::{ObjId, ReadDoc};
+
+use super::intent::{Blueprint, Intent, Splice};
+use super::mirror::Node;
+use super::{Datastore, EditError};
+use crate::proto::event::{Changed, Event, Origin};
+use crate::proto::id::{DocumentId, Hex, digest};
+use crate::proto::model::handle::{Handle, ModelRef};
+use crate::proto::model::list::Position;
+use crate::proto::model::path::Path;
+use crate::proto::model::value::Value;
+use crate::proto::model::{AnyModel, Field, Model, Shape};
+
+/// The most bytes of a dictionary's key.
+const MAX_KEY: usize = 256;
+/// The most bytes of the path of a text, which is its key among the texts.
+const MAX_TEXT_PATH: usize = 512;
+
+impl Datastore {
+    /// Changes a model: what differs after `edit` is written, all of it in one change, and nothing
+    /// that is equal. Handles within the model keep pointing where they did.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not here, or the edit is too large; then it is as it was.
+    pub fn update<T: Model, R>(
+        &mut self,
+        model: &ModelRef<T>,
+        edit: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, EditError> {
+        let path = model.path().ok_or(EditError::Nowhere)?.clone();
+        self.update_at(&path, edit)
+    }
+
+    /// [`Self::update`] of the root model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update`]; also when `M` is not the room's root type.
+    pub fn update_root<M: Model, R>(
+        &mut self,
+        edit: impl FnOnce(&mut M) -> R,
+    ) -> Result<R, EditError> {
+        self.update_at(&Path::root(), edit)
+    }
+
+    fn update_at<T: Model, R>(
+        &mut self,
+        path: &Path,
+        edit: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, EditError> {
+        self.make_room();
+        let before: &T = self.model(path).ok_or_else(|| absent(path))?;
+        let mut after = before.clone();
+        let outcome = edit(&mut after);
+        let shape = self.shape_at(path).ok_or_else(|| absent(path))?;
+        let intents = differences(path, &shape, before, &after);
+        self.allow(&intents)?;
+        bind(path, &shape, &mut after);
+        if let Some(Node::Model(node)) = self.mirror.node_mut(path)
+            && let Some(data) = node.data.as_any_mut().downcast_mut()
+        {
+            *data = after;
+        }
+        let properties: BTreeSet<u16> = intents.iter().filter_map(property_of).collect();
+        if !properties.is_empty() {
+            self.tell(Event::Changed(Changed {
+                model: path.clone(),
+                properties,
+                origin: Origin::Local,
+                fresh: false,
+            }));
+        }
+        intents.into_iter().for_each(|intent| self.pending.push(intent));
+        Ok(outcome)
+    }
+
+    /// Takes a model out of its collection, with everything below it. Returns whether it was there:
+    /// removing twice is removing once.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is of no room, or the room takes no more changes.
+    pub fn remove<T: Model>(&mut self, model: &ModelRef<T>) -> Result<bool, EditError> {
+        let path = model.path().ok_or(EditError::Nowhere)?.clone();
+        self.remove_at(path)
+    }
+
+    pub(super) fn remove_at(&mut self, path: Path) -> Result<bool, EditError> {
+        self.make_room();
+        let parent = path.split().and_then(|(parent, _)| self.mirror.node(&parent));
+        if !matches!(parent, Some(Node::Collection { .. } | Node::List(_))) {
+            return Ok(false);
+        }
+        let intent = Intent::Remove { model: path.clone() };
+        self.allow(std::slice::from_ref(&intent))?;
+        let removed = self.mirror.detach(&path);
+        if removed {
+            self.pending.push(intent);
+            self.tell(Event::Removed { model: path, origin: Origin::Local });
+        }
+        Ok(removed)
+    }
+
+    /// Puts a model under a key of a collection.
+    pub(super) fn create<T: Model>(
+        &mut self,
+        path: &Path,
+        model: T,
+        position: Option<Position>,
+    ) -> Result<ModelRef<T>, EditError> {
+        self.make_room();
+        let (limit, size) = (MAX_KEY, path.split().map_or(0, |(_, key)| key.len()));
+        if size > limit {
+            return Err(EditError::TooLarge { limit, size });
+        }
+        let shape = T::shape();
+        let blueprint = Blueprint::of(&shape);
+        let mut intents =
+            vec![Intent::Create { model: path.clone(), blueprint, position: position.clone() }];
+        intents.extend(differences(path, &shape, &T::default(), &model));
+        let splices = self.emptying(path);
+        let size = intents.iter().map(Intent::size).chain(splices.iter().map(Splice::size));
+        self.allow_bytes(size.sum())?;
+        let replaced = self.mirror.detach(path);
+        self.mirror.enter(path, position.as_ref());
+        if let Some(Node::Model(node)) = self.mirror.node_mut(path) {
+            let mut model = model;
+            bind(path, &shape, &mut model);
+            node.data = Box::new(model);
+        }
+        intents.into_iter().for_each(|intent| self.pending.push(intent));
+        splices.into_iter().for_each(|splice| self.pending.splice(splice));
+        let (model, origin) = (path.clone(), Origin::Local);
+        self.tell(if replaced {
+            Event::Replaced { model, origin }
+        } else {
+            Event::Added { model, origin }
+        });
+        Ok(ModelRef::at(path.clone()))
+    }
+
+    /// What takes out what earlier models under the same key of a dictionary left in their texts.
+    fn emptying(&self, model: &Path) -> Vec<Splice> {
+        let from = model.as_str().to_owned();
+        let texts = self.texts.automerge().map_range(ObjId::Root, from..);
+        texts
+            .map(|text| Path::parse(&text.key))
+            .take_while(|text| text.as_str().starts_with(model.as_str()))
+            .filter(|text| model.contains(text))
+            .filter_map(|text| {
+                let delete = self.texts.text(&text)?.chars().count();
+                let splice = Splice { text, at: 0, delete, insert: String::new() };
+                (delete > 0).then_some(splice)
+            })
+            .collect()
+    }
+
+    /// Moves a model of a list.
+    pub(super) fn shift(&mut self, path: &Path, position: Position) -> Result<(), EditError> {
+        let intent = Intent::Move { model: path.clone(), position: position.clone() };
+        self.allow(std::slice::from_ref(&intent))?;
+        let (list, key) = path.split().ok_or(EditError::Nowhere)?;
+        let Some(Node::List(list)) = self.mirror.node_mut(&list) else {
+            return Err(absent(path));
+        };
+        if list.place(&key, position) {
+            self.pending.push(intent);
+            self.tell(Event::Moved { model: path.clone(), origin: Origin::Local });
+        }
+        Ok(())
+    }
+
+    /// Replaces a piece of a text.
+    pub(super) fn splice(&mut self, splice: Splice) -> Result<(), EditError> {
+        self.make_room();
+        let (limit, size) = (MAX_TEXT_PATH, splice.text.as_str().len());
+        if size > limit {
+            return Err(EditError::TooLarge { limit, size });
+        }
+        self.allow_bytes(splice.size())?;
+        let Some(Node::Text(content)) = self.mirror.node_mut(&splice.text) else {
+            return Err(absent(&splice.text));
+        };
+        let len = content.chars().count();
+        let end = splice.at.saturating_add(splice.delete);
+        if end > len {
+            return Err(EditError::OutOfRange { at: end, len });
+        }
+        if splice.delete == 0 && splice.insert.is_empty() {
+            return Ok(());
+        }
+        let offset =
+            |at| content.char_indices().nth(at).map_or(content.len(), |(offset, _)| offset);
+        let range = offset(splice.at)..offset(end);
+        content.replace_range(range, &splice.insert);
+        self.tell(Event::Changed(Changed {
+            model: splice.text.clone(),
+            properties: BTreeSet::new(),
+            origin: Origin::Local,
+            fresh: false,
+        }));
+        self.pending.splice(splice);
+        Ok(())
+    }
+
+    /// Writes without types, for tools: the intent is taken at its word, and dropped with an event
+    /// if its model is not there when the frame is written.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large.
+    pub fn intend(&mut self, intent: Intent) -> Result<(), EditError> {
+        self.make_room();
+        self.allow(std::slice::from_ref(&intent))?;
+        self.pending.push(intent);
+        Ok(())
+    }
+
+    /// Edits a text without types, for tools; places beyond its end are taken as its end.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large.
+    pub fn intend_splice(&mut self, splice: Splice) -> Result<(), EditError> {
+        self.make_room();
+        self.allow_bytes(splice.size())?;
+        self.pending.splice(splice);
+        Ok(())
+    }
+
+    /// A key under which nobody else will ever put a model.
+    #[must_use]
+    pub fn element_key(&mut self) -> String {
+        self.new_key()
+    }
+
+    /// A tag that tells this peer's next position from others' at the same place.
+    pub(super) fn position_tag(&mut self) -> String {
+        let key = self.new_key();
+        Hex(&digest("parlor position", &[key.as_bytes()])[..3]).to_string()
+    }
+
+    fn shape_at(&self, path: &Path) -> Option<Shape> {
+        match self.mirror.node(path)? {
+            Node::Model(model) => Some(model.shape.clone()),
+            Node::Collection { .. } | Node::List(_) | Node::Text(_) => None,
+        }
+    }
+
+    /// Whether intents fit one change.
+    fn allow(&self, intents: &[Intent]) -> Result<(), EditError> {
+        self.allow_bytes(intents.iter().map(Intent::size).sum())
+    }
+
+    fn allow_bytes(&self, size: usize) -> Result<(), EditError> {
+        let limit = self.share();
+        if size > limit {
+            return Err(EditError::TooLarge { limit, size });
+        }
+        for document in DocumentId::ALL {
+            let log = self.log(document);
+            log.may_write(&log.scope().actor(&self.author))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn absent(path: &Path) -> EditError {
+    EditError::Absent { path: path.clone() }
+}
+
+fn property_of(intent: &Intent) -> Option<u16> {
+    match intent {
+        Intent::Put { property, .. } | Intent::Count { property, .. } => Some(*property),
+        Intent::Create { .. } | Intent::Remove { .. } | Intent::Move { .. } => None,
+    }
+}
+
+fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {
+    for property in &shape.properties {
+        if let Some(field) = model.field_mut(property.id) {
+            field.bind(&path.property(property.id));
+        }
+    }
+}
+
+/// What must be written to make one model of a type into another.
+fn differences<T: Model>(path: &Path, shape: &Shape, before: &T, after: &T) -> Vec<Intent> {
+    let value = |model: &T, id| Model::field(model, id).and_then(Field::to_value);
+    let properties = shape.properties.iter().map(|property| property.id);
+    properties
+        .filter_map(|property| {
+            let (before, after) = (value(before, property)?, value(after, property)?);
+            if before.same(&after) {
+                return None;
+            }
+            let model = path.clone();
+            Some(match (before, after) {
+                (Value::Int(before), Value::Int(after)) if Datastore::is_counter::<T>(property) => {
+                    Intent::Count { model, property, by: after.wrapping_sub(before) }
+                }
+                (_, value) => Intent::Put { model, property, value },
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,215 @@
+//! The words of the wall: what happened outside, what to do outside, what to tell the application.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
+use crate::proto::model::path::Path;
+use crate::proto::reason::Reason;
+
+/// What happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A link is up and its other end has proved to be `peer`.
+    Connected {
+        /// The new link.
+        link: Link,
+        /// Who is at its other end.
+        peer: PeerId,
+    },
+    /// A link that was asked for ([`Effect::Dial`]) did not come about.
+    Unreachable {
+        /// What stood in the way, for a person.
+        why: String,
+    },
+    /// A link is gone, whoever ended it.
+    Disconnected {
+        /// The link that is gone.
+        link: Link,
+    },
+    /// A frame arrived: undecoded bytes from a stranger.
+    Received {
+        /// Where from.
+        link: Link,
+        /// On which lane.
+        lane: Lane,
+        /// One whole frame, without the length that delimits it on a stream.
+        frame: Bytes,
+    },
+    /// The driver has handed `bytes` of an earlier [`Effect::Send`] to the transport, so that the
+    /// lane has room for as many again.
+    Written {
+        /// Where to.
+        link: Link,
+        /// On which lane.
+        lane: Lane,
+        /// How many bytes of frames.
+        bytes: usize,
+    },
+}
+
+/// What to do outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Connect to the relay; answered by [`Input::Connected`] or [`Input::Unreachable`].
+    Dial,
+    /// Send a frame. Frames of one lane keep their order.
+    Send {
+        /// Where to.
+        link: Link,
+        /// On which lane.
+        lane: Lane,
+        /// One whole frame, without the length that delimits it on a stream.
+        frame: Bytes,
+    },
+    /// End a link once what was sent before is out; answered by [`Input::Disconnected`].
+    Disconnect {
+        /// Which link.
+        link: Link,
+    },
+}
+
+/// Where a change came from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Origin {
+    /// This application made it.
+    Local,
+    /// Another peer made it.
+    Remote,
+}
+
+/// What to tell the application.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The link to the relay is in another state.
+    State(State),
+    /// A snapshot is on its way.
+    Progress {
+        /// The document that it is of.
+        document: DocumentId,
+        /// Bytes that have arrived.
+        received: u64,
+        /// Bytes that it has.
+        total: u64,
+    },
+    /// The room's documents are here, or merged again after an absence: everything can be read.
+    Ready,
+    /// A peer came in.
+    Joined(Member),
+    /// A peer went out.
+    Left {
+        /// Who.
+        member: Member,
+        /// Why, as far as the relay knows.
+        reason: LeaveReason,
+    },
+    /// A model or text is different from what it was.
+    Changed(Changed),
+    /// A model was added to a collection.
+    Added {
+        /// The new model.
+        model: Path,
+        /// Who did it.
+        origin: Origin,
+    },
+    /// A model is no longer in its collection, nor is anything below it.
+    Removed {
+        /// The model that was.
+        model: Path,
+        /// Who did it.
+        origin: Origin,
+    },
+    /// Another model stands under a key of a dictionary.
+    Replaced {
+        /// The model that stands there now.
+        model: Path,
+        /// Who did it.
+        origin: Origin,
+    },
+    /// A model has another place in its list.
+    Moved {
+        /// The model.
+        model: Path,
+        /// Who did it.
+        origin: Origin,
+    },
+    /// An edit could not be written when its frame ended, and was taken back: its model was gone, or
+    /// the room takes no more.
+    Dropped {
+        /// The model that was edited.
+        model: Path,
+    },
+    /// More happened than the queue of events holds: the ones before this were discarded, and the
+    /// application should read everything anew.
+    Overrun,
+}
+
+/// What is different in one model or text after an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Which model or text.
+    pub model: Path,
+    /// The properties that have another value. Empty for a text.
+    pub properties: BTreeSet<u16>,
+    /// Who did it.
+    pub origin: Origin,
+    /// Whether the model came into being with this update.
+    pub fresh: bool,
+}
+
+/// How far a room is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No relay was asked for: the room lives in this process.
+    Offline,
+    /// On the way to the relay for the first time.
+    Connecting,
+    /// The transport is up, the room's documents are not here yet.
+    Joining,
+    /// In the room, with its documents.
+    Ready,
+    /// The link was lost; another is tried. Edits go on and merge.
+    Reconnecting {
+        /// Which try, from 1.
+        attempt: u32,
+        /// How long until it begins.
+        wait: Duration,
+        /// Why the last link ended.
+        reason: Reason,
+    },
+    /// Over. Edits still go to the documents, and no further.
+    Closed(Reason),
+}
+
+/// A peer in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// The number of its connection in this room.
+    pub client: ClientNumber,
+    /// Who it is, across connections.
+    pub peer: PeerId,
+    /// What it said of itself when it joined.
+    pub metadata: Bytes,
+    /// A digest of the models that it was built with; differs between versions of an application.
+    pub schema: [u8; 8],
+    /// Whether it had been in this room before, as far as the relay remembers.
+    pub rejoined: bool,
+}
+
+/// Why a member is no longer in a room.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
+)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It said so.
+    Left,
+    /// Its link was lost.
+    Lost,
+    /// It came in again by a newer link.
+    Replaced,
+    /// It broke the protocol.
+    Expelled,
+}

@@ -1,0 +1,308 @@
+//! A relay's side: rooms, who is in them, and their logs. A state machine like [`super::peer`].
+//!
+//! The relay is a peer of every room in that it keeps the documents' logs and lets nothing in that
+//! breaks a rule; it stamps nobody's work as its own.
+
+mod guest;
+mod join;
+mod room;
+mod unproven;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use self::guest::{Guest, Stage};
+use self::room::Room;
+use crate::proto::config::HubConfig;
+use crate::proto::event::{Effect, Input, LeaveReason};
+use crate::proto::id::{AppId, AppKey, ClientNumber, DocumentId, Lane, Link, PeerId, RoomName};
+use crate::proto::lane::lane_of;
+use crate::proto::log::ChangeLog;
+use crate::proto::reason::Refusal;
+use crate::proto::time::Time;
+use crate::proto::wire;
+use crate::proto::wire::message::Message;
+
+/// Which room: those of different applications are different rooms.
+pub type RoomKey = (AppId, RoomName);
+
+/// What to tell the relay's operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HubEvent {
+    /// A room came into being.
+    Opened {
+        /// Which.
+        room: RoomKey,
+    },
+    /// A room without members was forgotten.
+    Closed {
+        /// Which.
+        room: RoomKey,
+    },
+    /// A peer came in.
+    Joined {
+        /// Where.
+        room: RoomKey,
+        /// Its number there.
+        client: ClientNumber,
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer went out.
+    Left {
+        /// From where.
+        room: RoomKey,
+        /// Its number there.
+        client: ClientNumber,
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A peer was sent away.
+    Refused {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// The rooms of a relay.
+#[derive(Debug)]
+pub struct Hub {
+    me: PeerId,
+    keys: BTreeMap<AppId, AppKey>,
+    config: HubConfig,
+    rng: ChaCha12Rng,
+    /// What the room time is at [`Time::ZERO`], in microseconds since the Unix epoch.
+    epoch: u64,
+    rooms: BTreeMap<RoomKey, Room>,
+    guests: BTreeMap<Link, Guest>,
+    /// When each peer tried to join, within the last minute.
+    joins: BTreeMap<PeerId, VecDeque<Time>>,
+    effects: VecDeque<Effect>,
+    events: VecDeque<HubEvent>,
+}
+
+impl Hub {
+    /// A relay without rooms, which serves the applications of `keys`. `epoch` is the Unix time of
+    /// [`Time::ZERO`] in microseconds.
+    #[must_use]
+    pub fn new(
+        me: PeerId,
+        keys: impl IntoIterator<Item = AppKey>,
+        config: HubConfig,
+        epoch: u64,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            me,
+            keys: keys.into_iter().map(|key| (key.app(), key)).collect(),
+            config,
+            rng: ChaCha12Rng::from_seed(seed),
+            epoch,
+            rooms: BTreeMap::new(),
+            guests: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Something happened outside.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Connected { link, peer } => self.on_connected(now, link, peer),
+            // A relay does not dial.
+            Input::Unreachable { .. } => {}
+            Input::Disconnected { link } => self.part(link, LeaveReason::Lost, now),
+            Input::Received { link, lane, frame } => self.on_frame(now, link, lane, &frame),
+            Input::Written { link, lane, bytes } => {
+                if let Some(guest) = self.guests.get_mut(&link) {
+                    guest.written(lane, bytes);
+                }
+                self.pump_guest(link, now);
+            }
+        }
+    }
+
+    /// Lets time pass. Call at [`Self::poll_timeout`].
+    pub fn tick(&mut self, now: Time) {
+        let links: Vec<Link> = self.guests.keys().copied().collect();
+        for link in links {
+            self.tick_guest(link, now);
+        }
+        let empty: Vec<RoomKey> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| self.closes(room).is_some_and(|at| now >= at))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in empty {
+            self.rooms.remove(&key);
+            self.report(HubEvent::Closed { room: key });
+        }
+    }
+
+    /// Ends every link, with a reason that lets peers come back.
+    pub fn shut_down(&mut self, now: Time) {
+        let links: Vec<Link> = self.guests.keys().copied().collect();
+        for link in links {
+            self.refuse(link, Refusal::ShuttingDown, now);
+        }
+    }
+
+    /// The next thing to do outside.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next thing to tell the operator.
+    pub fn poll_event(&mut self) -> Option<HubEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::tick`] has something to do, if nothing else happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let guests = self.guests.values().filter_map(|guest| guest.deadline(&self.config));
+        guests.chain(self.rooms.values().filter_map(|room| self.closes(room))).min()
+    }
+
+    /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote.
+    fn closes(&self, room: &Room) -> Option<Time> {
+        let linger = if room.is_blank() { Duration::ZERO } else { self.config.linger };
+        room.empty_since().map(|since| since + linger)
+    }
+
+    /// The rooms that are open, with the number of members of each.
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomKey, usize)> {
+        self.rooms.iter().map(|(key, room)| (key, room.len()))
+    }
+
+    /// The log of a document of a room.
+    #[must_use]
+    pub fn log(&self, room: &RoomKey, document: DocumentId) -> Option<&ChangeLog> {
+        Some(self.rooms.get(room)?.log(document))
+    }
+
+    /// What a document of a room holds, as automerge saves it: for tools and tests. Costs the
+    /// document.
+    pub fn document(&mut self, room: &RoomKey, document: DocumentId) -> Option<Vec<u8>> {
+        self.rooms.get_mut(room)?.save(document)
+    }
+
+    fn on_connected(&mut self, now: Time, link: Link, peer: PeerId) {
+        let mut nonce = [0; 16];
+        self.rng.fill_bytes(&mut nonce);
+        self.guests.insert(link, Guest::new(peer, nonce, &self.config.limits, now));
+        self.greet(link, now);
+    }
+
+    fn room_time(&self, now: Time) -> u64 {
+        self.epoch.saturating_add(now.as_micros())
+    }
+
+    fn report(&mut self, event: HubEvent) {
+        if self.events.len() >= self.config.event_capacity {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn say(&mut self, link: Link, message: &Message) {
+        let Some(guest) = self.guests.get_mut(&link) else {
+            return;
+        };
+        let (frame, lane) = (wire::encode(message), lane_of(message));
+        guest.outstanding[lane as usize] += frame.len();
+        self.effects.push_back(Effect::Send { link, lane, frame });
+    }
+
+    /// Sends a peer away, with a reason.
+    fn refuse(&mut self, link: Link, refusal: Refusal, now: Time) {
+        let Some(peer) = self.guests.get(&link).map(|guest| guest.peer) else {
+            return;
+        };
+        tracing::debug!(?peer, %refusal, "refused");
+        self.say(link, &Message::Refused(refusal.clone()));
+        let reason = match refusal {
+            Refusal::Replaced => LeaveReason::Replaced,
+            Refusal::Idle | Refusal::SlowConsumer | Refusal::ShuttingDown => LeaveReason::Lost,
+            Refusal::VersionMismatch { .. }
+            | Refusal::UnknownApp
+            | Refusal::RoomFull { .. }
+            | Refusal::RelayFull { .. }
+            | Refusal::RateLimited { .. }
+            | Refusal::HandshakeTimeout
+            | Refusal::BadMessage
+            | Refusal::BadChange { .. }
+            | Refusal::TooLarge { .. } => LeaveReason::Expelled,
+        };
+        self.report(HubEvent::Refused { peer, refusal });
+        self.part(link, reason, now);
+        self.effects.push_back(Effect::Disconnect { link });
+    }
+
+    /// A link is over: its peer is no longer a member.
+    fn part(&mut self, link: Link, reason: LeaveReason, now: Time) {
+        let Some(guest) = self.guests.remove(&link) else {
+            return;
+        };
+        let Stage::Member { room: key, client } = guest.stage else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(&key) else {
+            return;
+        };
+        let revision = room.leave(client, now);
+        let others: Vec<Link> = room.links().collect();
+        for other in others {
+            self.say(other, &Message::Left { revision, client, reason });
+        }
+        self.report(HubEvent::Left { room: key, client, peer: guest.peer, reason });
+    }
+
+    /// Sends what a guest's document and snapshot lanes have, as far as the driver takes it.
+    fn pump_guest(&mut self, link: Link, now: Time) {
+        let limit = self.config.limits.outbox;
+        let mut messages = Vec::new();
+        if let Some(guest) = self.guests.get_mut(&link)
+            && let Stage::Member { room, .. } = &guest.stage
+            && let Some(room) = self.rooms.get(room)
+        {
+            messages = guest.lane.acknowledgements(now);
+            guest.pump_snapshots(limit, now, &mut messages);
+            for document in DocumentId::ALL {
+                if guest.snapshots[document.0 as usize].is_some() {
+                    continue;
+                }
+                let mut outstanding = guest.outstanding[Lane::Document as usize];
+                while outstanding < limit
+                    && let Some(message) = guest.lane.next_frame(room.log(document), now)
+                {
+                    outstanding += self.config.limits.frame / 2;
+                    messages.push(message);
+                }
+            }
+        }
+        for message in &messages {
+            self.say(link, message);
+        }
+        self.check_outbox(now, link);
+    }
+
+    /// Ends a link whose peer does not read what it is told. Documents and snapshots wait in their
+    /// logs; the control lane has nowhere to wait.
+    fn check_outbox(&mut self, now: Time, link: Link) {
+        let limit = self.config.limits.outbox;
+        let control = self.guests.get(&link).map(|guest| guest.outstanding[Lane::Control as usize]);
+        if control.is_some_and(|control| control > limit) {
+            self.refuse(link, Refusal::SlowConsumer, now);
+        }
+    }
+}

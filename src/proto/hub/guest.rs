@@ -1,0 +1,440 @@
+//! What happens on one link of a relay: greeting, joining, and keeping in step.
+
+use super::room::Room;
+use super::unproven::Unproven;
+use super::{Hub, RoomKey};
+use crate::proto::config::{HubConfig, Limits};
+use crate::proto::event::{Effect, LeaveReason};
+use crate::proto::feed::Feed;
+use crate::proto::id::{AppId, ClientNumber, DocumentId, Lane, Link, PeerId};
+use crate::proto::lane::{DocumentLane, Token, heads_message, lane_of};
+use crate::proto::log::ChangeLog;
+use crate::proto::reason::{ChangeFault, Refusal, Version};
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::Blob;
+use crate::proto::wire::message::{EntryRecord, Hash, Hello, Message};
+use crate::proto::wire::{self, DecodeError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A question whose answer is large.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Question {
+    /// A join that was answered before.
+    Welcome,
+    /// The roster.
+    Roster,
+    /// What the heads of the models do not cover.
+    Models,
+    /// What the heads of the texts do not cover.
+    Texts,
+}
+
+/// How far a link is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// The peer's hello is awaited.
+    Greeting,
+    /// The peer's join is awaited.
+    Greeted(Hello),
+    /// The peer is in a room.
+    Member { room: RoomKey, client: ClientNumber },
+}
+
+/// A snapshot on its way to a member.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) bytes: Bytes,
+    pub(super) feed: Feed<u32>,
+}
+
+/// One link.
+#[derive(Clone, Debug)]
+pub(super) struct Guest {
+    pub(super) peer: PeerId,
+    pub(super) stage: Stage,
+    pub(super) lane: DocumentLane,
+    pub(super) snapshots: [Option<Outgoing>; 2],
+    /// Bytes handed to the driver and not yet written, by lane.
+    pub(super) outstanding: [usize; 3],
+    pub(super) nonce: [u8; 16],
+    unproven: [Unproven; 2],
+    /// What was answered to the join, to be said again.
+    pub(super) welcome: Vec<Message>,
+    pub(super) chunk: usize,
+    pub(super) chunks_in_flight: usize,
+    began: Time,
+    heard: Time,
+    pub(super) compare_at: Time,
+    /// When the peer last asked for something that costs the relay much more than the question.
+    asked: [Option<Time>; 4],
+}
+
+impl Guest {
+    pub(super) fn new(peer: PeerId, nonce: [u8; 16], limits: &Limits, now: Time) -> Self {
+        Self {
+            peer,
+            stage: Stage::Greeting,
+            lane: DocumentLane::new(limits),
+            snapshots: [None, None],
+            outstanding: [0; 3],
+            nonce,
+            unproven: [Unproven::default(), Unproven::default()],
+            welcome: Vec::new(),
+            chunk: limits.chunk,
+            chunks_in_flight: limits.chunks_in_flight,
+            began: now,
+            heard: now,
+            compare_at: now,
+            asked: [None; 4],
+        }
+    }
+
+    /// Whether a question may be answered: each at most once in an interval that honest peers keep by
+    /// themselves.
+    fn may_ask(&mut self, question: Question, now: Time, interval: Duration) -> bool {
+        let asked = &mut self.asked[question as usize];
+        let may = asked.is_none_or(|asked| now >= asked + interval);
+        if may {
+            *asked = Some(now);
+        }
+        may
+    }
+
+    pub(super) fn written(&mut self, lane: Lane, bytes: usize) {
+        let outstanding = &mut self.outstanding[lane as usize];
+        *outstanding = outstanding.saturating_sub(bytes);
+    }
+
+    pub(super) fn deadline(&self, config: &HubConfig) -> Option<Time> {
+        let stage = match self.stage {
+            Stage::Greeting | Stage::Greeted(_) => self.began + config.handshake,
+            Stage::Member { .. } => self.compare_at.min(self.heard + config.silence),
+        };
+        let pieces =
+            self.snapshots.iter().flatten().filter_map(|outgoing| outgoing.feed.deadline());
+        pieces.chain(self.lane.deadline()).chain([stage]).min()
+    }
+
+    /// The next pieces of snapshots, as many as the lane takes.
+    pub(super) fn pump_snapshots(&mut self, limit: usize, now: Time, messages: &mut Vec<Message>) {
+        let mut outstanding = self.outstanding[Lane::Snapshot as usize];
+        for document in DocumentId::ALL {
+            let Some(outgoing) = &mut self.snapshots[document.0 as usize] else {
+                continue;
+            };
+            while outstanding < limit
+                && let Some((_, index)) = outgoing.feed.take()
+            {
+                let start = (index as usize).saturating_mul(self.chunk).min(outgoing.bytes.len());
+                let end = (start + self.chunk).min(outgoing.bytes.len());
+                let bytes = Blob::new(outgoing.bytes.slice(start..end)).unwrap_or_default();
+                outstanding += end - start;
+                messages.push(Message::Piece { document, index, bytes });
+            }
+            outgoing.feed.arm(now, self.lane.patience());
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn greet(&mut self, link: Link, _: Time) {
+        let Some(nonce) = self.guests.get(&link).map(|guest| guest.nonce) else {
+            return;
+        };
+        let nobody = AppId([0; 8]);
+        let hello = Hello { version: Version::CURRENT, nonce, app: nobody, schema: [0; 8] };
+        self.say(link, &Message::Hello(hello));
+    }
+
+    pub(super) fn on_frame(&mut self, now: Time, link: Link, lane: Lane, frame: &Bytes) {
+        let Some(guest) = self.guests.get_mut(&link) else {
+            return;
+        };
+        guest.heard = now;
+        match wire::decode(frame, self.config.limits.frame) {
+            Ok(message) if lane_of(&message) == lane => {
+                self.on_message(now, link, message);
+                self.check_outbox(now, link);
+            }
+            Err(DecodeError::TooLarge { limit, size }) => {
+                let refusal = Refusal::TooLarge { limit: limit as u64, size: size as u64 };
+                self.refuse(link, refusal, now);
+            }
+            Err(DecodeError::Version { major }) => {
+                let peer = Version { major: u16::from(major), minor: 0 };
+                let relay = Version::CURRENT;
+                self.refuse(link, Refusal::VersionMismatch { peer, relay }, now);
+            }
+            Ok(_) | Err(DecodeError::Malformed | DecodeError::Trailing { .. }) => {
+                self.refuse(link, Refusal::BadMessage, now);
+            }
+        }
+    }
+
+    fn on_message(&mut self, now: Time, link: Link, message: Message) {
+        match message {
+            Message::Hello(hello) => self.on_hello(now, link, hello),
+            Message::Join(join) => self.on_join(now, link, &join),
+            Message::Leave => {
+                self.part(link, LeaveReason::Left, now);
+                self.effects.push_back(Effect::Disconnect { link });
+            }
+            Message::Ping { sent, round_trip } => self.on_ping(now, link, sent, round_trip),
+            Message::RosterWanted => {
+                if self.may_ask(link, Question::Roster, now) {
+                    let roster = self.room_of(link).map(|(_, room)| room.roster());
+                    roster.unwrap_or_default().iter().for_each(|page| self.say(link, page));
+                }
+            }
+            Message::Changes { document, first, entries } => {
+                self.on_changes(now, link, (document, first), &entries);
+            }
+            Message::Acknowledge { document, received, gap } => {
+                if let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) {
+                    guest.lane.acknowledge(document, received, gap, now);
+                }
+                self.pump_guest(link, now);
+            }
+            Message::AcknowledgePieces { document, received, gap } => {
+                self.on_pieces(now, link, document, (received, gap));
+            }
+            Message::Compare { document, sent, digest, .. } => {
+                self.with_log(link, document, |guest, room| {
+                    guest.lane.compare(room.log(document), sent, digest, now)
+                });
+                self.pump_guest(link, now);
+            }
+            Message::HeadsAre { document, heads, answer } => {
+                let models = document == DocumentId::MODELS;
+                let question = if models { Question::Models } else { Question::Texts };
+                if self.may_ask(link, question, now) {
+                    self.with_log(link, document, |guest, room| {
+                        guest.lane.reconcile(room.log(document), &heads);
+                        answer.then(|| heads_message(room.log(document), false))
+                    });
+                    self.pump_guest(link, now);
+                }
+            }
+            Message::Welcome(_)
+            | Message::Refused(_)
+            | Message::Joined { .. }
+            | Message::Left { .. }
+            | Message::Roster { .. }
+            | Message::Pong { .. }
+            | Message::Piece { .. } => self.refuse(link, Refusal::BadMessage, now),
+        }
+    }
+
+    fn on_ping(&mut self, now: Time, link: Link, sent: u64, round_trip: u32) {
+        if self.room_of(link).is_none() {
+            return;
+        }
+        let room_time = self.room_time(now);
+        self.say(link, &Message::Pong { sent, room_time });
+        if let Some(guest) = self.guests.get_mut(&link) {
+            // A peer's own word: it can only make the relay more patient with itself.
+            let round_trip =
+                Duration::from_micros(u64::from(round_trip)).min(self.config.round_trip);
+            guest.lane.set_round_trip(round_trip);
+        }
+    }
+
+    /// Whether a question of a guest may be answered now.
+    pub(super) fn may_ask(&mut self, link: Link, question: Question, now: Time) -> bool {
+        let interval = self.config.question_interval;
+        self.guests.get_mut(&link).is_some_and(|guest| guest.may_ask(question, now, interval))
+    }
+
+    fn room_of(&self, link: Link) -> Option<(&Guest, &Room)> {
+        let guest = self.guests.get(&link)?;
+        match &guest.stage {
+            Stage::Member { room, .. } => Some((guest, self.rooms.get(room)?)),
+            Stage::Greeting | Stage::Greeted(_) => None,
+        }
+    }
+
+    /// Answers a member about one of its room's documents.
+    fn with_log(
+        &mut self,
+        link: Link,
+        document: DocumentId,
+        answer: impl FnOnce(&mut Guest, &Room) -> Option<Message>,
+    ) {
+        let message = match self.guests.get_mut(&link) {
+            Some(guest) if is_known(document) => match &guest.stage {
+                Stage::Member { room, .. } => {
+                    self.rooms.get(room).and_then(|room| answer(guest, room))
+                }
+                Stage::Greeting | Stage::Greeted(_) => None,
+            },
+            _ => None,
+        };
+        if let Some(message) = message {
+            self.say(link, &message);
+        }
+    }
+
+    fn on_changes(
+        &mut self,
+        now: Time,
+        link: Link,
+        (document, first): (DocumentId, u64),
+        entries: &[EntryRecord],
+    ) {
+        let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) else {
+            return;
+        };
+        let Stage::Member { room: key, .. } = &guest.stage else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let entries = guest.lane.receive(document, first, entries, now);
+        let unproven = &mut guest.unproven[document.0 as usize];
+        let mut tokens = Vec::new();
+        let mut outcome = Ok(());
+        for entry in entries {
+            match unproven.offer(room.log_mut(document), guest.peer, entry) {
+                Ok(more) => tokens.extend(more),
+                Err(fault) => {
+                    outcome = Err(fault);
+                    break;
+                }
+            }
+        }
+        if unproven.is_stirred() {
+            tokens.extend(unproven.settle(room.log_mut(document)));
+        }
+        let waiting = unproven.bytes();
+        let key = key.clone();
+        self.forward(now, &key, document, link, &tokens);
+        self.settle(now, &key, document, &tokens);
+        self.judge(now, link, outcome, waiting);
+    }
+
+    /// Passes entries on to every member but the one that brought them.
+    fn forward(
+        &mut self,
+        now: Time,
+        key: &RoomKey,
+        document: DocumentId,
+        source: Link,
+        tokens: &[Token],
+    ) {
+        let members: Vec<Link> = self.rooms.get(key).into_iter().flat_map(Room::links).collect();
+        for member in members {
+            if let Some(guest) = self.guests.get_mut(&member).filter(|_| member != source) {
+                tokens.iter().for_each(|token| guest.lane.push(document, *token));
+            }
+            self.pump_guest(member, now);
+        }
+    }
+
+    /// What one member brought may be what another's changes waited for.
+    fn settle(&mut self, now: Time, key: &RoomKey, document: DocumentId, news: &[Token]) {
+        let mut news = news.to_vec();
+        while let Some(room) = self.rooms.get_mut(key) {
+            let log = room.log_mut(document);
+            let changes = hashes(log, &news);
+            if changes.is_empty() {
+                return;
+            }
+            let mut settled = Vec::new();
+            for (link, guest) in &mut self.guests {
+                let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
+                let unproven = &mut guest.unproven[document.0 as usize];
+                if here && unproven.wants(&changes) {
+                    settled.push((*link, unproven.settle(log)));
+                }
+            }
+            news = settled.iter().flat_map(|(_, tokens)| tokens.clone()).collect();
+            for (link, tokens) in settled {
+                self.forward(now, key, document, link, &tokens);
+            }
+        }
+    }
+
+    /// Ends a link that broke a rule, or that asks to remember too much.
+    fn judge(&mut self, now: Time, link: Link, outcome: Result<(), ChangeFault>, waiting: usize) {
+        let limit = self.config.unproven;
+        match outcome {
+            Err(why) => self.refuse(link, Refusal::BadChange { why }, now),
+            Ok(()) if waiting > limit => {
+                let refusal = Refusal::TooLarge { limit: limit as u64, size: waiting as u64 };
+                self.refuse(link, refusal, now);
+            }
+            Ok(()) => {}
+        }
+    }
+
+    fn on_pieces(
+        &mut self,
+        now: Time,
+        link: Link,
+        document: DocumentId,
+        (received, gap): (u32, bool),
+    ) {
+        let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) else {
+            return;
+        };
+        let patience = guest.lane.patience();
+        let slot = &mut guest.snapshots[document.0 as usize];
+        if let Some(outgoing) = slot {
+            let whole = received == u32::MAX;
+            let arrived = if whole { outgoing.feed.end() } else { u64::from(received) };
+            outgoing.feed.acknowledge(arrived, gap, now, patience);
+            if outgoing.feed.is_idle() {
+                *slot = None;
+            }
+        }
+        self.pump_guest(link, now);
+    }
+
+    pub(super) fn tick_guest(&mut self, link: Link, now: Time) {
+        let Some(guest) = self.guests.get_mut(&link) else {
+            return;
+        };
+        match guest.stage {
+            Stage::Greeting | Stage::Greeted(_) => {
+                if now >= guest.began + self.config.handshake {
+                    self.refuse(link, Refusal::HandshakeTimeout, now);
+                }
+                return;
+            }
+            Stage::Member { .. } => {}
+        }
+        if now >= guest.heard + self.config.silence {
+            self.refuse(link, Refusal::Idle, now);
+            return;
+        }
+        guest.lane.tick(now);
+        for outgoing in guest.snapshots.iter_mut().flatten() {
+            outgoing.feed.tick(now);
+        }
+        if now >= guest.compare_at {
+            guest.compare_at = now + self.config.compare_interval;
+            for document in DocumentId::ALL {
+                self.with_log(link, document, |guest, room| {
+                    Some(guest.lane.comparison(room.log(document), room.revision()))
+                });
+            }
+        }
+        self.pump_guest(link, now);
+    }
+}
+
+/// The changes among what is new in a log.
+fn hashes(log: &ChangeLog, tokens: &[Token]) -> Vec<Hash> {
+    let changes = tokens.iter().filter_map(|token| match token {
+        Token::Change(index) => log.entry(*index).map(|entry| entry.hash),
+        Token::Signature(_) => None,
+    });
+    changes.collect()
+}
+
+pub(super) fn is_known(document: DocumentId) -> bool {
+    DocumentId::ALL.contains(&document)
+}

@@ -1,0 +1,210 @@
+//! How a peer comes into a room of a relay.
+
+use std::time::Duration;
+
+use super::guest::{Guest, Outgoing, Question, Stage};
+use super::room::Room;
+use super::{Hub, HubEvent, RoomKey};
+use crate::proto::feed::Feed;
+use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId, RoomName};
+use crate::proto::proof::{self, Side};
+use crate::proto::reason::{Refusal, Version};
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::List;
+use crate::proto::wire::message::{
+    Hello, Join, MemberRecord, Message, Offer, SnapshotOffer, Welcome,
+};
+
+impl Hub {
+    pub(super) fn on_hello(&mut self, now: Time, link: Link, hello: Hello) {
+        let (peer, relay) = (hello.version, Version::CURRENT);
+        if peer.major != relay.major {
+            self.refuse(link, Refusal::VersionMismatch { peer, relay }, now);
+            return;
+        }
+        if !self.keys.contains_key(&hello.app) {
+            self.refuse(link, Refusal::UnknownApp, now);
+            return;
+        }
+        let Some(guest) = self.guests.get_mut(&link) else {
+            return;
+        };
+        match guest.stage {
+            Stage::Greeting => guest.stage = Stage::Greeted(hello),
+            // Said again: ours was lost.
+            Stage::Greeted(_) => self.greet(link, now),
+            Stage::Member { .. } => {}
+        }
+    }
+
+    pub(super) fn on_join(&mut self, now: Time, link: Link, join: &Join) {
+        let Some(guest) = self.guests.get(&link) else {
+            return;
+        };
+        let hello = match &guest.stage {
+            Stage::Greeted(hello) => hello.clone(),
+            // Said again: the answer was lost.
+            Stage::Member { .. } => {
+                let welcome = guest.welcome.clone();
+                let reads = guest.outstanding[Lane::Control as usize] == 0;
+                if reads && self.may_ask(link, Question::Welcome, now) {
+                    welcome.iter().for_each(|message| self.say(link, message));
+                }
+                return;
+            }
+            Stage::Greeting => return,
+        };
+        let peer = guest.peer;
+        if let Err(refusal) = self.admit(now, link, &hello, join) {
+            tracing::debug!(?peer, %refusal, "join refused");
+            self.refuse(link, refusal, now);
+        }
+    }
+
+    fn admit(&mut self, now: Time, link: Link, hello: &Hello, join: &Join) -> Result<(), Refusal> {
+        let guest = self.guests.get(&link).ok_or(Refusal::BadMessage)?;
+        let (peer, nonces) = (guest.peer, (&hello.nonce, &guest.nonce));
+        // A name that is not in normal form would be another room under the same name.
+        let name = RoomName::new(&join.room).map_err(|_| Refusal::BadMessage)?;
+        if name.as_str() != &*join.room {
+            return Err(Refusal::BadMessage);
+        }
+        let key = self.keys.get(&hello.app).ok_or(Refusal::UnknownApp)?;
+        if !proof::proves(key, Side::Peer, (peer, self.me), nonces, &name, &join.proof) {
+            return Err(Refusal::UnknownApp);
+        }
+        let proof = proof::prove(key, Side::Relay, (peer, self.me), nonces, &name);
+        let limit = self.config.limits.metadata;
+        if join.metadata.len() > limit {
+            return Err(Refusal::TooLarge {
+                limit: limit as u64,
+                size: join.metadata.len() as u64,
+            });
+        }
+        self.count_join(peer, now)?;
+        let room_key = (hello.app, name);
+        self.make_room(&room_key, (peer, link), now)?;
+        let record = MemberRecord {
+            client: ClientNumber(0),
+            peer,
+            metadata: join.metadata.clone(),
+            schema: hello.schema,
+            rejoined: false,
+        };
+        self.enter(now, link, room_key, record, (proof, join));
+        Ok(())
+    }
+
+    /// Refuses a peer that joins too often.
+    fn count_join(&mut self, peer: PeerId, now: Time) -> Result<(), Refusal> {
+        let minute = Duration::from_secs(60);
+        self.joins.retain(|_, times| times.back().is_some_and(|last| *last + minute > now));
+        let times = self.joins.entry(peer).or_default();
+        while times.front().is_some_and(|first| *first + minute <= now) {
+            times.pop_front();
+        }
+        if times.len() >= self.config.joins_per_minute as usize {
+            let wait = times.front().map_or(minute, |first| (*first + minute) - now);
+            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+            return Err(Refusal::RateLimited { retry_after_ms });
+        }
+        times.push_back(now);
+        Ok(())
+    }
+
+    /// Opens the room if it is not, and makes room for a peer in it: an older link of the same peer
+    /// gives way.
+    fn make_room(
+        &mut self,
+        key: &RoomKey,
+        (peer, link): (PeerId, Link),
+        now: Time,
+    ) -> Result<(), Refusal> {
+        if let Some(other) = self.rooms.get(key).and_then(|room| room.link_of(peer)) {
+            // Links are numbered as they come up: the newest stays, whichever asks last.
+            if other > link {
+                return Err(Refusal::Replaced);
+            }
+            self.refuse(other, Refusal::Replaced, now);
+        }
+        match self.rooms.get(key) {
+            Some(room) if room.len() >= self.config.members as usize => {
+                Err(Refusal::RoomFull { limit: self.config.members })
+            }
+            Some(_) => Ok(()),
+            None if self.rooms.len() >= self.config.rooms as usize => {
+                Err(Refusal::RelayFull { limit: self.config.rooms })
+            }
+            None => {
+                let room = Room::new(key.0, key.1.clone(), &self.config, now);
+                self.rooms.insert(key.clone(), room);
+                self.report(HubEvent::Opened { room: key.clone() });
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets a peer in: says so to it and to everybody else.
+    fn enter(
+        &mut self,
+        now: Time,
+        link: Link,
+        key: RoomKey,
+        record: MemberRecord,
+        (proof, join): ([u8; 32], &Join),
+    ) {
+        let room_time = self.room_time(now);
+        let (Some(room), Some(guest)) = (self.rooms.get_mut(&key), self.guests.get_mut(&link))
+        else {
+            return;
+        };
+        let others: Vec<Link> = room.links().collect();
+        let member = room.join(link, record);
+        let offers = DocumentId::ALL.map(|document| {
+            let known = join.known.iter().find(|known| known.document == document);
+            let heads = known.map(|known| &known.heads[..]).unwrap_or_default();
+            offer(room, guest, document, heads)
+        });
+        let client = member.client;
+        let documents = List::of(offers);
+        let roster = room.revision();
+        guest.welcome =
+            vec![Message::Welcome(Welcome { proof, client, room_time, roster, documents })];
+        guest.welcome.extend(room.roster());
+        guest.stage = Stage::Member { room: key.clone(), client };
+        guest.compare_at = now + self.config.compare_interval;
+        let welcome = guest.welcome.clone();
+        let peer = guest.peer;
+        for message in &welcome {
+            self.say(link, message);
+        }
+        for other in others {
+            self.say(other, &Message::Joined { revision: roster, member: member.clone() });
+        }
+        self.report(HubEvent::Joined { room: key, client, peer });
+        self.pump_guest(link, now);
+    }
+}
+
+/// What a joining peer gets of a document: a snapshot if it has nothing, else what it lacks.
+fn offer(room: &mut Room, guest: &mut Guest, document: DocumentId, heads: &[[u8; 32]]) -> Offer {
+    let log = room.log(document);
+    let known = heads.iter().any(|head| log.position(head).is_some());
+    let offered = List::of(log.heads());
+    let plain = |guest: &mut Guest, room: &Room| {
+        let behind = guest.lane.push_missing(room.log(document), heads);
+        Offer { document, heads: offered.clone(), snapshot: None, behind }
+    };
+    if known || log.is_empty() {
+        return plain(guest, room);
+    }
+    let Some((bytes, digest)) = room.snapshot(document) else {
+        return plain(guest, room);
+    };
+    let pieces = u32::try_from(bytes.len().div_ceil(guest.chunk)).unwrap_or(u32::MAX);
+    let mut feed = Feed::new(guest.chunks_in_flight);
+    (0..pieces).for_each(|piece| feed.push(piece));
+    let snapshot = SnapshotOffer { bytes: bytes.len() as u64, pieces, digest };
+    guest.snapshots[document.0 as usize] = Some(Outgoing { bytes, feed });
+    Offer { document, heads: offered, snapshot: Some(snapshot), behind: 0 }
+}

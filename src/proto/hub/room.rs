@@ -1,0 +1,163 @@
+//! One room at a relay: two logs and a roster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::proto::authorship::Scope;
+use crate::proto::config::HubConfig;
+use crate::proto::document::Image;
+use crate::proto::id::{AppId, ClientNumber, DocumentId, Link, PeerId, RoomName};
+use crate::proto::log::ChangeLog;
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::List;
+use crate::proto::wire::message::{Hash, MemberRecord, Message};
+
+/// How many bytes the members on one page of a roster take at most.
+const PAGE_BYTES: usize = 48 << 10;
+/// How many members one page has at most.
+const PAGE_MEMBERS: usize = 256;
+
+/// One room.
+#[derive(Debug)]
+pub(super) struct Room {
+    logs: [ChangeLog; 2],
+    images: [Image; 2],
+    /// The last snapshots, each with the log's revision and its SHA-256: joins come in crowds.
+    snapshots: [Option<(u64, Bytes, Hash)>; 2],
+    members: BTreeMap<ClientNumber, (Link, MemberRecord)>,
+    seen: BTreeSet<PeerId>,
+    next_client: u32,
+    revision: u32,
+    empty_since: Option<Time>,
+    remembered: usize,
+}
+
+impl Room {
+    pub(super) fn new(app: AppId, name: RoomName, config: &HubConfig, now: Time) -> Self {
+        let scope = Scope::first(app, name);
+        let log = |document| ChangeLog::new(scope.clone(), document, config.limits.clone());
+        Self {
+            logs: DocumentId::ALL.map(log),
+            images: [Image::new(), Image::new()],
+            snapshots: [None, None],
+            members: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            next_client: 0,
+            revision: 0,
+            empty_since: Some(now),
+            remembered: config.remembered,
+        }
+    }
+
+    pub(super) const fn log(&self, document: DocumentId) -> &ChangeLog {
+        &self.logs[place(document)]
+    }
+
+    pub(super) const fn log_mut(&mut self, document: DocumentId) -> &mut ChangeLog {
+        &mut self.logs[place(document)]
+    }
+
+    pub(super) fn save(&mut self, document: DocumentId) -> Option<Vec<u8>> {
+        let place = place(document);
+        self.images[place].of(&self.logs[place]).ok().map(automerge::Automerge::save)
+    }
+
+    /// A document's snapshot and its SHA-256. Costs the document if it has changed since the last.
+    pub(super) fn snapshot(&mut self, document: DocumentId) -> Option<(Bytes, Hash)> {
+        let place = place(document);
+        let revision = self.logs[place].revision();
+        let known = self.snapshots[place].as_ref().filter(|(of, ..)| *of == revision);
+        if let Some((_, bytes, digest)) = known {
+            return Some((bytes.clone(), *digest));
+        }
+        let bytes = Bytes::from(self.images[place].snapshot(&self.logs[place]).ok()?);
+        let digest = Sha256::digest(&bytes).into();
+        self.snapshots[place] = Some((revision, bytes.clone(), digest));
+        Some((bytes, digest))
+    }
+
+    /// Whether nothing was ever written here.
+    pub(super) fn is_blank(&self) -> bool {
+        self.logs.iter().all(ChangeLog::is_empty)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) const fn empty_since(&self) -> Option<Time> {
+        self.empty_since
+    }
+
+    pub(super) const fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = Link> + '_ {
+        self.members.values().map(|(link, _)| *link)
+    }
+
+    /// The link by which a peer is in the room.
+    pub(super) fn link_of(&self, peer: PeerId) -> Option<Link> {
+        self.members.values().find(|(_, record)| record.peer == peer).map(|(link, _)| *link)
+    }
+
+    /// Lets a member in, with the next number. `record` has everything but that.
+    pub(super) fn join(&mut self, link: Link, mut record: MemberRecord) -> MemberRecord {
+        self.next_client += 1;
+        self.revision = self.revision.wrapping_add(1);
+        record.client = ClientNumber(self.next_client);
+        record.rejoined = self.seen.contains(&record.peer);
+        if self.seen.len() < self.remembered {
+            self.seen.insert(record.peer);
+        }
+        self.members.insert(record.client, (link, record.clone()));
+        self.empty_since = None;
+        record
+    }
+
+    /// Lets a member go. Returns the roster's revision without it.
+    pub(super) fn leave(&mut self, client: ClientNumber, now: Time) -> u32 {
+        if self.members.remove(&client).is_some() {
+            self.revision = self.revision.wrapping_add(1);
+        }
+        if self.members.is_empty() {
+            self.empty_since = Some(now);
+        }
+        self.revision
+    }
+
+    /// The whole roster, in pages that fit a frame.
+    pub(super) fn roster(&self) -> Vec<Message> {
+        let mut pages: Vec<Vec<MemberRecord>> = vec![Vec::new()];
+        let mut size = 0;
+        for (_, record) in self.members.values() {
+            let bytes = record.metadata.len() + 64;
+            let full = pages.last().is_some_and(|page| page.len() == PAGE_MEMBERS);
+            if full || (size + bytes > PAGE_BYTES && size > 0) {
+                pages.push(Vec::new());
+                size = 0;
+            }
+            size += bytes;
+            if let Some(page) = pages.last_mut() {
+                page.push(record.clone());
+            }
+        }
+        let count = u16::try_from(pages.len()).unwrap_or(u16::MAX);
+        let numbered = (0..count).zip(pages);
+        numbered
+            .map(|(page, members)| Message::Roster {
+                revision: self.revision,
+                page,
+                pages: count,
+                members: List::of(members),
+            })
+            .collect()
+    }
+}
+
+const fn place(document: DocumentId) -> usize {
+    (document.0 == DocumentId::TEXTS.0) as usize
+}

@@ -1,0 +1,414 @@
+//! A peer's side of a room: its datastore, its link to the relay, who else is there and what time it
+//! is. A state machine: what happens outside is handed in, what to do outside is taken out, and time
+//! is an argument.
+
+mod backoff;
+mod connection;
+mod join;
+mod roster;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use self::backoff::Backoff;
+use self::connection::{Connection, Stage};
+use self::roster::Roster;
+use crate::proto::authorship::Scope;
+use crate::proto::clock::RoomClock;
+use crate::proto::config::PeerConfig;
+use crate::proto::datastore::Datastore;
+use crate::proto::event::{Effect, Event, Input, LeaveReason, Member, State};
+use crate::proto::id::{AppKey, ClientNumber, DocumentId, Identity, Lane, PeerId, RoomName};
+use crate::proto::lane::{Token, lane_of};
+use crate::proto::log::Origin;
+use crate::proto::model::Shape;
+use crate::proto::reason::{Class, Reason, Refusal};
+use crate::proto::statistics::{Direction, Meter, Statistics};
+use crate::proto::time::Time;
+use crate::proto::wire;
+use crate::proto::wire::message::{Introduction, Message};
+
+/// What makes a peer this one, in this room.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The peer's key.
+    pub identity: Identity,
+    /// The application's key.
+    pub app_key: AppKey,
+    /// The room.
+    pub room: RoomName,
+    /// What others are told of this peer, at most [`crate::proto::config::Limits::metadata`] bytes.
+    pub metadata: Bytes,
+    /// A number that is higher in every later incarnation of this peer in this room, across
+    /// processes: Unix time in milliseconds, where nothing is kept.
+    pub incarnation: u64,
+    /// What the room's root model looks like.
+    pub shape: Shape,
+}
+
+/// A peer in a room.
+#[derive(Debug)]
+pub struct Peer {
+    identity: Identity,
+    app_key: AppKey,
+    room: RoomName,
+    metadata: Bytes,
+    author: Introduction,
+    schema: [u8; 8],
+    config: PeerConfig,
+    rng: ChaCha12Rng,
+    store: Datastore,
+    state: State,
+    online: bool,
+    client: Option<ClientNumber>,
+    relay: Option<PeerId>,
+    connection: Option<Connection>,
+    backoff: Backoff,
+    clock: RoomClock,
+    roster: Roster,
+    meter: Meter,
+    frame_at: Time,
+    effects: VecDeque<Effect>,
+    events: VecDeque<Event>,
+}
+
+impl Peer {
+    /// A peer that is offline: its room can be read and edited, and joined later without losing
+    /// either side.
+    #[must_use]
+    pub fn new(setup: Setup, config: PeerConfig, seed: [u8; 32]) -> Self {
+        let Setup { identity, app_key, room, mut metadata, incarnation, shape } = setup;
+        metadata.truncate(config.limits.metadata);
+        let author = Introduction { peer: identity.peer(), incarnation };
+        let scope = Scope::first(app_key.app(), room.clone());
+        let schema = shape.digest();
+        let limits = config.limits.clone();
+        let store = Datastore::new(&scope, author, shape, limits, config.event_capacity);
+        Self {
+            identity,
+            app_key,
+            room,
+            metadata,
+            author,
+            schema,
+            backoff: Backoff::default(),
+            config,
+            rng: ChaCha12Rng::from_seed(seed),
+            store,
+            state: State::Offline,
+            online: false,
+            client: None,
+            relay: None,
+            connection: None,
+            clock: RoomClock::default(),
+            roster: Roster::default(),
+            meter: Meter::default(),
+            frame_at: Time::ZERO,
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Goes online: dials the relay, and again whenever the link is lost, until [`Self::leave`] or a
+    /// reason not to.
+    pub fn connect(&mut self, now: Time) {
+        if self.online {
+            return;
+        }
+        self.online = true;
+        self.backoff = Backoff::default();
+        self.enter(State::Connecting);
+        self.backoff.start(now);
+        self.drive(now);
+    }
+
+    /// Leaves the room. What was edited is sent first, as far as the link takes it at once
+    /// ([`Limits::outbox`](crate::proto::config::Limits::outbox)): see [`Self::is_settled`]. The
+    /// datastore stays.
+    pub fn leave(&mut self, now: Time) {
+        if !self.online {
+            return;
+        }
+        self.flush(now);
+        self.sign(now);
+        self.pump(now);
+        self.say(&Message::Leave, now);
+        self.close(Reason::Left);
+    }
+
+    /// Something happened outside.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Connected { link, peer } => self.on_connected(now, link, peer),
+            Input::Unreachable { why } => {
+                if self.connection.is_none() && self.backoff.is_dialling() {
+                    self.retry(Reason::Unreachable { why }, now);
+                }
+            }
+            Input::Disconnected { link } => {
+                if self.connection.as_ref().is_some_and(|connection| connection.link == link) {
+                    self.retry(Reason::Lost, now);
+                }
+            }
+            Input::Received { link, lane, frame } => {
+                if self.connection.as_ref().is_some_and(|connection| connection.link == link) {
+                    self.on_frame(now, lane, &frame);
+                }
+            }
+            Input::Written { link, lane, bytes } => {
+                if let Some(connection) = self.connection.as_mut().filter(|open| open.link == link)
+                {
+                    connection.written(lane, bytes);
+                }
+            }
+        }
+        self.drive(now);
+    }
+
+    /// Lets time pass. Call at [`Self::poll_timeout`] or more often; a game calls it every frame.
+    pub fn tick(&mut self, now: Time) {
+        if now >= self.frame_at && self.store.is_waiting() {
+            self.flush(now);
+        }
+        if self.backoff.is_due(now) {
+            self.effects.push_back(Effect::Dial);
+        }
+        self.tick_connection(now);
+        self.drive(now);
+    }
+
+    /// Ends the network frame now: what was edited is written and sent.
+    pub fn flush(&mut self, now: Time) {
+        self.store.flush();
+        self.frame_at = now + self.config.frame();
+        self.drive(now);
+    }
+
+    /// The next thing to do outside.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next thing to tell the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front().or_else(|| self.store.poll_event())
+    }
+
+    /// When [`Self::tick`] has something to do, if nothing else happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let frame = self.store.is_waiting().then_some(self.frame_at);
+        let connection = self.connection.as_ref().and_then(|open| open.deadline(&self.config));
+        [frame, self.backoff.due(), connection].into_iter().flatten().min()
+    }
+
+    /// The room's models and texts.
+    #[must_use]
+    pub const fn store(&self) -> &Datastore {
+        &self.store
+    }
+
+    /// The room's models and texts, to be edited. Edits wait for the frame to end: see
+    /// [`Self::poll_timeout`].
+    pub const fn store_mut(&mut self) -> &mut Datastore {
+        &mut self.store
+    }
+
+    /// How far the room is.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Who this peer is.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        self.identity.peer()
+    }
+
+    /// This connection's number, while in the room.
+    #[must_use]
+    pub const fn client(&self) -> Option<ClientNumber> {
+        self.client
+    }
+
+    /// The room's name.
+    #[must_use]
+    pub const fn room(&self) -> &RoomName {
+        &self.room
+    }
+
+    /// Who is in the room, this peer included, as far as it knows.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.roster.members()
+    }
+
+    /// The room's time in microseconds since the Unix epoch: the relay's clock, never going back;
+    /// nothing before the relay was heard.
+    pub fn room_time(&mut self, now: Time) -> Option<u64> {
+        self.clock.room_time(now)
+    }
+
+    /// The connection in numbers.
+    #[must_use]
+    pub fn statistics(&self, now: Time) -> Statistics {
+        Statistics {
+            control: self.meter.lane(Lane::Control, now),
+            document: self.meter.lane(Lane::Document, now),
+            snapshot: self.meter.lane(Lane::Snapshot, now),
+            round_trip: self.clock.round_trip(),
+            jitter: self.clock.jitter(),
+        }
+    }
+
+    /// Whether the relay has received everything that was edited here.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.store.is_waiting()
+            && self
+                .connection
+                .as_ref()
+                .is_some_and(|open| open.stage == Stage::Ready && open.lane.is_idle())
+    }
+
+    fn enter(&mut self, state: State) {
+        if self.state != state {
+            tracing::debug!(room = %self.room, ?state, "state");
+            self.state = state.clone();
+            self.tell(Event::State(state));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() >= self.config.event_capacity {
+            self.events.clear();
+            self.events.push_back(Event::Overrun);
+        }
+        self.events.push_back(event);
+    }
+
+    /// Sends a message on the open link, if there is one.
+    fn say(&mut self, message: &Message, now: Time) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        let frame = wire::encode(message);
+        let lane = lane_of(message);
+        connection.outstanding[lane as usize] += frame.len();
+        self.meter.count(lane, Direction::Sent, frame.len(), now);
+        self.effects.push_back(Effect::Send { link: connection.link, lane, frame });
+    }
+
+    /// Everything that follows from what was just handed in.
+    fn drive(&mut self, now: Time) {
+        for document in DocumentId::ALL {
+            for place in self.store.take_written(document) {
+                if let Some(open) = self.connection.as_mut().filter(|open| open.is_in()) {
+                    open.lane.push(document, Token::Change(place));
+                }
+            }
+        }
+        self.pump(now);
+    }
+
+    /// Sends what the document lane has, as far as the driver takes it.
+    fn pump(&mut self, now: Time) {
+        for document in DocumentId::ALL {
+            while let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
+                && open.outstanding[Lane::Document as usize] < self.config.limits.outbox
+                && let Some(message) = open.lane.next_frame(self.store.log(document), now)
+            {
+                self.say(&message, now);
+            }
+        }
+        let due = self.connection.as_mut().map(|open| open.lane.acknowledgements(now));
+        for message in due.unwrap_or_default() {
+            self.say(&message, now);
+        }
+    }
+
+    /// Gives this peer's word for what it wrote since the last time.
+    fn sign(&mut self, now: Time) {
+        for document in DocumentId::ALL {
+            let log = self.store.log(document);
+            let scope = log.scope().clone();
+            let actor = scope.actor(&self.author);
+            let last = log.author(&actor).and_then(|author| {
+                let index = *author.changes.last()?;
+                let signed = author.signature.as_ref().map_or(0, |signature| signature.sequence);
+                let entry = log.entry(index)?;
+                (entry.sequence > signed).then_some((entry.sequence, entry.hash))
+            });
+            let Some((sequence, hash)) = last else {
+                continue;
+            };
+            let record = scope.sign(&self.identity, document, (actor, sequence, hash));
+            if self.store.admit_own_signature(document, &record)
+                && let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
+            {
+                open.lane.push(document, Token::Signature(actor));
+            }
+        }
+        self.pump(now);
+    }
+
+    /// The link is gone or useless: tries again, unless the reason or the count forbids it.
+    fn retry(&mut self, reason: Reason, now: Time) {
+        self.hang_up(LeaveReason::Lost);
+        if !self.online {
+            return;
+        }
+        if reason.class() != Class::Retry {
+            self.close(reason);
+            return;
+        }
+        let at_least = if let Reason::Refused(Refusal::RateLimited { retry_after_ms }) = &reason {
+            Duration::from_millis(u64::from(*retry_after_ms))
+        } else {
+            Duration::ZERO
+        };
+        let draw = self.rng.next_u64();
+        match self.backoff.next(now, &self.config, at_least, draw) {
+            Some(wait) => {
+                let attempt = self.backoff.attempt();
+                self.enter(State::Reconnecting { attempt, wait, reason });
+            }
+            None => {
+                let attempts = self.backoff.attempt();
+                self.close(Reason::GaveUp { attempts, last: Box::new(reason) });
+            }
+        }
+    }
+
+    fn close(&mut self, reason: Reason) {
+        let left = matches!(reason, Reason::Left);
+        self.hang_up(if left { LeaveReason::Left } else { LeaveReason::Lost });
+        self.online = false;
+        self.backoff = Backoff::default();
+        self.store.end_quiet();
+        self.enter(State::Closed(reason));
+    }
+
+    fn hang_up(&mut self, reason: LeaveReason) {
+        if let Some(connection) = self.connection.take() {
+            self.effects.push_back(Effect::Disconnect { link: connection.link });
+        }
+        self.client = None;
+        self.backoff.stop();
+        for event in self.roster.clear(reason) {
+            self.tell(event);
+        }
+    }
+
+    /// The author of every change in the room, for tools: which peers wrote how many.
+    pub fn authors(&self, document: DocumentId) -> impl Iterator<Item = (PeerId, usize)> {
+        self.store.log(document).authors().filter_map(|(_, author)| match &author.origin {
+            Origin::Peer(introduction) => Some((introduction.peer, author.changes.len())),
+            Origin::WellKnown(_) => None,
+        })
+    }
+}

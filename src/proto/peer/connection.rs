@@ -1,0 +1,111 @@
+//! The open link of a peer.
+
+use crate::proto::config::{Limits, PeerConfig};
+use crate::proto::feed::Intake;
+use crate::proto::id::{DocumentId, Lane, Link, PeerId};
+use crate::proto::lane::DocumentLane;
+use crate::proto::time::Time;
+use crate::proto::wire::message::{Hello, Message, SnapshotOffer};
+
+/// How far a link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// Our hello is out, the relay's is awaited.
+    Greeting,
+    /// Our join is out, the answer is awaited.
+    Asking,
+    /// We are in, the documents are coming.
+    Loading,
+    /// Everything is here.
+    Ready,
+}
+
+/// A snapshot on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming {
+    pub(super) offer: SnapshotOffer,
+    pub(super) bytes: Vec<u8>,
+    pub(super) intake: Intake,
+}
+
+/// One link to the relay.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) link: Link,
+    pub(super) relay: PeerId,
+    pub(super) stage: Stage,
+    pub(super) nonce: [u8; 16],
+    pub(super) theirs: Option<Hello>,
+    /// The join that was said, to be said again.
+    pub(super) join: Option<Message>,
+    pub(super) lane: DocumentLane,
+    pub(super) snapshots: [Option<Incoming>; 2],
+    /// How many entries come before the relay's word that we are up to date is true.
+    pub(super) behind: [u64; 2],
+    /// Bytes handed to the driver and not yet written, by lane.
+    pub(super) outstanding: [usize; 3],
+    pub(super) began: Time,
+    pub(super) heard: Time,
+    pub(super) repeat_at: Time,
+    pub(super) ping_at: Time,
+    pub(super) compare_at: Time,
+    pub(super) roster_asked: Option<Time>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        link: Link,
+        relay: PeerId,
+        nonce: [u8; 16],
+        limits: &Limits,
+        now: Time,
+    ) -> Self {
+        Self {
+            link,
+            relay,
+            stage: Stage::Greeting,
+            nonce,
+            theirs: None,
+            join: None,
+            lane: DocumentLane::new(limits),
+            snapshots: [None, None],
+            behind: [0; 2],
+            outstanding: [0; 3],
+            began: now,
+            heard: now,
+            repeat_at: now,
+            ping_at: now,
+            compare_at: now,
+            roster_asked: None,
+        }
+    }
+
+    /// Whether the relay has let us in.
+    pub(super) fn is_in(&self) -> bool {
+        matches!(self.stage, Stage::Loading | Stage::Ready)
+    }
+
+    /// Whether every document is as far as the relay said.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.snapshots.iter().all(Option::is_none)
+            && DocumentId::ALL
+                .into_iter()
+                .zip(self.behind)
+                .all(|(document, behind)| self.lane.received(document) >= behind)
+    }
+
+    pub(super) fn written(&mut self, lane: Lane, bytes: usize) {
+        let outstanding = &mut self.outstanding[lane as usize];
+        *outstanding = outstanding.saturating_sub(bytes);
+    }
+
+    /// When the link needs attention.
+    pub(super) fn deadline(&self, config: &PeerConfig) -> Option<Time> {
+        let silence = self.heard + config.silence;
+        let stage = match self.stage {
+            Stage::Greeting | Stage::Asking => self.repeat_at.min(self.began + config.join_timeout),
+            Stage::Loading | Stage::Ready => self.ping_at.min(self.compare_at),
+        };
+        [Some(silence), Some(stage), self.lane.deadline()].into_iter().flatten().min()
+    }
+}

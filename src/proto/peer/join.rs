@@ -1,0 +1,428 @@
+//! What a peer does on an open link: greet, join, load, and keep in step.
+
+use bytes::Bytes;
+use rand_core::Rng;
+use sha2::{Digest, Sha256};
+
+use super::Peer;
+use super::connection::{Connection, Incoming, Stage};
+use crate::proto::document::Snapshot;
+use crate::proto::event::{Effect, Event, State};
+use crate::proto::feed::Intake;
+use crate::proto::id::{DocumentId, Lane, Link, PeerId};
+use crate::proto::lane::{heads_message, lane_of};
+use crate::proto::proof::{self, Side};
+use crate::proto::reason::{Reason, Refusal, Version};
+use crate::proto::statistics::Direction;
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::{Blob, Line, List};
+use crate::proto::wire::message::{EntryRecord, Hello, Join, Known, Message, Offer, Welcome};
+use crate::proto::wire::{self, DecodeError};
+
+/// How many pings there are before the clocks agree.
+const FIRST_PING_COUNT: usize = 32;
+/// The most pages of a roster: of 256 members each, far more than a room has.
+const MAX_PAGES: u16 = 64;
+
+impl Peer {
+    pub(super) fn on_connected(&mut self, now: Time, link: Link, relay: PeerId) {
+        if !self.online || self.connection.is_some() {
+            self.effects.push_back(Effect::Disconnect { link });
+            return;
+        }
+        if self.relay.replace(relay).is_some_and(|before| before != relay) {
+            self.clock.forget();
+        }
+        self.backoff.stop();
+        let mut nonce = [0; 16];
+        self.rng.fill_bytes(&mut nonce);
+        self.connection = Some(Connection::new(link, relay, nonce, &self.config.limits, now));
+        if matches!(self.state, State::Connecting) {
+            self.enter(State::Joining);
+        }
+        self.store.flush();
+        for document in DocumentId::ALL {
+            // Written while nobody listened: the relay's heads will tell what it lacks.
+            self.store.take_written(document);
+        }
+        self.sign(now);
+        self.greet(now);
+    }
+
+    fn greet(&mut self, now: Time) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        connection.repeat_at = now + self.config.handshake_retry;
+        let hello = Message::Hello(Hello {
+            version: Version::CURRENT,
+            nonce: connection.nonce,
+            app: self.app_key.app(),
+            schema: self.schema,
+        });
+        self.say(&hello, now);
+    }
+
+    pub(super) fn on_frame(&mut self, now: Time, lane: Lane, frame: &Bytes) {
+        self.meter.count(lane, Direction::Received, frame.len(), now);
+        if let Some(connection) = &mut self.connection {
+            connection.heard = now;
+        }
+        match wire::decode(frame, self.config.limits.frame.max(self.config.limits.chunk + 512)) {
+            Ok(message) if lane_of(&message) == lane => self.on_message(now, message),
+            Ok(_) => self.fault("a message on another message's lane"),
+            Err(DecodeError::Version { major }) => {
+                let (peer, relay) =
+                    (Version::CURRENT, Version { major: u16::from(major), minor: 0 });
+                self.retry(Reason::Refused(Refusal::VersionMismatch { peer, relay }), now);
+            }
+            Err(error) => self.fault(&error.to_string()),
+        }
+    }
+
+    fn on_message(&mut self, now: Time, message: Message) {
+        match message {
+            Message::Hello(hello) => self.on_hello(now, hello),
+            Message::Welcome(welcome) => self.on_welcome(now, welcome),
+            Message::Refused(refusal) => self.retry(Reason::Refused(refusal), now),
+            Message::Joined { revision, member } => {
+                let event = self.roster.join(revision, member);
+                self.on_roster(now, revision, event);
+            }
+            Message::Left { revision, client, reason } => {
+                let event = self.roster.leave(revision, client, reason);
+                self.on_roster(now, revision, event);
+            }
+            Message::Roster { pages, .. } if pages > MAX_PAGES => self.fault("an endless roster"),
+            Message::Roster { revision, page, pages, members } => {
+                let events = self.roster.page(revision, (page, pages), members.into_vec());
+                events.into_iter().for_each(|event| self.tell(event));
+            }
+            Message::Pong { sent, room_time } => self.on_pong(now, sent, room_time),
+            Message::Changes { document, first, entries } => {
+                self.on_changes(now, document, first, &entries);
+            }
+            Message::Acknowledge { document, received, gap } => {
+                if let Some(open) = self.known_document(document) {
+                    open.lane.acknowledge(document, received, gap, now);
+                }
+            }
+            Message::Piece { document, index, bytes } => {
+                self.on_piece(now, document, index, &bytes);
+            }
+            Message::Compare { document, sent, digest, roster } => {
+                self.on_compare(now, document, (sent, digest), roster);
+            }
+            Message::HeadsAre { document, heads, answer } => {
+                self.on_heads(now, document, &heads, answer);
+            }
+            Message::Join(_)
+            | Message::Leave
+            | Message::RosterWanted
+            | Message::Ping { .. }
+            | Message::AcknowledgePieces { .. } => {
+                self.fault("a message that only peers send");
+            }
+        }
+    }
+
+    fn on_pong(&mut self, now: Time, sent: u64, room_time: u64) {
+        self.clock.answer(Time::from_micros(sent), room_time, now);
+        if let Some(connection) = &mut self.connection {
+            connection.lane.set_round_trip(self.clock.round_trip());
+        }
+    }
+
+    fn known_document(&mut self, document: DocumentId) -> Option<&mut Connection> {
+        let known = DocumentId::ALL.contains(&document);
+        self.connection.as_mut().filter(|open| known && open.is_in())
+    }
+
+    fn on_hello(&mut self, now: Time, hello: Hello) {
+        let (peer, relay) = (Version::CURRENT, hello.version);
+        if relay.major != peer.major {
+            self.retry(Reason::Refused(Refusal::VersionMismatch { peer, relay }), now);
+            return;
+        }
+        let Some(connection) =
+            self.connection.as_mut().filter(|open| open.stage == Stage::Greeting)
+        else {
+            return;
+        };
+        let nonces = (&connection.nonce, &hello.nonce);
+        let proof = proof::prove(
+            &self.app_key,
+            Side::Peer,
+            (self.author.peer, connection.relay),
+            nonces,
+            &self.room,
+        );
+        let known = DocumentId::ALL.into_iter().filter_map(|document| {
+            let heads: Vec<_> = self.store.log(document).heads().collect();
+            (!heads.is_empty()).then(|| Known { document, heads: List::of(heads) })
+        });
+        let join = Message::Join(Join {
+            room: Line::new(self.room.as_str()).unwrap_or_default(),
+            proof,
+            metadata: Blob::new(self.metadata.clone()).unwrap_or_default(),
+            incarnation: self.author.incarnation,
+            known: List::of(known),
+        });
+        connection.theirs = Some(hello);
+        connection.stage = Stage::Asking;
+        connection.repeat_at = now + self.config.handshake_retry;
+        connection.join = Some(join.clone());
+        self.say(&join, now);
+    }
+
+    fn on_welcome(&mut self, now: Time, welcome: Welcome) {
+        let Some(open) = self.connection.as_mut().filter(|open| open.stage == Stage::Asking) else {
+            return;
+        };
+        let nonce = open.theirs.as_ref().map(|hello| hello.nonce).unwrap_or_default();
+        let (pair, nonces) = ((self.author.peer, open.relay), (&open.nonce, &nonce));
+        if !proof::proves(&self.app_key, Side::Relay, pair, nonces, &self.room, &welcome.proof) {
+            self.fault("it does not know the app key");
+            return;
+        }
+        open.stage = Stage::Loading;
+        open.join = None;
+        (open.ping_at, open.compare_at) = (now, now + self.config.compare_interval);
+        self.client = Some(welcome.client);
+        self.backoff.succeed();
+        if self.store.log(DocumentId::MODELS).is_empty()
+            && self.store.log(DocumentId::TEXTS).is_empty()
+        {
+            self.store.begin_quiet();
+        }
+        self.clock.guess(welcome.room_time, now);
+        for offer in welcome.documents.into_vec() {
+            self.on_offer(&offer);
+        }
+        self.finish_loading(now);
+    }
+
+    fn on_offer(&mut self, offer: &Offer) {
+        if !DocumentId::ALL.contains(&offer.document) {
+            return;
+        }
+        let place = offer.document.0 as usize;
+        let limit = self.config.limits.snapshot;
+        let Some(open) = &mut self.connection else {
+            return;
+        };
+        open.behind[place] = offer.behind;
+        if let Some(snapshot) = &offer.snapshot {
+            if snapshot.bytes > limit {
+                let size = snapshot.bytes;
+                self.close(Reason::SnapshotTooLarge { limit, size });
+                return;
+            }
+            open.snapshots[place] = Some(Incoming {
+                offer: snapshot.clone(),
+                bytes: Vec::new(),
+                intake: Intake::default(),
+            });
+        }
+        open.lane.push_missing(self.store.log(offer.document), &offer.heads);
+    }
+
+    fn on_changes(&mut self, now: Time, document: DocumentId, first: u64, entries: &[EntryRecord]) {
+        let Some(open) = self.known_document(document) else {
+            return;
+        };
+        // Nothing may come of a document before its snapshot.
+        if open.snapshots[document.0 as usize].is_some() {
+            return;
+        }
+        let fresh = open.lane.receive(document, first, entries, now);
+        if let Err(fault) = self.store.receive(document, fresh) {
+            self.fault(&format!("a change of the room is refused: {fault}"));
+            return;
+        }
+        self.finish_loading(now);
+    }
+
+    fn on_piece(&mut self, now: Time, document: DocumentId, index: u32, bytes: &[u8]) {
+        let Some(open) = self.known_document(document) else {
+            return;
+        };
+        let place = document.0 as usize;
+        let Some(incoming) = &mut open.snapshots[place] else {
+            // Already whole: the last acknowledgement was lost.
+            let received = u32::MAX;
+            self.say(&Message::AcknowledgePieces { document, received, gap: false }, now);
+            return;
+        };
+        if incoming.intake.offer(u64::from(index), 1) == Some(0) {
+            incoming.bytes.extend_from_slice(bytes);
+        }
+        let (total, received) = (incoming.offer.bytes, incoming.bytes.len() as u64);
+        let whole = incoming.intake.next() >= u64::from(incoming.offer.pieces);
+        let acknowledgement = incoming.intake.take_acknowledgement();
+        if received > total {
+            self.fault("a snapshot larger than it said");
+            return;
+        }
+        if let Some((received, gap)) = acknowledgement {
+            let received = u32::try_from(received).unwrap_or(u32::MAX);
+            self.say(&Message::AcknowledgePieces { document, received, gap }, now);
+        }
+        self.tell(Event::Progress { document, received, total });
+        if whole {
+            self.on_snapshot(now, document);
+        }
+    }
+
+    fn on_snapshot(&mut self, now: Time, document: DocumentId) {
+        let slot = self.connection.as_mut().map(|open| &mut open.snapshots[document.0 as usize]);
+        let Some(incoming) = slot.and_then(Option::take) else {
+            return;
+        };
+        if Sha256::digest(&incoming.bytes)[..] != incoming.offer.digest {
+            self.fault("a snapshot that is not the one it offered");
+            return;
+        }
+        let entries = Snapshot::entries(&incoming.bytes, self.store.log(document).scope());
+        let outcome = match entries {
+            Ok(entries) => {
+                self.store.receive(document, &entries).map_err(|fault| fault.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match outcome {
+            Ok(_) => self.finish_loading(now),
+            Err(why) => self.fault(&format!("its snapshot is refused: {why}")),
+        }
+    }
+
+    fn finish_loading(&mut self, now: Time) {
+        let loaded = self.connection.as_ref().is_some_and(Connection::is_loaded);
+        let Some(open) =
+            self.connection.as_mut().filter(|open| loaded && open.stage == Stage::Loading)
+        else {
+            return;
+        };
+        open.stage = Stage::Ready;
+        self.flush(now);
+        self.store.end_quiet();
+        self.enter(State::Ready);
+        self.tell(Event::Ready);
+    }
+
+    fn on_roster(&mut self, now: Time, revision: u32, event: Option<Event>) {
+        match event {
+            Some(event) => self.tell(event),
+            None => self.want_roster(now, revision),
+        }
+    }
+
+    fn want_roster(&mut self, now: Time, revision: u32) {
+        if revision == self.roster.revision() {
+            return;
+        }
+        let patience = self.config.handshake_retry;
+        let Some(open) = self.connection.as_mut().filter(|open| open.is_in()) else {
+            return;
+        };
+        if open.roster_asked.is_none_or(|asked| now >= asked + patience) {
+            open.roster_asked = Some(now);
+            self.say(&Message::RosterWanted, now);
+        }
+    }
+
+    fn on_compare(
+        &mut self,
+        now: Time,
+        document: DocumentId,
+        (sent, digest): (u64, [u8; 8]),
+        roster: u32,
+    ) {
+        let log_is_known = DocumentId::ALL.contains(&document);
+        let Some(open) =
+            self.connection.as_mut().filter(|open| log_is_known && open.stage == Stage::Ready)
+        else {
+            return;
+        };
+        let answer = open.lane.compare(self.store.log(document), sent, digest, now);
+        if let Some(message) = answer {
+            self.say(&message, now);
+        }
+        self.want_roster(now, roster);
+    }
+
+    fn on_heads(&mut self, now: Time, document: DocumentId, heads: &[[u8; 32]], answer: bool) {
+        let log_is_known = DocumentId::ALL.contains(&document);
+        let Some(open) =
+            self.connection.as_mut().filter(|open| log_is_known && open.stage == Stage::Ready)
+        else {
+            return;
+        };
+        open.lane.reconcile(self.store.log(document), heads);
+        if answer {
+            let message = heads_message(self.store.log(document), false);
+            self.say(&message, now);
+        }
+    }
+
+    pub(super) fn tick_connection(&mut self, now: Time) {
+        let Some(open) = &mut self.connection else {
+            return;
+        };
+        let silence = now - open.heard;
+        if silence >= self.config.silence {
+            self.retry(Reason::Silent { silence }, now);
+            return;
+        }
+        match open.stage {
+            Stage::Greeting | Stage::Asking => self.tick_handshake(now),
+            Stage::Loading | Stage::Ready => self.tick_room(now),
+        }
+    }
+
+    fn tick_handshake(&mut self, now: Time) {
+        let Some(open) = &mut self.connection else {
+            return;
+        };
+        let waited = now - open.began;
+        if waited >= self.config.join_timeout {
+            self.retry(Reason::JoinTimeout { waited }, now);
+        } else if now >= open.repeat_at {
+            open.repeat_at = now + self.config.handshake_retry;
+            match open.join.clone() {
+                Some(join) => self.say(&join, now),
+                None => self.greet(now),
+            }
+        }
+    }
+
+    fn tick_room(&mut self, now: Time) {
+        let Some(open) = &mut self.connection else {
+            return;
+        };
+        open.lane.tick(now);
+        if now >= open.ping_at {
+            let settled = self.clock.samples() >= FIRST_PING_COUNT;
+            let wait = if settled { self.config.ping_interval } else { self.config.first_pings };
+            open.ping_at = now + wait;
+            let round_trip = u32::try_from(self.clock.round_trip().as_micros()).unwrap_or(u32::MAX);
+            self.say(&Message::Ping { sent: now.as_micros(), round_trip }, now);
+        }
+        let Some(open) = self.connection.as_mut().filter(|open| now >= open.compare_at) else {
+            return;
+        };
+        open.compare_at = now + self.config.compare_interval;
+        let comparisons =
+            DocumentId::ALL.map(|document| open.lane.comparison(self.store.log(document), 0));
+        self.sign(now);
+        for comparison in comparisons {
+            self.say(&comparison, now);
+        }
+    }
+
+    /// The relay broke the protocol: nothing good can come of another try.
+    pub(super) fn fault(&mut self, what: &str) {
+        tracing::warn!(room = %self.room, what, "relay fault");
+        self.close(Reason::RelayFault { what: what.to_owned() });
+    }
+}

@@ -1,0 +1,240 @@
+//! Why a room was disconnected: one enum, each reason with a class and words for a person.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What a program should do about a [`Reason`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Class {
+    /// It may work again without anything being changed.
+    Retry,
+    /// It will not work again as it is, and nobody made a mistake.
+    DoNotRetry,
+    /// The application or its configuration is wrong.
+    ApplicationFault,
+}
+
+/// Why a room was disconnected, or why a try to join ended. The text says what to do.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The application left.
+    #[error("this application left the room")]
+    Left,
+    /// No link to the relay came about.
+    #[error("the relay cannot be reached ({why}): check its address and the network")]
+    Unreachable {
+        /// What the transport says.
+        why: String,
+    },
+    /// The link broke while it was in use.
+    #[error("the link to the relay was lost")]
+    Lost,
+    /// The relay was not heard from.
+    #[error("the relay was silent for {} s", silence.as_secs())]
+    Silent {
+        /// For how long.
+        silence: Duration,
+    },
+    /// The relay did not let this peer in, in time.
+    #[error("the relay did not answer the join within {} s", waited.as_secs())]
+    JoinTimeout {
+        /// For how long it was waited.
+        waited: Duration,
+    },
+    /// The tries to reconnect are used up.
+    #[error("gave up after {attempts} tries; the last one: {last}")]
+    GaveUp {
+        /// How many there were.
+        attempts: u32,
+        /// What became of the last one.
+        last: Box<Self>,
+    },
+    /// The relay said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What the relay sent is not what the protocol allows.
+    #[error("the relay broke the protocol ({what}): report this with both versions")]
+    RelayFault {
+        /// What was wrong.
+        what: String,
+    },
+    /// The room's snapshot is larger than this peer accepts.
+    #[error(
+        "the room's snapshot has {size} bytes, over the limit of {limit}: raise `Limits::snapshot`"
+    )]
+    SnapshotTooLarge {
+        /// The most bytes that this peer accepts.
+        limit: u64,
+        /// How many the relay offers.
+        size: u64,
+    },
+}
+
+impl Reason {
+    /// What a program should do about it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Lost
+            | Self::Silent { .. }
+            | Self::JoinTimeout { .. } => Class::Retry,
+            Self::Left | Self::GaveUp { .. } | Self::RelayFault { .. } => Class::DoNotRetry,
+            Self::SnapshotTooLarge { .. } => Class::ApplicationFault,
+            Self::Refused(refusal) => refusal.class(),
+        }
+    }
+}
+
+/// Why a relay ends a link. Travels on the wire: variants are only added at the end.
+#[derive(Clone, PartialEq, Eq, Debug, Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The two speak different major versions of the protocol.
+    #[error("this peer speaks protocol {peer}, the relay {relay}: update the older one")]
+    VersionMismatch {
+        /// The peer's version.
+        peer: Version,
+        /// The relay's version.
+        relay: Version,
+    },
+    /// No application of this key is served here, or the key was not proved.
+    #[error("the relay does not know this app key: check the key and the relay's address")]
+    UnknownApp,
+    /// The room has as many members as it may have.
+    #[error("the room is full ({limit} members): try again later or join another")]
+    RoomFull {
+        /// How many it may have.
+        limit: u32,
+    },
+    /// The relay has as many rooms as it may have.
+    #[error("the relay is full ({limit} rooms): try again later or use another")]
+    RelayFull {
+        /// How many it may have.
+        limit: u32,
+    },
+    /// The peer asked too often.
+    #[error("too many requests: wait {retry_after_ms} ms before the next")]
+    RateLimited {
+        /// How long to wait.
+        retry_after_ms: u32,
+    },
+    /// The peer did not read what it was sent.
+    #[error("this peer read too slowly and was disconnected: it may come back and catch up")]
+    SlowConsumer,
+    /// The peer came in again by a newer link.
+    #[error("this peer joined the room a second time; the older link was closed")]
+    Replaced,
+    /// The peer did not say what it wanted, in time.
+    #[error("this peer did not join within the time that the relay allows")]
+    HandshakeTimeout,
+    /// The peer was not heard from.
+    #[error("this peer was silent for too long")]
+    Idle,
+    /// A frame could not be decoded or came out of turn.
+    #[error("the relay could not make sense of a message from this peer: update parlor")]
+    BadMessage,
+    /// A change was not the author's, or does not fit the document.
+    #[error("the relay refused a change from this peer ({why}): report this with both versions")]
+    BadChange {
+        /// Which rule it broke.
+        why: ChangeFault,
+    },
+    /// Something was larger than the relay takes.
+    #[error("a message of {size} bytes is over the relay's limit of {limit}: send less at once")]
+    TooLarge {
+        /// The most that is taken.
+        limit: u64,
+        /// How much it was.
+        size: u64,
+    },
+    /// The relay is going down.
+    #[error("the relay is shutting down: it may be back soon")]
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// What a program should do about it.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::RoomFull { .. }
+            | Self::RelayFull { .. }
+            | Self::RateLimited { .. }
+            | Self::SlowConsumer
+            | Self::HandshakeTimeout
+            | Self::Idle
+            | Self::ShuttingDown => Class::Retry,
+            Self::Replaced => Class::DoNotRetry,
+            Self::VersionMismatch { .. }
+            | Self::UnknownApp
+            | Self::BadMessage
+            | Self::BadChange { .. }
+            | Self::TooLarge { .. } => Class::ApplicationFault,
+        }
+    }
+}
+
+/// Which rule a change broke. Travels on the wire: variants are only added at the end.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Error, Serialize, Deserialize,
+)]
+#[non_exhaustive]
+pub enum ChangeFault {
+    /// It is no automerge change, or its checksum is wrong.
+    #[error("malformed")]
+    Malformed,
+    /// It has more bytes or operations than allowed.
+    #[error("too large")]
+    TooLarge,
+    /// Its actor is not one of its author's.
+    #[error("wrong actor")]
+    WrongActor,
+    /// It does not follow its author's last change.
+    #[error("wrong sequence")]
+    WrongSequence,
+    /// It depends on changes that nobody sent.
+    #[error("unknown dependency")]
+    UnknownDependency,
+    /// Its operations are not numbered as its dependencies require.
+    #[error("wrong operation number")]
+    WrongStart,
+    /// Its author signed another change in its place.
+    #[error("equivocation")]
+    Equivocation,
+    /// It is another peer's and not covered by that peer's signature.
+    #[error("unproven author")]
+    Unproven,
+    /// A signature does not hold.
+    #[error("bad signature")]
+    BadSignature,
+    /// Too many authors for one room.
+    #[error("too many authors")]
+    TooManyAuthors,
+    /// The room takes no more changes.
+    #[error("history is full")]
+    HistoryFull,
+}
+
+/// A version of the protocol. Equal majors understand each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// Raised when older peers can no longer take part.
+    pub major: u16,
+    /// Raised when something was added that older peers can ignore.
+    pub minor: u16,
+}
+
+impl Version {
+    /// What this crate speaks.
+    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}

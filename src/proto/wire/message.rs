@@ -1,0 +1,301 @@
+//! Every message, in the order of the specification. Postcard writes the position of a variant, so
+//! variants are only added at the end, and none is ever removed.
+
+use serde::{Deserialize, Serialize};
+
+use super::bounded::{Blob, Line, List};
+use crate::proto::event::LeaveReason;
+use crate::proto::id::{AppId, ClientNumber, DocumentId, PeerId};
+use crate::proto::reason::{Refusal, Version};
+
+/// A change's hash, as automerge computes it.
+pub type Hash = [u8; 32];
+/// An actor of a document.
+pub type Actor = [u8; 16];
+/// An ed25519 signature.
+pub type SignatureBytes = Blob<64>;
+/// Bytes of a change; the receiver's limits are tighter.
+pub type ChangeBytes = Blob<{ 1 << 20 }>;
+/// Heads of a document: as many as it may have actors.
+pub type Heads = List<Hash, 4_096>;
+
+/// What peers and relays say to each other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// Control, both: the first thing on a link, said again until the other's has come.
+    Hello(Hello),
+    /// Control, peer to relay: let me in. Said again until answered.
+    Join(Join),
+    /// Control, relay to peer: come in.
+    Welcome(Welcome),
+    /// Control, relay to peer: no, or no more. The last thing on a link.
+    Refused(Refusal),
+    /// Document, peer to relay: goodbye, after everything that was written. The last thing on a link.
+    Leave,
+    /// Control, relay to peer: somebody came in, making the roster this revision.
+    Joined {
+        /// The roster's revision with this member.
+        revision: u32,
+        /// Who.
+        member: MemberRecord,
+    },
+    /// Control, relay to peer: somebody went out, making the roster this revision.
+    Left {
+        /// The roster's revision without this member.
+        revision: u32,
+        /// Who.
+        client: ClientNumber,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Control, peer to relay: my roster is another revision; say it whole.
+    RosterWanted,
+    /// Control, relay to peer: the whole roster, in pages.
+    Roster {
+        /// The roster's revision.
+        revision: u32,
+        /// Which page this is, from 0.
+        page: u16,
+        /// How many pages there are.
+        pages: u16,
+        /// The members on this page.
+        members: List<MemberRecord, 256>,
+    },
+    /// Control, peer to relay: what time is it?
+    Ping {
+        /// The peer's own time in microseconds, given back in the answer.
+        sent: u64,
+        /// How long the last answer took, in microseconds; 0 before there was one.
+        round_trip: u32,
+    },
+    /// Control, relay to peer: the answer.
+    Pong {
+        /// From the question.
+        sent: u64,
+        /// The room's time in microseconds since the Unix epoch.
+        room_time: u64,
+    },
+    /// Document, both: entries of a document's log, in an order in which each follows what it needs.
+    Changes {
+        /// Which document.
+        document: DocumentId,
+        /// The position of the first entry among all that were sent on this link for this document:
+        /// what the frame follows.
+        first: u64,
+        /// The entries.
+        entries: List<EntryRecord, 1_024>,
+    },
+    /// Control, both: entries before this position have arrived.
+    Acknowledge {
+        /// Which document.
+        document: DocumentId,
+        /// The position of the next entry that is expected.
+        received: u64,
+        /// Whether entries after it came without it: say them again from there.
+        gap: bool,
+    },
+    /// Snapshot, relay to peer: a piece of the snapshot that the welcome offered.
+    Piece {
+        /// Which document.
+        document: DocumentId,
+        /// Which piece, from 0.
+        index: u32,
+        /// Its bytes.
+        bytes: Blob<{ 256 << 10 }>,
+    },
+    /// Control, peer to relay: pieces before this one have arrived.
+    AcknowledgePieces {
+        /// Which document.
+        document: DocumentId,
+        /// The next piece that is expected.
+        received: u32,
+        /// Whether pieces after it came without it.
+        gap: bool,
+    },
+    /// Control, both, once a second when nothing is in flight: what my document looks like.
+    Compare {
+        /// Which document.
+        document: DocumentId,
+        /// How many entries I sent on this link.
+        sent: u64,
+        /// The first 8 bytes of SHA-256 over my heads in ascending order.
+        digest: [u8; 8],
+        /// From the relay: the roster's revision. From a peer: 0.
+        roster: u32,
+    },
+    /// Control, both: my heads; send what they do not cover.
+    HeadsAre {
+        /// Which document.
+        document: DocumentId,
+        /// My heads, ascending.
+        heads: Heads,
+        /// Whether the other should answer with its own.
+        answer: bool,
+    },
+}
+
+/// Who speaks, and which protocol.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The version that the speaker speaks. Unequal majors end the link, with both named.
+    pub version: Version,
+    /// Drawn for this link, part of the proofs.
+    pub nonce: [u8; 16],
+    /// From a peer: its application. From a relay: zeros.
+    pub app: AppId,
+    /// From a peer: the digest of its models. From a relay: zeros.
+    pub schema: [u8; 8],
+}
+
+/// What a peer says to come in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Join {
+    /// The room's name, in normal form C.
+    pub room: Line<6_144>,
+    /// HMAC-SHA256 with the app key over `"parlor join"`, peer, relay, the peer's nonce, the relay's
+    /// nonce and the room.
+    pub proof: [u8; 32],
+    /// What the peer says of itself.
+    pub metadata: Blob<{ 64 << 10 }>,
+    /// The incarnation whose actor the peer writes with.
+    pub incarnation: u64,
+    /// The heads of each document that the peer has anything of, at most 1,024 of each; those left
+    /// out are compared later.
+    pub known: List<Known, 16>,
+}
+
+/// The heads of one document.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Known {
+    /// Which document.
+    pub document: DocumentId,
+    /// Its heads, ascending.
+    pub heads: List<Hash, 1_024>,
+}
+
+/// What a relay says to let a peer in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// HMAC-SHA256 with the app key over `"parlor welcome"`, then as in [`Join::proof`].
+    pub proof: [u8; 32],
+    /// The peer's number in this room.
+    pub client: ClientNumber,
+    /// The room's time in microseconds since the Unix epoch.
+    pub room_time: u64,
+    /// The revision of the roster that follows.
+    pub roster: u32,
+    /// What comes of each document.
+    pub documents: List<Offer, 16>,
+}
+
+/// What a relay sends of one document after a welcome.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Offer {
+    /// Which document.
+    pub document: DocumentId,
+    /// The relay's heads, ascending; the peer sends what they do not cover.
+    pub heads: List<Hash, 1_024>,
+    /// A snapshot, for a peer that has nothing.
+    pub snapshot: Option<SnapshotOffer>,
+    /// How many entries come after the snapshot before the peer has what the relay had.
+    pub behind: u64,
+}
+
+/// A snapshot that is about to come in pieces.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SnapshotOffer {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its pieces.
+    pub pieces: u32,
+    /// Its SHA-256.
+    pub digest: Hash,
+}
+
+/// A member, on the wire.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberRecord {
+    /// Its number in this room.
+    pub client: ClientNumber,
+    /// Who it is.
+    pub peer: PeerId,
+    /// What it said of itself.
+    pub metadata: Blob<{ 64 << 10 }>,
+    /// The digest of its models.
+    pub schema: [u8; 8],
+    /// Whether it had been here before.
+    pub rejoined: bool,
+}
+
+/// One entry of a document's log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum EntryRecord {
+    /// A change that a peer wrote.
+    Authored {
+        /// Who the actor is; with the first change of each.
+        introduction: Option<Introduction>,
+        /// The change, as automerge encodes it, not compressed.
+        bytes: ChangeBytes,
+    },
+    /// A change that creates a well-known object: its bytes follow from this.
+    WellKnown(WellKnownRecord),
+    /// An author's word for its changes up to one.
+    Signed(SignatureRecord),
+}
+
+/// Whose an actor is: it is derived from these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Introduction {
+    /// The author.
+    pub peer: PeerId,
+    /// Which of its incarnations.
+    pub incarnation: u64,
+}
+
+/// A well-known object: where it is and what it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WellKnownRecord {
+    /// The object that it is in; nothing for the root.
+    pub parent: Option<ParentRecord>,
+    /// Its key there.
+    pub key: Line<512>,
+    /// What it is.
+    pub made: Made,
+}
+
+/// An object, named by the operation and the change that made it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ParentRecord {
+    /// The actor of the operation.
+    pub actor: Actor,
+    /// The counter of the operation.
+    pub counter: u64,
+    /// The change.
+    pub change: Hash,
+}
+
+/// What a well-known object is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Made {
+    /// A map: a child model or a collection.
+    Map,
+    /// A text.
+    Text,
+    /// A counter at zero.
+    Counter,
+    /// A schema record.
+    Record(Line<{ 32 << 10 }>),
+}
+
+/// An author's word for its changes up to one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignatureRecord {
+    /// The author's actor.
+    pub actor: Actor,
+    /// The sequence number of the change.
+    pub sequence: u64,
+    /// The hash of the change, and so of all before it.
+    pub change: Hash,
+    /// The author's signature: see `datastore-spec/authorship.md`.
+    pub signature: SignatureBytes,
+}

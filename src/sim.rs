@@ -1,0 +1,319 @@
+//! The simulator: a relay and peers in one thread, one seed, one queue of things that are due.
+//!
+//! Applications test their own models on it: make a [`World`] with their root type's shape, edit
+//! through [`World::edit`], let time pass, and ask at the end whether everybody agrees.
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::disallowed_types,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod action;
+mod engine;
+pub mod follower;
+pub mod fuzz;
+pub mod network;
+pub mod oracle;
+pub mod playground;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
+
+use self::engine::{Happening, Wire};
+use self::follower::Follower;
+use self::network::Network;
+use crate::proto::config::{HubConfig, PeerConfig};
+use crate::proto::datastore::Datastore;
+use crate::proto::hub::{Hub, RoomKey};
+use crate::proto::id::{AppKey, Identity, Link, PeerId, RoomName};
+use crate::proto::model::Shape;
+use crate::proto::peer::{Peer, Setup};
+use crate::proto::time::Time;
+
+/// A relay, peers, and the network between them.
+#[derive(Debug)]
+pub struct World {
+    now: Time,
+    rng: ChaCha12Rng,
+    network: Network,
+    key: AppKey,
+    room: RoomName,
+    shape: fn() -> Shape,
+    hub_config: HubConfig,
+    hub: Option<Hub>,
+    hub_starts: u64,
+    hosts: Vec<Host>,
+    links: BTreeMap<Link, Wire>,
+    next_link: u64,
+    due: BTreeMap<(Time, u64), Happening>,
+    next_happening: u64,
+    trace: Sha256,
+    sightings: BTreeSet<&'static str>,
+    ticks_at_once: u32,
+}
+
+/// A peer and what it runs on.
+#[derive(Debug)]
+struct Host {
+    peer: Peer,
+    follower: Follower,
+    /// It neither hears nor acts, and keeps its memory: a process that is stopped and resumed.
+    asleep: bool,
+    /// No link comes about.
+    cut: bool,
+    /// It reads nothing, though its link is up.
+    deaf: bool,
+}
+
+impl World {
+    /// The relay's room time at [`Time::ZERO`], in microseconds since the Unix epoch.
+    pub const EPOCH: u64 = 1_700_000_000_000_000;
+
+    /// A world with a relay and no peers, all of whose chance comes from `seed`. Peers' rooms have a
+    /// root model of `shape`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the app key and the room's name are constants.
+    #[must_use]
+    pub fn new(seed: u64, network: Network, shape: fn() -> Shape) -> Self {
+        let mut world = Self {
+            now: Time::ZERO,
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            network,
+            key: AppKey::new("simulated").expect("not empty"),
+            room: RoomName::new("simulated").expect("not empty"),
+            shape,
+            hub_config: HubConfig { joins_per_minute: 100_000, ..HubConfig::default() },
+            hub: None,
+            hub_starts: 0,
+            hosts: Vec::new(),
+            links: BTreeMap::new(),
+            next_link: 0,
+            due: BTreeMap::new(),
+            next_happening: 0,
+            trace: Sha256::new(),
+            sightings: BTreeSet::new(),
+            ticks_at_once: 0,
+        };
+        world.start_relay();
+        world
+    }
+
+    /// Adds a peer, offline. Returns its number.
+    pub fn add_peer(&mut self, config: PeerConfig) -> usize {
+        let number = self.hosts.len();
+        let setup = Setup {
+            identity: Identity::from_seed(self.seed()),
+            app_key: self.key.clone(),
+            room: self.room.clone(),
+            metadata: Bytes::from(format!("peer {number}")),
+            incarnation: 1,
+            shape: (self.shape)(),
+        };
+        let peer = Peer::new(setup, PeerConfig { attempts: 0, ..config }, self.seed());
+        let follower = Follower::default();
+        self.hosts.push(Host { peer, follower, asleep: false, cut: false, deaf: false });
+        number
+    }
+
+    /// A peer goes online.
+    pub fn connect(&mut self, peer: usize) {
+        let now = self.now;
+        self.hosts[peer].peer.connect(now);
+        self.settle_host(peer);
+    }
+
+    /// A peer leaves the room.
+    pub fn leave(&mut self, peer: usize) {
+        let now = self.now;
+        self.hosts[peer].peer.leave(now);
+        self.settle_host(peer);
+    }
+
+    /// A peer's application edits, unless it is asleep.
+    pub fn edit<R>(&mut self, peer: usize, edit: impl FnOnce(&mut Datastore) -> R) -> Option<R> {
+        let host = &mut self.hosts[peer];
+        if host.asleep {
+            return None;
+        }
+        let outcome = edit(host.peer.store_mut());
+        self.settle_host(peer);
+        Some(outcome)
+    }
+
+    /// A peer ends its frame.
+    pub fn flush(&mut self, peer: usize) {
+        let now = self.now;
+        if !self.hosts[peer].asleep {
+            self.hosts[peer].peer.flush(now);
+            self.settle_host(peer);
+        }
+    }
+
+    /// A peer.
+    #[must_use]
+    pub fn peer(&self, peer: usize) -> &Peer {
+        &self.hosts[peer].peer
+    }
+
+    /// What a peer takes the room's time for.
+    pub fn room_time(&mut self, peer: usize) -> Option<u64> {
+        let now = self.now;
+        self.hosts[peer].peer.room_time(now)
+    }
+
+    /// How many peers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// The relay, while it runs.
+    #[must_use]
+    pub const fn hub(&self) -> Option<&Hub> {
+        self.hub.as_ref()
+    }
+
+    /// The relay, while it runs, to be asked for its documents.
+    pub const fn hub_mut(&mut self) -> Option<&mut Hub> {
+        self.hub.as_mut()
+    }
+
+    /// The room, as the relay names it.
+    #[must_use]
+    pub fn room_key(&self) -> RoomKey {
+        (self.key.app(), self.room.clone())
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What was seen to happen at least once: faults, and the ways taken to mend them.
+    #[must_use]
+    pub const fn sightings(&self) -> &BTreeSet<&'static str> {
+        &self.sightings
+    }
+
+    /// A digest of everything that happened: equal seeds, equal digests.
+    #[must_use]
+    pub fn trace(&self) -> [u8; 32] {
+        self.trace.clone().finalize().into()
+    }
+
+    /// Another network from now on.
+    pub const fn set_network(&mut self, network: Network) {
+        self.network = network;
+    }
+
+    /// The relay ends without a word and forgets everything.
+    pub fn crash_relay(&mut self) {
+        if self.hub.take().is_some() {
+            self.see("relay crashed");
+            let links: Vec<Link> = self.links.keys().copied().collect();
+            links.into_iter().for_each(|link| self.break_link(link));
+        }
+    }
+
+    /// The relay starts, with nothing in its memory.
+    pub fn start_relay(&mut self) {
+        if self.hub.is_none() {
+            let (config, key) = (self.hub_config.clone(), self.key.clone());
+            self.hub = Some(Hub::new(relay_id(), [key], config, Self::EPOCH, self.seed()));
+            self.hub_starts += 1;
+        }
+    }
+
+    /// A peer loses its link, and gets none, until it is mended.
+    pub fn cut(&mut self, peer: usize) {
+        self.see("partition");
+        self.hosts[peer].cut = true;
+        self.break_links_of(peer);
+    }
+
+    /// A peer's link may come about again.
+    pub fn mend(&mut self, peer: usize) {
+        self.hosts[peer].cut = false;
+    }
+
+    /// A peer stops in the middle of whatever it did, and loses its link.
+    pub fn sleep(&mut self, peer: usize) {
+        self.see("crash and resume");
+        self.hosts[peer].asleep = true;
+        self.break_links_of(peer);
+    }
+
+    /// A peer goes on where it stopped.
+    pub fn wake(&mut self, peer: usize) {
+        self.hosts[peer].asleep = false;
+    }
+
+    /// A peer reads nothing any more, or reads again.
+    pub fn deafen(&mut self, peer: usize, deaf: bool) {
+        self.hosts[peer].deaf = deaf;
+        if deaf {
+            self.see("slow reader");
+            return;
+        }
+        let wires: Vec<Link> = self.links_of(peer);
+        for link in wires {
+            let unread = self.links.get_mut(&link).map(|wire| std::mem::take(&mut wire.unread));
+            for (lane, frame) in unread.unwrap_or_default() {
+                self.receive(link, lane, frame);
+            }
+        }
+    }
+
+    /// Lets `span` pass.
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, at most `span`. Returns whether it was.
+    pub fn run_until(&mut self, span: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + span;
+        while !done(self) {
+            if !self.step(end) {
+                self.now = end;
+                return done(self);
+            }
+        }
+        true
+    }
+
+    fn see(&mut self, what: &'static str) {
+        self.sightings.insert(what);
+    }
+
+    fn note(&mut self, happening: &Happening) {
+        self.trace.update(self.now.as_micros().to_le_bytes());
+        self.trace.update(format!("{happening:?}"));
+    }
+
+    fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        seed
+    }
+}
+
+fn relay_id() -> PeerId {
+    Identity::from_seed([255; 32]).peer()
+}

@@ -1,0 +1,147 @@
+//! What the fuzz targets call: each takes any bytes and panics if something does not hold, so that
+//! every input also replays as an ordinary test.
+
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::Bytes;
+
+use super::action::Action;
+use super::network::Network;
+use super::playground::Playground;
+use super::{World, oracle, relay_id};
+use crate::proto::config::{HubConfig, PeerConfig};
+use crate::proto::event::Input;
+use crate::proto::hub::Hub;
+use crate::proto::id::{AppKey, Identity, Lane, Link, RoomName};
+use crate::proto::model::Model;
+use crate::proto::peer::{Peer, Setup};
+use crate::proto::time::Time;
+use crate::proto::wire;
+
+/// Bytes as a frame: what decodes is encoded to what decodes to the same.
+///
+/// # Panics
+///
+/// When it is not.
+pub fn wire_frame(data: &[u8]) {
+    if let Ok(message) = wire::decode(data, wire::MAX_FRAME) {
+        let again = wire::decode(&wire::encode(&message), wire::MAX_FRAME);
+        assert_eq!(again.as_ref(), Ok(&message));
+    }
+}
+
+/// Bytes as frames from a stranger, to a relay and to a peer that is joining one: neither panics,
+/// and neither keeps more of it than its limits allow.
+///
+/// # Panics
+///
+/// When one does.
+pub fn join_handshake(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let (mut hub, mut peer) = machines();
+    let stranger = Identity::from_seed([7; 32]).peer();
+    let link = Link(1);
+    let mut now = Time::ZERO;
+    hub.handle(now, Input::Connected { link, peer: stranger });
+    peer.connect(now);
+    while peer.poll_effect().is_some() {}
+    peer.handle(now, Input::Connected { link, peer: relay_id() });
+    // At its end, an input goes on as zeros without end.
+    while !input.is_empty()
+        && let Ok(step) = Step::arbitrary(&mut input)
+    {
+        now += Duration::from_millis(u64::from(step.wait));
+        let lane = Lane::ALL[usize::from(step.lane) % 3];
+        let frame = Bytes::from(step.frame());
+        let received = Input::Received { link, lane, frame };
+        if step.to_peer {
+            peer.handle(now, received);
+        } else {
+            hub.handle(now, received);
+        }
+        peer.tick(now);
+        hub.tick(now);
+        while peer.poll_effect().is_some() {}
+        while hub.poll_effect().is_some() {}
+        while peer.poll_event().is_some() {}
+        while hub.poll_event().is_some() {}
+    }
+    assert!(hub.rooms().count() <= 1, "a stranger without the key opened a room");
+}
+
+/// Bytes as a schedule: whatever happens, everybody agrees in the end.
+///
+/// # Panics
+///
+/// When they do not.
+pub fn sim_schedule(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let seed = u64::arbitrary(&mut input).unwrap_or_default();
+    let networks = [Network::LOCKSTEP, Network::LAN, Network::LOSSY, Network::MOBILE];
+    let network = networks[usize::from(u8::arbitrary(&mut input).unwrap_or_default()) % 4];
+    let mut world = World::new(seed, network, Playground::shape);
+    for peer in 0..3 {
+        world.add_peer(PeerConfig::default());
+        world.connect(peer);
+    }
+    // Enough to do something, little enough to be fast.
+    for _ in 0..64 {
+        let Some(action) = drawn(&mut input) else {
+            break;
+        };
+        action.apply(&mut world);
+        if let Err(why) = oracle::always(&world) {
+            panic_with(&why);
+        }
+    }
+    if let Err(why) = oracle::at_rest(&mut world) {
+        panic_with(&why);
+    }
+}
+
+/// The next action of an input, if anything is left of it.
+fn drawn(input: &mut Unstructured<'_>) -> Option<Action> {
+    if input.is_empty() { None } else { Action::arbitrary(input).ok() }
+}
+
+#[expect(clippy::panic, reason = "a fuzz target reports by panicking")]
+fn panic_with(why: &str) -> ! {
+    panic!("{why}")
+}
+
+/// One frame of a stranger: whole messages made of parts are likelier to get far than noise.
+#[derive(Debug, Arbitrary)]
+struct Step {
+    to_peer: bool,
+    lane: u8,
+    wait: u16,
+    variant: u8,
+    with_header: bool,
+    body: Vec<u8>,
+}
+
+impl Step {
+    fn frame(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
+        if self.with_header {
+            frame.extend([1, self.variant % 20]);
+        }
+        frame.extend(&self.body);
+        frame
+    }
+}
+
+fn machines() -> (Hub, Peer) {
+    let key = AppKey::new("fuzzed").expect("not empty");
+    let hub = Hub::new(relay_id(), [key.clone()], HubConfig::default(), 0, [1; 32]);
+    let setup = Setup {
+        identity: Identity::from_seed([3; 32]),
+        app_key: key,
+        room: RoomName::new("fuzzed").expect("not empty"),
+        metadata: Bytes::new(),
+        incarnation: 1,
+        shape: Playground::shape(),
+    };
+    (hub, Peer::new(setup, PeerConfig::default(), [2; 32]))
+}

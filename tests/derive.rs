@@ -1,0 +1,209 @@
+//! `#[derive(Model)]` and `#[derive(Choice)]`: what they make of good types and say of bad ones.
+
+use parlor::proto::model::handle::{
+    Child, Handle, ModelRef, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+};
+use parlor::proto::model::path::Path;
+use parlor::proto::model::property::Counter;
+use parlor::proto::model::property::vector::{Colour, Quaternion};
+use parlor::proto::model::value::Value;
+use parlor::proto::model::{Field, FieldType, Shape};
+use parlor::{Choice, Model};
+
+#[test]
+fn mistakes_are_told_where_they_are() {
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+}
+
+#[derive(Choice, Clone, Copy, Debug, Default, PartialEq)]
+enum Team {
+    #[default]
+    Red,
+    Blue = 5,
+    Green,
+}
+
+const FAR: isize = 1 << 20;
+
+#[derive(Choice, Debug, Default, PartialEq)]
+#[choice(name = "Distance")]
+#[repr(u64)]
+enum Large {
+    #[default]
+    Near = 1,
+    Far = u64::MAX,
+}
+
+#[derive(Choice, Debug, Default, PartialEq)]
+enum Computed {
+    #[default]
+    Far = FAR,
+    Farther,
+}
+
+#[derive(Model, Clone, Debug, Default, PartialEq)]
+#[model(retired(3, 4), name = "Player")]
+struct PlayerModel {
+    #[property(1)]
+    name: String,
+    /// Documented.
+    #[property(2)]
+    score: Counter,
+    #[property(0x10)]
+    team: Team,
+    #[property(65_535)]
+    r#type: Option<Team>,
+    #[property(5u16)]
+    place: [f32; 3],
+    #[property(6)]
+    turn: Quaternion,
+    #[property(7)]
+    colour: Option<Colour>,
+    #[property(8)]
+    friend: ModelRef<Self>,
+}
+
+#[derive(Model, Clone, Debug, Default, PartialEq)]
+struct Node {
+    #[property(1)]
+    label: Text,
+    #[property(2)]
+    children: RealtimeSet<Self>,
+    #[property(3)]
+    players: RealtimeDictionary<u32, PlayerModel>,
+    #[property(4)]
+    order: RealtimeList<Leaf>,
+    #[property(5)]
+    only: Child<Leaf>,
+}
+
+#[derive(Model, Clone, Debug, Default, PartialEq)]
+struct Leaf {}
+
+/// What a crate does that calls parlor otherwise.
+mod renamed {
+    #![expect(non_snake_case, reason = "names that generated code must not fall for")]
+
+    pub(crate) mod inner {
+        pub(crate) use ::parlor as room;
+    }
+
+    mod core {}
+    mod std {}
+    #[expect(dead_code, reason = "here to be in the way")]
+    fn Some() {}
+
+    #[derive(inner::room::Choice, Clone, Debug, Default, PartialEq)]
+    #[choice(crate = "inner::room")]
+    pub(crate) enum Option {
+        #[default]
+        None,
+    }
+
+    #[derive(inner::room::Model, Clone, Debug, Default, PartialEq)]
+    #[model(crate = "crate::renamed::inner::room")]
+    pub(crate) struct Vec {
+        #[property(1)]
+        pub(crate) option: Option,
+    }
+}
+
+fn names(family: &[Shape]) -> Vec<&'static str> {
+    family.iter().map(|shape| shape.name).collect()
+}
+
+#[test]
+fn a_property_is_read_and_written_by_its_id() {
+    let mut player = PlayerModel::default();
+    player.name.push('A');
+    player.score += 3;
+    let value = |player: &PlayerModel, id| Model::field(player, id).unwrap().to_value();
+    assert_eq!(value(&player, 1), Some(Value::Text("A".to_owned())));
+    assert_eq!(value(&player, 2), Some(Value::Int(3)));
+    assert_eq!(value(&player, 16), Some(Value::Uint(0)));
+    assert_eq!(value(&player, 65_535), Some(Value::Null));
+    let field = Model::field_mut(&mut player, 65_535).unwrap();
+    assert!(field.take_value(&Value::Uint(6)));
+    assert_eq!(player.r#type, Some(Team::Green));
+    for absent in [0, 3, 4, 9] {
+        assert!(Model::field(&player, absent).is_none());
+        assert!(Model::field_mut(&mut player, absent).is_none());
+    }
+}
+
+#[test]
+fn a_shape_lists_the_fields_in_their_order() {
+    let shape = PlayerModel::shape();
+    assert_eq!((shape.name, shape.retired), ("Player", &[3, 4][..]));
+    let about: Vec<String> = shape
+        .properties
+        .iter()
+        .map(|property| format!("{} {} {:?}", property.id, property.name, property.kind))
+        .collect();
+    let expected = [
+        "1 name String",
+        "2 score counter",
+        "16 team choice Team",
+        "65535 type option of choice Team",
+        "5 place [f32; 3] little-endian",
+        "6 turn Quaternion little-endian",
+        "7 colour option of Colour little-endian",
+        "8 friend reference to Player",
+    ];
+    assert_eq!(about, expected);
+    let blank = (shape.blank)();
+    assert_eq!(blank.as_any().downcast_ref(), Some(&PlayerModel::default()));
+}
+
+#[test]
+fn a_recursive_family_has_each_type_once() {
+    let shape = Node::shape();
+    assert_eq!(names(&shape.family()), ["Node", "Player", "Leaf"]);
+    let kinds: Vec<String> =
+        shape.properties.iter().map(|property| property.kind.describe()).collect();
+    let expected =
+        ["text", "set of Node", "dictionary from u32 to Player", "list of Leaf", "model Leaf"];
+    assert_eq!(kinds, expected);
+    // The value is part of the protocol: peers compare it.
+    assert_eq!(shape.digest(), Node::shape().digest());
+    assert_eq!(hex::encode(shape.digest()), "b64741c8b2045dd0");
+    assert_eq!(hex::encode(Leaf::shape().digest()), "87c7e9831016d56e");
+}
+
+#[test]
+fn handles_learn_where_they_are() {
+    let mut node = Node::default();
+    let here = Path::root().property(2);
+    Model::field_mut(&mut node, 2).unwrap().bind(&here);
+    assert_eq!(node.children.path(), Some(&here));
+}
+
+#[test]
+fn a_choice_is_its_number() {
+    let mut team = Team::Blue;
+    assert_eq!(Field::to_value(&team), Some(Value::Uint(5)));
+    for unknown in [Value::Uint(1), Value::Int(6), Value::Null] {
+        assert!(!team.take_value(&unknown));
+        assert_eq!(team, Team::Blue);
+    }
+    assert!(!team.take_value(&Value::Uint(5)));
+    assert!(team.take_value(&Value::Uint(6)));
+    assert_eq!(team, Team::Green);
+
+    let mut large = Large::default();
+    assert_eq!(Large::kind().describe(), "choice Distance");
+    assert!(large.take_value(&Value::Uint(u64::MAX)));
+    assert_eq!(large, Large::Far);
+
+    let mut computed = Computed::default();
+    assert_eq!(Field::to_value(&computed), Some(Value::Uint(1 << 20)));
+    assert!(computed.take_value(&Value::Uint((1 << 20) + 1)));
+    assert_eq!(computed, Computed::Farther);
+}
+
+#[test]
+fn a_renamed_crate_and_names_in_the_way_do_no_harm() {
+    let vec = renamed::Vec::default();
+    assert_eq!(renamed::Vec::shape().name, "Vec");
+    assert_eq!(Field::to_value(&vec.option), Some(Value::Uint(0)));
+}
