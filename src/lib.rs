@@ -2,10 +2,41 @@
 //!
 //! Peers that join a room by name hold one tree of typed models, each of them whole. Edits show at
 //! once, go out as one change a network frame, and merge with what others did meanwhile, whether
-//! the network was there or not.
+//! the network was there or not. A room without a relay works the same:
 //!
-//! [`proto`] has every rule, and neither clock nor entropy nor sockets; `sim` runs whole rooms from a
-//! seed. The names that an application needs are here at the root.
+//! ```
+//! # #[cfg(feature = "net")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use parlor::{ConnectOptions, Model, RealtimeSet, Room};
+//!
+//! #[derive(Model, Clone, Debug, Default)]
+//! struct Lobby {
+//!     #[property(1)]
+//!     players: RealtimeSet<Player>,
+//! }
+//!
+//! #[derive(Model, Clone, Debug, Default)]
+//! struct Player {
+//!     #[property(1)]
+//!     name: String,
+//!     #[property(2)]
+//!     score: i64,
+//! }
+//!
+//! let mut room = Room::<Lobby>::connect(ConnectOptions::new("lobby", "our secret", &[]))?;
+//! let players = room.root().players.clone();
+//! let ada = players.add(&mut room, Player { name: "Ada".into(), score: 0 })?;
+//! room.update(&ada, |player| player.score += 1)?;
+//! assert_eq!(room.get(&ada).map(|player| player.score), Some(1));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "net"))]
+//! # fn main() {}
+//! ```
+//!
+//! [`proto`] has every rule, and neither clock nor entropy nor sockets; `net` has the sockets;
+//! `room` is what an application holds; `sim` runs whole rooms from a seed. The names that an
+//! application needs are here at the root.
 
 // Lets the derives name this crate in the crate itself.
 extern crate self as parlor;
@@ -23,6 +54,13 @@ pub use proto::model::property::Counter;
 pub use proto::model::property::vector::{Colour, Quaternion};
 pub use proto::reason::{Class, Reason, Refusal};
 pub use proto::statistics::Statistics;
+
+#[cfg(feature = "net")]
+pub mod net;
+#[cfg(feature = "net")]
+pub mod room;
+#[cfg(feature = "net")]
+pub use room::{ConnectError, ConnectOptions, Room, RoomHandle};
 
 #[cfg(feature = "sim")]
 pub mod sim;

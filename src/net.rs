@@ -1,0 +1,29 @@
+//! Sockets: the driver of the pure machines. It moves [`Input`](crate::proto::event::Input) and
+//! [`Effect`](crate::proto::event::Effect) between them and libp2p, and decides nothing about rooms.
+//!
+//! A room's client side stands on a [`Carrier`], the relay on a [`Relay`]. Both have one task for
+//! the swarm, one for each link, and bounded queues between them and the machine.
+
+mod address;
+mod admission;
+mod behaviour;
+mod carrier;
+mod clock;
+mod config;
+mod dial;
+mod frames;
+mod handler;
+mod hub;
+mod identity;
+mod link;
+mod links;
+mod protocol;
+mod relay;
+mod swarm;
+
+pub use address::{AddressError, RelayAddress};
+pub use carrier::{Carrier, CarrierError};
+pub use clock::Clock;
+pub use config::{CircuitConfig, NetConfig, RelayNetConfig};
+pub use identity::{IdentityError, load_or_create};
+pub use relay::{DEFAULT_LISTEN, Machine, Relay, RelayError};

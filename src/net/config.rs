@@ -1,0 +1,174 @@
+//! Every limit and timeout of the network, documented once.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// What both ends of a link do: the client's side has only these.
+///
+/// Sources: "libp2p" are the defaults of libp2p 0.57, "limits" is the project's table of limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetConfig {
+    /// How long one address may take from dial to an encrypted connection, inbound ones included.
+    /// Longer ones are given up. 5 s (libp2p: 10 s; limits: handshake 5 s).
+    pub connect: Duration,
+    /// How long a connection may take to open its three lanes. Then it is closed. 5 s (limits).
+    pub lanes: Duration,
+    /// How long an address has before the next one is tried beside it. QUIC comes first, then TCP,
+    /// then WebSocket. 1 s: a handshake of QUIC takes 3 ms and two round trips.
+    pub head_start: Duration,
+    /// How long a QUIC connection may be without a packet before it counts as lost. 10 s (libp2p).
+    pub quic_idle: Duration,
+    /// How often a silent QUIC connection sends something. 5 s (libp2p); must be well below
+    /// [`Self::quic_idle`].
+    pub quic_keep_alive: Duration,
+    /// The most streams at once that the other end may open in a QUIC connection; it waits for more.
+    /// 32 (limits; libp2p: 256). Three are lanes, the others identify and ping.
+    pub quic_streams: u32,
+    /// Bytes that may be in flight on one QUIC stream. 1 MiB (limits; libp2p: 10 MB).
+    pub quic_stream_window: u32,
+    /// Bytes that may be in flight on one QUIC connection. 2 MiB (limits; libp2p: 15 MB).
+    pub quic_connection_window: u32,
+    /// The most streams at once in a TCP or WebSocket connection; one more closes it. 32 (limits;
+    /// libp2p: 512), so that at most 32 x 256 KiB lie unread.
+    pub yamux_streams: usize,
+    /// The most inbound streams of one connection whose protocol is not agreed on yet; more are
+    /// reset. 16 (limits; libp2p: 128).
+    pub negotiating_streams: usize,
+    /// How long a connection without streams is kept. 60 s (libp2p: 10 s).
+    pub idle_connection: Duration,
+    /// How often the transport is pinged. 15 s (libp2p). Rooms have pings of their own.
+    pub ping: Duration,
+    /// Bytes of one frame, without its length. A longer one that arrives ends its link unread.
+    /// 128 KiB (limits).
+    pub frame: usize,
+    /// Frames that may wait on one lane of one link. One more ends the link. 65,536: machines count
+    /// bytes, so that this is only met by frames of a few bytes each.
+    pub outbox_frames: usize,
+    /// Bytes of frames that may wait on one lane of one link. More end the link. 2 MiB: twice what a
+    /// machine hands over ([`Limits::outbox`](crate::proto::config::Limits::outbox)).
+    pub outbox_bytes: usize,
+    /// Inputs that may wait for the machine. While it is full nothing is read from any link, which
+    /// slows the senders down. 256, at most 256 x [`Self::frame`] bytes.
+    pub inputs: usize,
+    /// How long a link that is ended has to get out what was sent before, and how long the end of
+    /// everything may take. 1 s. What is not out then is lost.
+    pub linger: Duration,
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            lanes: Duration::from_secs(5),
+            head_start: Duration::from_secs(1),
+            quic_idle: Duration::from_secs(10),
+            quic_keep_alive: Duration::from_secs(5),
+            quic_streams: 32,
+            quic_stream_window: 1 << 20,
+            quic_connection_window: 2 << 20,
+            yamux_streams: 32,
+            negotiating_streams: 16,
+            idle_connection: Duration::from_secs(60),
+            ping: Duration::from_secs(15),
+            frame: 128 << 10,
+            outbox_frames: 65_536,
+            outbox_bytes: 2 << 20,
+            inputs: 256,
+            linger: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a relay allows to strangers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelayNetConfig {
+    /// What both ends of a link do.
+    pub net: NetConfig,
+    /// The most connections at once. One more is closed. 2,000 (limits; libp2p: none).
+    pub connections: u32,
+    /// The most connections at once that have not proved who they are. One more is closed. 64
+    /// (limits).
+    pub pending: u32,
+    /// The most connections at once of one peer: the second takes over from the first while that is
+    /// dying. One more is closed. 2 (limits).
+    pub per_peer: u32,
+    /// The most connections at once from one IPv4 address or one IPv6 network of 64 bits. One more
+    /// is closed. 32 (limits).
+    pub per_address: u32,
+    /// New connections a second from one such address, in the long run. More are closed. 10 (limits).
+    pub new_per_second: u32,
+    /// New connections at once from one such address after it has been quiet. 20 (limits).
+    pub new_burst: u32,
+    /// The most addresses that are remembered. A new one is refused while all of them are in use.
+    /// 65,536, of about 100 bytes each.
+    pub addresses: usize,
+    /// Whether connections from this computer are free of the limits per address. Off: a relay
+    /// behind a proxy on the same computer sees only this one address. Tests turn it on.
+    pub exempt_loopback: bool,
+    /// What peers may send to each other through this relay beside its rooms (circuit relay v2),
+    /// so that they find a direct link. Nothing turns it off: rooms do not need it.
+    pub circuits: Option<CircuitConfig>,
+}
+
+impl Default for RelayNetConfig {
+    fn default() -> Self {
+        Self {
+            net: NetConfig::default(),
+            connections: 2_000,
+            pending: 64,
+            per_peer: 2,
+            per_address: 32,
+            new_per_second: 10,
+            new_burst: 20,
+            addresses: 65_536,
+            exempt_loopback: false,
+            circuits: Some(CircuitConfig::default()),
+        }
+    }
+}
+
+/// What a relay allows in circuits between peers: every limit of libp2p's circuit relay, stated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CircuitConfig {
+    /// The most peers that can be reached through this relay. One more is refused. 128 (libp2p).
+    pub reservations: usize,
+    /// The most connections of one peer that it can be reached by. One more is refused. 2, as
+    /// [`RelayNetConfig::per_peer`] (libp2p: 4).
+    pub reservations_per_peer: usize,
+    /// How long a peer can be reached before it must ask again. 1 h (libp2p).
+    pub reservation: Duration,
+    /// The most circuits at once. One more is refused. 64 (libp2p: 16).
+    pub circuits: usize,
+    /// The most circuits at once of one peer. One more is refused. 4 (libp2p).
+    pub circuits_per_peer: usize,
+    /// How long a circuit lasts. Then it is closed. 1 h (libp2p: 2 min, in which no direct link to
+    /// replace it may have come about). At most 2^32 s.
+    pub duration: Duration,
+    /// Bytes that go through a circuit. Then it is closed. 64 MiB (libp2p: 128 KiB); 0 is no limit.
+    pub bytes: u64,
+    /// How many reservations and how many circuits a peer may ask for within [`Self::interval`].
+    /// More are refused. 30 (libp2p).
+    pub per_peer: NonZeroU32,
+    /// How many reservations and how many circuits an IP address may ask for within
+    /// [`Self::interval`]. More are refused. 60 (libp2p).
+    pub per_ip: NonZeroU32,
+    /// What the two above are measured in. 2 min (libp2p).
+    pub interval: Duration,
+}
+
+impl Default for CircuitConfig {
+    fn default() -> Self {
+        Self {
+            reservations: 128,
+            reservations_per_peer: 2,
+            reservation: Duration::from_secs(60 * 60),
+            circuits: 64,
+            circuits_per_peer: 4,
+            duration: Duration::from_secs(60 * 60),
+            bytes: 64 << 20,
+            per_peer: NonZeroU32::MIN.saturating_add(29),
+            per_ip: NonZeroU32::MIN.saturating_add(59),
+            interval: Duration::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The relay's machine on the relay's network.
+
+use crate::net::relay::Machine;
+use crate::proto::event::{Effect, Input};
+use crate::proto::hub::{Hub, HubEvent};
+use crate::proto::time::Time;
+
+impl Machine for Hub {
+    fn handle(&mut self, now: Time, input: Input) {
+        Self::handle(self, now, input);
+    }
+
+    fn tick(&mut self, now: Time) {
+        Self::tick(self, now);
+    }
+
+    fn poll_effect(&mut self) -> Option<Effect> {
+        Self::poll_effect(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Self::poll_timeout(self)
+    }
+
+    fn shut_down(&mut self, now: Time) {
+        Self::shut_down(self, now);
+    }
+
+    fn publish(&mut self) {
+        while let Some(event) = self.poll_event() {
+            match event {
+                HubEvent::Opened { room } => tracing::info!(room = %room.1, "opened"),
+                HubEvent::Closed { room } => tracing::info!(room = %room.1, "closed"),
+                HubEvent::Joined { room, client, peer } => {
+                    tracing::info!(room = %room.1, %client, %peer, "joined");
+                }
+                HubEvent::Left { room, client, peer, reason } => {
+                    tracing::info!(room = %room.1, %client, %peer, ?reason, "left");
+                }
+                HubEvent::Refused { peer, refusal } => {
+                    tracing::info!(%peer, %refusal, "refused");
+                }
+            }
+        }
+    }
+}

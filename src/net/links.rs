@@ -1,0 +1,155 @@
+//! The driver's side of the network: inputs out, effects in.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::sync::mpsc;
+
+use crate::net::config::NetConfig;
+use crate::net::link::{Happening, Outbox};
+use crate::proto::event::{Effect, Input};
+use crate::proto::id::Link;
+
+/// Commands that may wait for the swarm. One more is dropped: each asks for the same.
+const COMMANDS: usize = 4;
+
+/// What the driver asks of the swarm. That the channel is closed means: end everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Command {
+    /// Make a link.
+    Dial,
+}
+
+/// The swarm's ends of the channels to a [`Links`].
+#[derive(Debug)]
+pub(crate) struct SwarmEnd {
+    pub(crate) happenings: mpsc::Sender<Happening>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+}
+
+/// All links of one machine.
+#[derive(Debug)]
+pub(crate) struct Links {
+    happenings: mpsc::Receiver<Happening>,
+    /// Gone once everything is to end.
+    commands: Option<mpsc::Sender<Command>>,
+    outboxes: BTreeMap<Link, Outbox>,
+    /// Inputs that arose here. At most one for each effect that was performed.
+    own: VecDeque<Input>,
+}
+
+impl Links {
+    pub(crate) fn new(config: &NetConfig) -> (Self, SwarmEnd) {
+        let (to_driver, happenings) = mpsc::channel(config.inputs.max(1));
+        let (to_swarm, commands) = mpsc::channel(COMMANDS);
+        let links = Self {
+            happenings,
+            commands: Some(to_swarm),
+            outboxes: BTreeMap::new(),
+            own: VecDeque::new(),
+        };
+        let end = SwarmEnd { happenings: to_driver, commands };
+        (links, end)
+    }
+
+    /// The next input, if there is one.
+    pub(crate) fn poll_input(&mut self) -> Option<Input> {
+        if let Some(input) = self.own.pop_front() {
+            return Some(traced(input));
+        }
+        let happening = self.happenings.try_recv().ok()?;
+        Some(self.on_happening(happening))
+    }
+
+    /// The next input; nothing, once the swarm is gone. Can be cancelled without losing any.
+    pub(crate) async fn next_input(&mut self) -> Option<Input> {
+        if let Some(input) = self.own.pop_front() {
+            return Some(traced(input));
+        }
+        let happening = self.happenings.recv().await?;
+        Some(self.on_happening(happening))
+    }
+
+    /// Does what the machine asks for, without waiting.
+    pub(crate) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dial => {
+                tracing::trace!("effect: dial");
+                self.dial();
+            }
+            Effect::Send { link, lane, frame } => {
+                tracing::trace!(?link, ?lane, bytes = frame.len(), "effect: send");
+                let Some(outbox) = self.outboxes.get(&link) else {
+                    tracing::debug!(?link, ?lane, "dropped a frame for a link that has ended");
+                    return;
+                };
+                if let Err(overflow) = outbox.push(lane, frame)
+                    && let Some(outbox) = self.outboxes.remove(&link)
+                {
+                    tracing::debug!(?link, ?lane, %overflow, "frame not taken");
+                    outbox.abort(overflow);
+                }
+            }
+            Effect::Disconnect { link } => {
+                tracing::trace!(?link, "effect: disconnect");
+                self.outboxes.remove(&link);
+            }
+        }
+    }
+
+    /// Ends every link once what was sent before is out, and then the swarm.
+    pub(crate) fn close(&mut self) {
+        self.outboxes.clear();
+        self.commands = None;
+    }
+
+    /// Takes no more inputs: links end without waiting for room in the queue.
+    pub(crate) fn stop_listening(&mut self) {
+        self.happenings.close();
+        while self.happenings.try_recv().is_ok() {}
+    }
+
+    fn dial(&mut self) {
+        use mpsc::error::TrySendError;
+
+        let sent = match &self.commands {
+            Some(commands) => commands.try_send(Command::Dial),
+            None => Err(TrySendError::Closed(Command::Dial)),
+        };
+        // A full queue holds another dial, and its answer is this one's.
+        if let Err(TrySendError::Closed(_)) = sent {
+            self.own.push_back(Input::Unreachable {
+                why: "the network of this process has ended".to_owned(),
+            });
+        }
+    }
+
+    fn on_happening(&mut self, happening: Happening) -> Input {
+        traced(match happening {
+            Happening::Up { link, peer, outbox } => {
+                self.outboxes.insert(link, outbox);
+                Input::Connected { link, peer }
+            }
+            Happening::Input(input) => {
+                if let Input::Disconnected { link } = &input {
+                    self.outboxes.remove(link);
+                }
+                input
+            }
+        })
+    }
+}
+
+fn traced(input: Input) -> Input {
+    match &input {
+        Input::Connected { link, peer } => tracing::trace!(?link, ?peer, "input: connected"),
+        Input::Unreachable { why } => tracing::trace!(%why, "input: unreachable"),
+        Input::Disconnected { link } => tracing::trace!(?link, "input: disconnected"),
+        Input::Received { link, lane, frame } => {
+            tracing::trace!(?link, ?lane, bytes = frame.len(), "input: received");
+        }
+        Input::Written { link, lane, bytes } => {
+            tracing::trace!(?link, ?lane, bytes, "input: written");
+        }
+    }
+    input
+}

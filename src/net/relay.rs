@@ -1,0 +1,182 @@
+//! The relay: a machine behind listeners.
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Error;
+use thiserror::Error;
+use tokio::task::JoinSet;
+
+use crate::net::clock::Clock;
+use crate::net::config::RelayNetConfig;
+use crate::net::links::Links;
+use crate::net::swarm::Network;
+use crate::proto::event::{Effect, Input};
+use crate::proto::id::Identity;
+use crate::proto::time::Time;
+
+/// Where a relay listens unless it is told otherwise.
+pub const DEFAULT_LISTEN: [&str; 3] =
+    ["/ip4/0.0.0.0/udp/4433/quic-v1", "/ip4/0.0.0.0/tcp/4433", "/ip4/0.0.0.0/tcp/4434/ws"];
+
+/// A pure machine, as its driver sees it.
+///
+/// After every call its effects are drained, then it may [publish](Self::publish).
+pub trait Machine {
+    /// Something happened outside.
+    fn handle(&mut self, now: Time, input: Input);
+    /// The time that [`Self::poll_timeout`] asked for has come.
+    fn tick(&mut self, now: Time);
+    /// What to do outside, until there is nothing more.
+    fn poll_effect(&mut self) -> Option<Effect>;
+    /// When to call [`Self::tick`], if ever.
+    fn poll_timeout(&self) -> Option<Time>;
+    /// The relay is going down: last words to every link, which then end.
+    fn shut_down(&mut self, _now: Time) {}
+    /// A place to drain events to the log and to counters.
+    fn publish(&mut self) {}
+}
+
+/// Why a relay does not run. The text says what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// An address to listen at is malformed.
+    #[error("`{address}` is not an address ({why}): write it like {}", DEFAULT_LISTEN[0])]
+    Address {
+        /// The text.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An address to listen at is not available.
+    #[error("cannot listen at {address}: {why}; is another relay running?")]
+    Listen {
+        /// Which address.
+        address: String,
+        /// What the system says.
+        why: String,
+    },
+    /// No address was given.
+    #[error("no address to listen at was given: pass one like {}", DEFAULT_LISTEN[0])]
+    NoAddress,
+    /// The transports could not be set up.
+    #[error("the network cannot be started: {why}")]
+    Start {
+        /// What the system says.
+        why: String,
+    },
+}
+
+/// A machine whose links come from listeners.
+pub struct Relay<M> {
+    machine: M,
+    clock: Clock,
+    links: Links,
+    network: Network,
+    addresses: Vec<String>,
+    config: RelayNetConfig,
+}
+
+impl<M: Machine> Relay<M> {
+    /// Listens at each address of `listen` and returns once all of them are up. Links are taken, and
+    /// wait for [`Self::run`].
+    ///
+    /// # Errors
+    ///
+    /// When an address is malformed or not available.
+    pub async fn bind(
+        identity: &Identity,
+        listen: &[&str],
+        config: RelayNetConfig,
+        machine: M,
+    ) -> Result<Self, RelayError> {
+        if listen.is_empty() {
+            return Err(RelayError::NoAddress);
+        }
+        let mut parsed = Vec::new();
+        for address in listen {
+            let multiaddr: Multiaddr = address.parse().map_err(|why: Error| {
+                RelayError::Address { address: (*address).to_owned(), why: why.to_string() }
+            })?;
+            parsed.push(multiaddr);
+        }
+        let clock = Clock::new();
+        let (links, end) = Links::new(&config.net);
+        let mut network = Network::relay(identity, config.clone(), clock, end)
+            .await
+            .map_err(|error| RelayError::Start { why: error.to_string() })?;
+        let mut addresses = Vec::new();
+        for address in parsed {
+            let text = address.to_string();
+            let found = network
+                .listen(address)
+                .await
+                .map_err(|why| RelayError::Listen { address: text, why })?;
+            let peer = identity.peer();
+            addresses.extend(found.iter().map(|address| format!("{address}/p2p/{peer}")));
+        }
+        Ok(Self { machine, clock, links, network, addresses, config })
+    }
+
+    /// Where this relay can be dialed, as it was when it began: with its id, the ports that the system
+    /// chose, and one for each of the computer's addresses if it listens at all of them.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The clock that the machine is told the time of.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Drives the machine until `shutdown` is ready; then lets it say its last words, ends every
+    /// link once they are out, and returns it, at most twice
+    /// [`NetConfig::linger`](crate::net::NetConfig::linger) later.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> M {
+        let Self { mut machine, clock, mut links, network, config, .. } = self;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(network.run());
+        tokio::pin!(shutdown);
+        loop {
+            let deadline = machine.poll_timeout();
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                input = links.next_input() => match input {
+                    Some(input) => machine.handle(clock.now(), input),
+                    None => break,
+                },
+                () = clock.sleep_until(deadline) => {}
+            }
+            // Inputs that never end must not keep the timer from its turn.
+            let now = clock.now();
+            if machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                machine.tick(now);
+            }
+            settle(&mut machine, &mut links);
+        }
+        machine.shut_down(clock.now());
+        settle(&mut machine, &mut links);
+        links.close();
+        let drained = async { while links.next_input().await.is_some() {} };
+        // The network keeps to its own time; this is for the case that it does not.
+        let patience = config.net.linger.saturating_mul(3);
+        tokio::time::timeout(patience, drained).await.ok();
+        machine
+    }
+}
+
+impl<M> std::fmt::Debug for Relay<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Does what the machine asks for, until it asks for nothing.
+fn settle<M: Machine>(machine: &mut M, links: &mut Links) {
+    while let Some(effect) = machine.poll_effect() {
+        links.perform(effect);
+    }
+    machine.publish();
+}

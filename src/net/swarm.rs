@@ -1,0 +1,325 @@
+//! The swarm and its task. Every libp2p type that is not in an address stops here.
+
+mod build;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::core::transport::ListenerId;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, Swarm, TransportError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::net::address::RelayAddress;
+use crate::net::behaviour::LanesEvent;
+use crate::net::clock::Clock;
+use crate::net::config::{NetConfig, RelayNetConfig};
+use crate::net::dial::{Dialing, Step, explain};
+use crate::net::handler::Outcome;
+use crate::net::identity::keypair;
+use crate::net::link::{Happening, LinkTask};
+use crate::net::links::{Command, SwarmEnd};
+use crate::net::protocol::Streams;
+use crate::net::swarm::build::{Behaviour, BehaviourEvent};
+use crate::proto::event::Input;
+use crate::proto::id::{Identity, Link, PeerId};
+
+pub(crate) use crate::net::swarm::build::BuildError;
+
+/// How long more addresses are waited for when a listener stands for all of a computer's.
+const MORE_ADDRESSES: Duration = Duration::from_millis(100);
+
+/// A swarm, its links, and its ends of the channels to the driver.
+pub(crate) struct Network {
+    swarm: Swarm<Behaviour>,
+    happenings: mpsc::Sender<Happening>,
+    commands: mpsc::Receiver<Command>,
+    config: Arc<NetConfig>,
+    clock: Clock,
+    /// Where to dial; none on a relay, which takes links instead.
+    addresses: Vec<RelayAddress>,
+    dialing: Option<Dialing>,
+    /// The tasks of links, which return their connection, and of answers to the driver. Bounded by
+    /// the connections.
+    tasks: JoinSet<Option<ConnectionId>>,
+    next_link: u64,
+}
+
+impl Network {
+    /// The network of a client, which dials `addresses`.
+    pub(crate) async fn client(
+        identity: &Identity,
+        addresses: Vec<RelayAddress>,
+        config: NetConfig,
+        clock: Clock,
+        end: SwarmEnd,
+    ) -> Result<Self, (BuildError, SwarmEnd)> {
+        let keypair = keypair(identity);
+        let behaviour = Behaviour::client(&keypair, &config);
+        match build::swarm(keypair, behaviour, &config).await {
+            Ok(swarm) => Ok(Self::new(swarm, addresses, config, clock, end)),
+            Err(error) => Err((error, end)),
+        }
+    }
+
+    /// The network of a relay, which listens.
+    pub(crate) async fn relay(
+        identity: &Identity,
+        config: RelayNetConfig,
+        clock: Clock,
+        end: SwarmEnd,
+    ) -> Result<Self, BuildError> {
+        let keypair = keypair(identity);
+        let behaviour = Behaviour::relay(&keypair, &config, clock);
+        let swarm = build::swarm(keypair, behaviour, &config.net).await?;
+        Ok(Self::new(swarm, Vec::new(), config.net, clock, end))
+    }
+
+    fn new(
+        swarm: Swarm<Behaviour>,
+        addresses: Vec<RelayAddress>,
+        config: NetConfig,
+        clock: Clock,
+        end: SwarmEnd,
+    ) -> Self {
+        Self {
+            swarm,
+            happenings: end.happenings,
+            commands: end.commands,
+            config: Arc::new(config),
+            clock,
+            addresses,
+            dialing: None,
+            tasks: JoinSet::new(),
+            next_link: 0,
+        }
+    }
+
+    /// Listens at `address` and returns the addresses that this stands for.
+    pub(crate) async fn listen(&mut self, address: Multiaddr) -> Result<Vec<Multiaddr>, String> {
+        build::refuse_taken(&address).map_err(|error| error.to_string())?;
+        let any = build::is_unspecified(&address);
+        let listener = self.swarm.listen_on(address).map_err(|error| match error {
+            TransportError::MultiaddrNotSupported(_) => "no such transport".to_owned(),
+            TransportError::Other(error) => error.to_string(),
+        })?;
+        let mut found = vec![self.next_address(listener).await?];
+        while any
+            && let Ok(more) =
+                tokio::time::timeout(MORE_ADDRESSES, self.next_address(listener)).await
+        {
+            found.push(more?);
+        }
+        if self.swarm.behaviour().has_circuits() {
+            for address in &found {
+                self.swarm.add_external_address(address.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    async fn next_address(&mut self, listener: ListenerId) -> Result<Multiaddr, String> {
+        loop {
+            match self.swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, address } if listener_id == listener => {
+                    return Ok(address);
+                }
+                SwarmEvent::ListenerClosed { listener_id, reason, .. }
+                    if listener_id == listener =>
+                {
+                    return Err(match reason {
+                        Ok(()) => "the listener was closed".to_owned(),
+                        Err(error) => error.to_string(),
+                    });
+                }
+                SwarmEvent::ListenerError { listener_id, error } if listener_id == listener => {
+                    return Err(error.to_string());
+                }
+                event => self.on_event(event),
+            }
+        }
+    }
+
+    /// Runs until the driver closes the commands; then ends every link and returns within twice the
+    /// time that links may linger.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let next_dial = self.dialing.as_ref().and_then(Dialing::next_at);
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Dial) => self.on_dial(),
+                    None => break,
+                },
+                event = self.swarm.select_next_some() => self.on_event(event),
+                Some(ended) = self.tasks.join_next() => self.on_task_ended(ended.ok().flatten()),
+                () = self.clock.sleep_until(next_dial) => self.dial_next(),
+            }
+        }
+        let linger = self.config.linger;
+        // The time is up, and what is not out by now is lost.
+        tokio::time::timeout(linger.saturating_mul(2), self.finish()).await.ok();
+    }
+
+    /// Waits until every link has ended and every connection is closed.
+    async fn finish(&mut self) {
+        self.dialing = None;
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => self.on_task_ended(ended.ok().flatten()),
+                event = self.swarm.select_next_some() => self.on_event(event),
+            }
+        }
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // An error means that it went by itself.
+            self.swarm.disconnect_peer_id(peer).ok();
+        }
+        while self.swarm.network_info().num_peers() > 0 {
+            let event = self.swarm.select_next_some().await;
+            self.on_event(event);
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Lanes(event)) => self.on_lanes(event),
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.on_dial_failed(connection_id, &explain(&error));
+            }
+            SwarmEvent::ConnectionClosed { connection_id, peer_id, cause, .. } => {
+                tracing::debug!(peer = %peer_id, ?cause, "connection closed");
+                self.on_dial_failed(
+                    connection_id,
+                    "the relay closed the connection: it may allow no more of them",
+                );
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                tracing::debug!(from = %send_back_addr, %error, "no connection");
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener had an error");
+            }
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                tracing::error!(?addresses, ?reason, "a listener was closed");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_lanes(&mut self, event: LanesEvent) {
+        let LanesEvent { peer, connection, outcome } = event;
+        match outcome {
+            Outcome::Up(streams) if self.is_wanted(connection) => {
+                self.start_link(peer, connection, *streams);
+            }
+            Outcome::Up(_) => {
+                tracing::debug!(?peer, "closed a connection that came too late");
+                self.swarm.close_connection(connection);
+            }
+            Outcome::Failed(why) => {
+                tracing::debug!(?peer, %why, "no link");
+                self.swarm.close_connection(connection);
+                self.on_dial_failed(connection, &why);
+            }
+        }
+    }
+
+    fn is_wanted(&self, connection: ConnectionId) -> bool {
+        match &self.dialing {
+            Some(dialing) => dialing.is_in_flight(connection),
+            None => self.addresses.is_empty() && !self.commands.is_closed(),
+        }
+    }
+
+    fn start_link(&mut self, peer: PeerId, connection: ConnectionId, streams: Streams) {
+        if let Some(dialing) = self.dialing.take() {
+            for other in dialing.in_flight().filter(|other| *other != connection) {
+                self.swarm.close_connection(other);
+            }
+        }
+        let link = Link(self.next_link);
+        self.next_link += 1;
+        tracing::debug!(?link, ?peer, "link up");
+        let task = LinkTask {
+            link,
+            peer,
+            happenings: self.happenings.clone(),
+            config: Arc::clone(&self.config),
+        };
+        let linger = self.config.linger;
+        self.tasks.spawn(async move {
+            if task.run(streams).await {
+                // Closed from here, QUIC would drop the ends of the streams, and where the window is
+                // full even the notice: the other end would wait for both.
+                tokio::time::sleep(linger).await;
+            }
+            Some(connection)
+        });
+    }
+
+    fn on_task_ended(&mut self, connection: Option<ConnectionId>) {
+        if let Some(connection) = connection {
+            self.swarm.close_connection(connection);
+        }
+    }
+
+    fn on_dial(&mut self) {
+        if self.dialing.is_none() {
+            self.dialing = Some(Dialing::new(&self.addresses, self.config.head_start));
+            self.dial_next();
+        }
+    }
+
+    fn on_dial_failed(&mut self, connection: ConnectionId, why: &str) {
+        if let Some(dialing) = &mut self.dialing
+            && dialing.is_in_flight(connection)
+        {
+            tracing::debug!(%why, "an address failed");
+            dialing.failed(connection, why);
+            self.dial_next();
+        }
+    }
+
+    fn dial_next(&mut self) {
+        let now = self.clock.now();
+        while let Some(dialing) = &mut self.dialing {
+            match dialing.step(now) {
+                Step::Wait => return,
+                Step::Start(address) => {
+                    tracing::debug!(%address, "dialing");
+                    let options = options(&address);
+                    let connection = options.connection_id();
+                    match self.swarm.dial(options) {
+                        Ok(()) => dialing.started(connection, address),
+                        Err(error) => dialing.not_started(&address, &explain(&error)),
+                    }
+                }
+                Step::GiveUp(why) => {
+                    self.dialing = None;
+                    let happenings = self.happenings.clone();
+                    // Waits for room in the queue, which this task must not.
+                    self.tasks.spawn(async move {
+                        let unreachable = Happening::Input(Input::Unreachable { why });
+                        happenings.send(unreachable).await.ok();
+                        None
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn options(address: &RelayAddress) -> DialOpts {
+    let multiaddr = address.as_multiaddr().clone();
+    match address.as_libp2p_peer() {
+        Some(peer) => DialOpts::peer_id(peer)
+            // A new link may be wanted because the old one is dying.
+            .condition(PeerCondition::Always)
+            .addresses(vec![multiaddr])
+            .build(),
+        None => DialOpts::unknown_peer_id().address(multiaddr).build(),
+    }
+}

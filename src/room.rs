@@ -1,0 +1,342 @@
+//! What an application holds: a room, online or not.
+
+mod handle;
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+pub use self::handle::{RoomGone, RoomHandle};
+use crate::net::{AddressError, Carrier, CarrierError, Clock, NetConfig, RelayAddress};
+use crate::proto::config::PeerConfig;
+use crate::proto::datastore::Datastore;
+use crate::proto::event::{Event, Member, State};
+use crate::proto::id::{
+    AppKey, AppKeyError, ClientNumber, Identity, PeerId, RoomName, RoomNameError,
+};
+use crate::proto::model::Model;
+use crate::proto::peer::{Peer, Setup};
+use crate::proto::reason::Reason;
+use crate::proto::statistics::Statistics;
+
+/// Which room, and as whom.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The room's name: 1 to 512 characters of any Unicode.
+    pub room: String,
+    /// The secret that the application's peers and its relay share.
+    pub app_key: String,
+    /// Where the relay is, best first; for instance
+    /// `/ip4/127.0.0.1/udp/4433/quic-v1/p2p/12D3KooW...`. Empty for a room without a network.
+    pub relay: Vec<String>,
+    /// Who this peer is. By default a new one, which nobody will recognise another time:
+    /// [`load_or_create`](crate::net::load_or_create) keeps one in a file.
+    pub identity: Option<Identity>,
+    /// What others are told of this peer.
+    pub metadata: Bytes,
+    /// A number higher than in any earlier life of this identity in this room. By default Unix time
+    /// in milliseconds.
+    pub incarnation: Option<u64>,
+    /// How the room behaves.
+    pub config: PeerConfig,
+    /// How the network behaves.
+    pub net: NetConfig,
+}
+
+impl ConnectOptions {
+    /// A room on a relay, with everything else at its default.
+    #[must_use]
+    pub fn new(room: &str, app_key: &str, relay: &[&str]) -> Self {
+        Self {
+            room: room.to_owned(),
+            app_key: app_key.to_owned(),
+            relay: relay.iter().map(|&address| address.to_owned()).collect(),
+            identity: None,
+            metadata: Bytes::new(),
+            incarnation: None,
+            config: PeerConfig::default(),
+            net: NetConfig::default(),
+        }
+    }
+}
+
+/// Why a room could not be made. The text says what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The room's name cannot be one.
+    #[error(transparent)]
+    Name(#[from] RoomNameError),
+    /// The app key cannot be one.
+    #[error(transparent)]
+    Key(#[from] AppKeyError),
+    /// An address of the relay is malformed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The room is on a relay already.
+    #[error("the room is on a relay already: leave it first")]
+    Online,
+    /// The network cannot be used.
+    #[error(transparent)]
+    Network(#[from] CarrierError),
+    /// A frame rate that no room has.
+    #[error("the frame rate is {rate}: choose 1 to 120 frames a second")]
+    FrameRate {
+        /// What was asked for.
+        rate: u32,
+    },
+    /// More metadata than may be shown to others.
+    #[error("the metadata has {size} bytes, over the limit of {limit}: shorten it")]
+    Metadata {
+        /// The most bytes.
+        limit: usize,
+        /// How many it has.
+        size: usize,
+    },
+    /// The system has no entropy for a new identity.
+    #[error("the system gives no random bytes: pass an identity")]
+    Entropy,
+}
+
+/// A room whose root model is an `M`.
+///
+/// It *is* its [`Datastore`], which lives in this process and goes on when the network is gone; the
+/// methods here are about the link and the others. Nothing happens between calls of [`Self::tick`]:
+/// a game calls it every frame, an asynchronous program uses [`Self::wait`] or [`Self::spawn`].
+#[derive(Debug)]
+pub struct Room<M> {
+    peer: Peer,
+    carrier: Option<Carrier>,
+    clock: Clock,
+    identity: Identity,
+    net: NetConfig,
+    of: PhantomData<fn() -> M>,
+}
+
+impl<M: Model> Room<M> {
+    /// Enters a room: at once if no relay is named, else as soon as the relay lets this peer in, for
+    /// which [`Event::Ready`] is the sign. What is edited before then merges.
+    ///
+    /// # Errors
+    ///
+    /// When an option cannot be used. That the relay cannot be reached is told later, by events.
+    pub fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let relay = options.relay.clone();
+        let mut room = Self::offline(options)?;
+        if !relay.is_empty() {
+            let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
+            room.go_online(&relay)?;
+        }
+        Ok(room)
+    }
+
+    fn offline(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let limit = options.config.limits.metadata;
+        if options.metadata.len() > limit {
+            return Err(ConnectError::Metadata { limit, size: options.metadata.len() });
+        }
+        let rate = options.config.frame_rate;
+        if !(1..=120).contains(&rate) {
+            return Err(ConnectError::FrameRate { rate });
+        }
+        let identity = match options.identity {
+            Some(identity) => identity,
+            None => Identity::from_seed(entropy()?),
+        };
+        let incarnation = options.incarnation.unwrap_or_else(|| Clock::unix_micros() / 1_000);
+        let setup = Setup {
+            identity: identity.clone(),
+            app_key: AppKey::new(options.app_key)?,
+            room: RoomName::new(&options.room)?,
+            metadata: options.metadata,
+            incarnation,
+            shape: M::shape(),
+        };
+        Ok(Self {
+            peer: Peer::new(setup, options.config, entropy()?),
+            carrier: None,
+            clock: Clock::new(),
+            identity,
+            net: options.net,
+            of: PhantomData,
+        })
+    }
+
+    /// Joins the room of the same name on a relay, with all that was edited before.
+    ///
+    /// # Errors
+    ///
+    /// When an address is malformed, the network cannot be used, or the room is on a relay already.
+    pub fn go_online(&mut self, relay: &[&str]) -> Result<(), ConnectError> {
+        if self.carrier.is_some() && !matches!(self.peer.state(), State::Closed(_)) {
+            return Err(ConnectError::Online);
+        }
+        let addresses: Vec<RelayAddress> =
+            relay.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
+        self.carrier = Some(Carrier::new(&self.identity, addresses, self.net.clone())?);
+        self.peer.connect(self.clock.now());
+        self.perform();
+        Ok(())
+    }
+
+    /// Lets everything happen that is due: takes what came, sends what is to go. Never waits.
+    pub fn tick(&mut self) {
+        while let Some(input) = self.carrier.as_mut().and_then(Carrier::poll_input) {
+            self.peer.handle(self.clock.now(), input);
+            self.perform();
+        }
+        self.peer.tick(self.clock.now());
+        self.perform();
+    }
+
+    /// Waits until something came or is due, at most `patience`, and lets it happen.
+    pub async fn wait(&mut self, patience: Duration) {
+        let now = self.clock.now();
+        let latest = now + patience;
+        let due = self.peer.poll_timeout().map_or(latest, |due| due.min(latest));
+        let clock = self.clock;
+        let input = match &mut self.carrier {
+            Some(carrier) => {
+                let timeout = clock.sleep_until(Some(due));
+                tokio::select! {
+                    input = carrier.wait_input() => Some(input),
+                    () = timeout => None,
+                }
+            }
+            None => {
+                clock.sleep_until(Some(due)).await;
+                None
+            }
+        };
+        if let Some(input) = input {
+            self.peer.handle(self.clock.now(), input);
+        }
+        self.tick();
+    }
+
+    /// Waits until the room is ready.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if it closes instead.
+    pub async fn ready(&mut self) -> Result<(), Reason> {
+        loop {
+            match self.peer.state() {
+                State::Ready | State::Offline => return Ok(()),
+                State::Closed(reason) => return Err(reason.clone()),
+                State::Connecting | State::Joining | State::Reconnecting { .. } => {}
+            }
+            self.wait(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until the relay has received all that was edited here, at most `patience`. Returns
+    /// whether it has; never does without a relay.
+    pub async fn settled(&mut self, patience: Duration) -> bool {
+        let until = self.clock.now() + patience;
+        while !self.peer.is_settled() {
+            let over = matches!(self.peer.state(), State::Closed(_) | State::Offline);
+            if self.clock.now() >= until || over {
+                return false;
+            }
+            self.wait(Duration::from_millis(20)).await;
+        }
+        true
+    }
+
+    /// The next thing to tell the application. Read until there is none after each
+    /// [`Self::tick`]; unread events are kept up to a bound.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.peer.poll_event()
+    }
+
+    /// Ends the network frame now: what was edited since the last is written and sent.
+    pub fn flush(&mut self) {
+        self.peer.flush(self.clock.now());
+        self.perform();
+    }
+
+    /// Leaves the room: says what was edited, as far as the link takes it at once, then goodbye.
+    /// After much work, wait for [`Self::settled`] first. The datastore stays.
+    pub fn leave(&mut self) {
+        self.peer.leave(self.clock.now());
+        self.perform();
+    }
+
+    /// The root model.
+    ///
+    /// # Panics
+    ///
+    /// Never: the room was made with `M` as its root.
+    #[must_use]
+    pub fn root(&self) -> &M {
+        self.peer.store().root().expect("the room was made with this root type")
+    }
+
+    /// How far the room is.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        self.peer.state()
+    }
+
+    /// Who this peer is.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        self.peer.peer()
+    }
+
+    /// This connection's number in the room, while it is in.
+    #[must_use]
+    pub const fn client(&self) -> Option<ClientNumber> {
+        self.peer.client()
+    }
+
+    /// Who is in the room.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.peer.members()
+    }
+
+    /// The room's time in microseconds since the Unix epoch, the same on every peer within a few
+    /// milliseconds, never going back; this computer's own while no relay was heard.
+    pub fn room_time(&mut self) -> u64 {
+        let now = self.clock.now();
+        self.peer.room_time(now).unwrap_or_else(Clock::unix_micros)
+    }
+
+    /// The connection in numbers.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.peer.statistics(self.clock.now())
+    }
+
+    fn perform(&mut self) {
+        while let Some(effect) = self.peer.poll_effect() {
+            if let Some(carrier) = &mut self.carrier {
+                carrier.perform(effect);
+            }
+        }
+    }
+}
+
+impl<M> Deref for Room<M> {
+    type Target = Datastore;
+
+    fn deref(&self) -> &Datastore {
+        self.peer.store()
+    }
+}
+
+impl<M> DerefMut for Room<M> {
+    fn deref_mut(&mut self) -> &mut Datastore {
+        self.peer.store_mut()
+    }
+}
+
+fn entropy() -> Result<[u8; 32], ConnectError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| ConnectError::Entropy)?;
+    Ok(seed)
+}

@@ -1,0 +1,241 @@
+//! The driver drives: rooms and a relay on loopback, in real time.
+#![cfg(feature = "net")]
+#![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
+
+use std::future::Future;
+use std::time::Duration;
+
+use parlor::Model;
+use parlor::net::{Clock, Relay, RelayNetConfig};
+use parlor::proto::config::HubConfig;
+use parlor::proto::event::{Event, State};
+use parlor::proto::hub::Hub;
+use parlor::proto::id::{AppKey, DocumentId, Identity};
+use parlor::proto::model::handle::{RealtimeSet, Text};
+use parlor::proto::model::property::Counter;
+use parlor::proto::reason::{Class, Reason, Refusal};
+use parlor::room::{ConnectOptions, Room};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+#[derive(Clone, Debug, Default, Model)]
+struct Table {
+    #[property(1)]
+    title: String,
+    #[property(2)]
+    guests: RealtimeSet<Guest>,
+    #[property(3)]
+    notes: Text,
+    #[property(4)]
+    votes: Counter,
+}
+
+#[derive(Clone, Debug, Default, Model)]
+struct Guest {
+    #[property(1)]
+    name: String,
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A relay on ports that the system chooses, until its sender is dropped.
+struct Host {
+    addresses: Vec<String>,
+    stop: Option<oneshot::Sender<()>>,
+    tasks: JoinSet<Hub>,
+}
+
+impl Host {
+    async fn start(identity: &Identity, listen: &[&str], config: HubConfig) -> Self {
+        let bind = async || {
+            let keys = [AppKey::new("end to end").unwrap()];
+            let hub =
+                Hub::new(identity.peer(), keys, config.clone(), Clock::unix_micros(), [9; 32]);
+            let net = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
+            Box::pin(Relay::bind(identity, listen, net, hub)).await
+        };
+        // The sockets of a relay that has just ended take a moment to go.
+        let relay = within(async {
+            loop {
+                match bind().await {
+                    Ok(relay) => break relay,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        })
+        .await;
+        let addresses = relay.addresses().to_vec();
+        let (stop, stopped) = oneshot::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Box::pin(relay.run(async {
+            stopped.await.ok();
+        })));
+        Self { addresses, stop: Some(stop), tasks }
+    }
+
+    async fn stop(mut self) {
+        drop(self.stop.take());
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn room(&self, name: &str) -> Room<Table> {
+        let addresses: Vec<&str> = self.addresses.iter().map(String::as_str).collect();
+        Room::connect(ConnectOptions::new(name, "end to end", &addresses)).unwrap()
+    }
+}
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.unwrap()
+}
+
+/// Lets rooms run until something holds of all of them.
+async fn until(rooms: &mut [Room<Table>], mut holds: impl FnMut(&[Room<Table>]) -> bool) {
+    within(async {
+        while !holds(rooms) {
+            for room in &mut *rooms {
+                room.tick();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+fn equal(rooms: &[Room<Table>]) -> bool {
+    let digests = |room: &Room<Table>| DocumentId::ALL.map(|document| room.log(document).digest());
+    rooms.iter().all(|room| digests(room) == digests(&rooms[0]) && !room.is_waiting())
+}
+
+const LISTEN: [&str; 2] = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_share_what_is_edited_and_a_late_one_catches_up() {
+    let identity = Identity::from_seed([1; 32]);
+    let host = Host::start(&identity, &LISTEN, HubConfig::default()).await;
+    let mut rooms: Vec<_> = (0..3).map(|_| host.room("caf\u{e9}")).collect();
+    for (number, room) in rooms.iter_mut().enumerate() {
+        within(room.ready()).await.unwrap();
+        let (guests, notes) = (room.root().guests.clone(), room.root().notes.clone());
+        guests.add(room, Guest { name: format!("guest {number}") }).unwrap();
+        notes.insert(room, 0, "hello ").unwrap();
+        room.update_root(|table: &mut Table| table.votes += 1).unwrap();
+    }
+    let everything = |room: &Room<Table>| {
+        let table = room.root();
+        (table.guests.len(room), table.votes.get(), table.notes.read(room).len()) == (3, 3, 18)
+    };
+    until(&mut rooms, |rooms| rooms.iter().all(everything) && equal(rooms)).await;
+    // The same room, though its name is spelled with a combining accent.
+    let mut late = host.room("cafe\u{301}");
+    within(late.ready()).await.unwrap();
+    assert!(everything(&late));
+    assert_eq!(late.state_hash(), rooms[0].state_hash());
+    let events: Vec<Event> = std::iter::from_fn(|| late.poll_event()).collect();
+    assert!(events.contains(&Event::Ready));
+    assert!(!events.iter().any(|event| matches!(event, Event::Added { .. } | Event::Changed(_))));
+    rooms.push(late);
+    until(&mut rooms, |rooms| rooms.iter().all(|room| room.members().count() == 4)).await;
+    let times: Vec<u64> = rooms.iter_mut().map(Room::room_time).collect();
+    let spread = times.iter().max().unwrap() - times.iter().min().unwrap();
+    assert!(spread < 5_000, "room times differ by {spread} us");
+    rooms.iter_mut().for_each(Room::leave);
+    drop(rooms);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_lost_its_memory_is_refilled() {
+    let identity = Identity::from_seed([2; 32]);
+    let host = Host::start(&identity, &LISTEN, HubConfig::default()).await;
+    let mut rooms: Vec<_> = (0..3).map(|_| host.room("refill")).collect();
+    for room in &mut rooms {
+        within(room.ready()).await.unwrap();
+        room.update_root(|table: &mut Table| table.votes += 1).unwrap();
+    }
+    until(&mut rooms, |rooms| rooms.iter().all(|room| room.root().votes.get() == 3)).await;
+    let addresses = host.addresses.clone();
+    host.stop().await;
+    for room in &mut rooms {
+        room.update_root(|table: &mut Table| table.votes += 1).unwrap();
+    }
+    let listen: Vec<&str> = addresses.iter().map(|at| at.rsplit_once("/p2p/").unwrap().0).collect();
+    let host = Host::start(&identity, &listen, HubConfig::default()).await;
+    until(&mut rooms, |rooms| {
+        rooms.iter().all(|room| room.root().votes.get() == 6 && *room.state() == State::Ready)
+            && equal(rooms)
+    })
+    .await;
+    let mut late = host.room("refill");
+    within(late.ready()).await.unwrap();
+    assert_eq!(late.root().votes.get(), 6);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offline_room_joins_later_and_a_handle_serves_async_programs() {
+    let identity = Identity::from_seed([3; 32]);
+    let host = Host::start(&identity, &LISTEN, HubConfig::default()).await;
+    let options = ConnectOptions::new("later", "end to end", &[]);
+    let mut offline: Room<Table> = Room::connect(options).unwrap();
+    assert_eq!(*offline.state(), State::Offline);
+    offline.update_root(|table: &mut Table| table.title = "offline".to_owned()).unwrap();
+    let addresses: Vec<&str> = host.addresses.iter().map(String::as_str).collect();
+    offline.go_online(&addresses).unwrap();
+    within(offline.ready()).await.unwrap();
+    assert!(offline.settled(PATIENCE).await);
+    let handle = host.room("later").spawn(&tokio::runtime::Handle::current());
+    let mut handle = handle;
+    within(async { while !matches!(handle.event().await, Some(Event::Ready)) {} }).await;
+    let title = handle.run(|room| room.root().title.clone()).await.unwrap();
+    assert_eq!(title, "offline");
+    within(handle.leave()).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_say_what_to_do() {
+    let identity = Identity::from_seed([4; 32]);
+    let config = HubConfig { members: 1, ..HubConfig::default() };
+    let host = Host::start(&identity, &LISTEN, config).await;
+    let addresses: Vec<&str> = host.addresses.iter().map(String::as_str).collect();
+    let options = ConnectOptions::new("closed", "another key", &addresses);
+    let mut stranger: Room<Table> = Room::connect(options).unwrap();
+    let reason = within(stranger.ready()).await.unwrap_err();
+    assert_eq!(reason, Reason::Refused(Refusal::UnknownApp));
+    assert_eq!(reason.class(), Class::ApplicationFault);
+    let mut first = host.room("closed");
+    within(first.ready()).await.unwrap();
+    let mut options = ConnectOptions::new("closed", "end to end", &addresses);
+    options.config.attempts = 1;
+    let mut second: Room<Table> = Room::connect(options).unwrap();
+    let reason = within(second.ready()).await.unwrap_err();
+    assert!(
+        matches!(&reason, Reason::GaveUp { last, .. } if **last == Reason::Refused(Refusal::RoomFull { limit: 1 })),
+        "{reason:?}"
+    );
+    assert!(Room::<Table>::connect(ConnectOptions::new("", "key", &[])).is_err());
+    assert!(Room::<Table>::connect(ConnectOptions::new("room", "key", &["nonsense"])).is_err());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_two_rooms_that_start_together_lose_no_creation() {
+    let runs = if std::env::var_os("PARLOR_FULL").is_some() { 3 } else { 1 };
+    let identity = Identity::from_seed([5; 32]);
+    for run in 0..runs {
+        let host = Host::start(&identity, &LISTEN, HubConfig::default()).await;
+        let mut rooms: Vec<_> = (0..32).map(|_| host.room(&format!("crowd {run}"))).collect();
+        for (number, room) in rooms.iter_mut().enumerate() {
+            let guests = room.root().guests.clone();
+            for guest in 0..10 {
+                guests.add(room, Guest { name: format!("{number}.{guest}") }).unwrap();
+            }
+        }
+        until(&mut rooms, |rooms| {
+            rooms.iter().all(|room| room.root().guests.len(room) == 320) && equal(rooms)
+        })
+        .await;
+        drop(rooms);
+        host.stop().await;
+    }
+}
