@@ -1,0 +1,255 @@
+//! What can be asked for on the command line and in the environment.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::{Args, Parser, Subcommand};
+use parlor::Model;
+use parlor::net::load_or_create;
+use parlor::proto::id::{AppKey, Identity};
+use parlor::room::{ConnectOptions, Room};
+
+use crate::failure::Failure;
+
+const ENVIRONMENT: &str = "Environment: PARLOR_RELAY (addresses, separated by commas), \
+    PARLOR_APP_KEY and PARLOR_APP_KEY_FILE stand in for the options of the same names, PARLOR_LOG \
+    says what is logged (for instance `debug`), NO_COLOR turns colour off.\n\
+    Exit status: 0 when done, 1 when it failed, 2 when it was asked wrongly.";
+
+/// Rooms that people share in real time.
+#[derive(Debug, Parser)]
+#[command(name = "parlor", version, about, after_help = ENVIRONMENT)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a relay until ctrl-C; it prints the addresses that peers can dial.
+    Relay(RelayArguments),
+    /// Join a room as a peer that is controlled by hand, or by commands from a pipe.
+    Join(JoinArguments),
+    /// Write a room as an automerge file, or its values as JSON.
+    Export(ExportArguments),
+    /// Play recorded data into a room.
+    Replay(ReplayArguments),
+    /// A relay and four peers, each a process of its own, that share a room and end up equal.
+    Demo(DemoArguments),
+    /// One peer of the demo, driven by lines of JSON.
+    #[command(hide = true)]
+    DemoPeer(DemoPeerArguments),
+}
+
+/// What a relay and every peer take.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CommonArguments {
+    /// The secret that the application's peers and its relay share.
+    #[arg(long, value_name = "KEY", conflicts_with = "app_key_file")]
+    pub(crate) app_key: Option<String>,
+    /// A file that holds it (for a relay: one key per line, one for each application).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) app_key_file: Option<PathBuf>,
+    /// A file that holds who this is; it is made at first use. By default somebody new.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Write for programs: one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What every peer takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PeerArguments {
+    /// Where the relay is, for instance /ip4/192.0.2.1/udp/4433/quic-v1/p2p/12D3KooW...; may be
+    /// given several times.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) relay: Vec<String>,
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelayArguments {
+    /// Where to listen, for instance /ip4/0.0.0.0/udp/4433/quic-v1; port 0 is one that the system
+    /// chooses. May be given several times. By default QUIC and TCP at 4433, WebSocket at 4434.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+    /// Do not limit connections from this computer; for tests.
+    #[arg(long)]
+    pub(crate) exempt_loopback: bool,
+    /// End when standard input ends, so that whoever started the relay cannot leave it behind.
+    #[arg(long, hide = true)]
+    pub(crate) until_eof: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinArguments {
+    /// The room's name.
+    pub(crate) room: String,
+    #[command(flatten)]
+    pub(crate) peer: PeerArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The room's name.
+    pub(crate) room: String,
+    /// The file to write. Needed unless the values are asked for.
+    #[arg(long, value_name = "FILE", required_unless_present = "json")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) peer: PeerArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// A concurrent editing trace (.json) or tracks (.csv), as it is or compressed (.gz).
+    pub(crate) trace: PathBuf,
+    /// The room's name. It must be new.
+    #[arg(long)]
+    pub(crate) room: String,
+    /// Play only this agent; the others are played by other processes. By default all are played
+    /// here, each by a peer of its own.
+    #[arg(long = "as", value_name = "AGENT")]
+    pub(crate) agent: Option<usize>,
+    /// How fast: a factor of the recorded time, or `max`. Editing traces are always played at full
+    /// speed: what follows what is recorded in them, and when is not.
+    #[arg(long, default_value = "max", value_name = "X|max")]
+    pub(crate) speed: String,
+    /// Play only so many transactions (or rows) from the beginning.
+    #[arg(long, value_name = "N")]
+    pub(crate) first: Option<usize>,
+    #[command(flatten)]
+    pub(crate) peer: PeerArguments,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Write for programs: one JSON object per line, the last of which is the outcome.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoPeerArguments {
+    #[arg(long)]
+    pub(crate) room: String,
+    #[arg(long)]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) peer: PeerArguments,
+}
+
+impl CommonArguments {
+    pub(crate) fn identity(&self) -> Result<Identity, Failure> {
+        match &self.identity {
+            Some(path) => load_or_create(path).map_err(Failure::failed),
+            None => Ok(Identity::from_seed(seed()?)),
+        }
+    }
+
+    /// Every app key that was given, at least one.
+    pub(crate) fn keys(&self) -> Result<Vec<String>, Failure> {
+        if let Some(key) = &self.app_key {
+            return Ok(vec![key.clone()]);
+        }
+        if let Some(path) = &self.app_key_file {
+            return read_keys(path);
+        }
+        if let Some(key) = variable("PARLOR_APP_KEY") {
+            return Ok(vec![key]);
+        }
+        if let Some(path) = variable("PARLOR_APP_KEY_FILE") {
+            return read_keys(Path::new(&path));
+        }
+        Err(Failure::usage(
+            "no app key was given: pass --app-key KEY or --app-key-file FILE, or set PARLOR_APP_KEY \
+             or PARLOR_APP_KEY_FILE",
+        ))
+    }
+}
+
+impl PeerArguments {
+    /// Makes a room and goes on the way into it.
+    pub(crate) fn connect<M: Model>(
+        &self,
+        room: &str,
+        metadata: Bytes,
+        adjust: impl FnOnce(&mut ConnectOptions),
+    ) -> Result<Room<M>, Failure> {
+        let key = match &self.common.keys()?[..] {
+            [key] => key.clone(),
+            keys => {
+                return Err(Failure::usage(format_args!(
+                    "a peer takes one app key, and the file has {}: pass one with --app-key",
+                    keys.len()
+                )));
+            }
+        };
+        let relay = self.relays()?;
+        let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
+        let mut options = ConnectOptions::new(room, &key, &relay);
+        options.metadata = metadata;
+        options.identity = Some(self.common.identity()?);
+        adjust(&mut options);
+        Ok(Room::connect(options)?)
+    }
+
+    fn relays(&self) -> Result<Vec<String>, Failure> {
+        let given = if self.relay.is_empty() {
+            let addresses = variable("PARLOR_RELAY").unwrap_or_default();
+            let addresses = addresses.split([',', ' ']).filter(|part| !part.is_empty());
+            addresses.map(ToOwned::to_owned).collect()
+        } else {
+            self.relay.clone()
+        };
+        if given.is_empty() {
+            return Err(Failure::usage(
+                "no relay was given: pass --relay ADDR or set PARLOR_RELAY; `parlor relay` prints \
+                 its addresses",
+            ));
+        }
+        Ok(given)
+    }
+}
+
+/// Fresh randomness from the system.
+pub(crate) fn seed() -> Result<[u8; 32], Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|_| Failure::failed("the system gives no random bytes: try again later"))?;
+    Ok(seed)
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read_keys(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::failed(format_args!("cannot read the app key in {}: {error}", path.display()))
+    })?;
+    let keys: Vec<String> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .map(ToOwned::to_owned)
+        .collect();
+    if keys.is_empty() {
+        return Err(Failure::usage(format_args!(
+            "{} holds no app key: write one into it, alone on a line",
+            path.display()
+        )));
+    }
+    Ok(keys)
+}
+
+/// The app keys of a relay.
+pub(crate) fn app_keys(keys: Vec<String>) -> Result<Vec<AppKey>, Failure> {
+    keys.into_iter().map(|key| AppKey::new(key).map_err(Failure::usage)).collect()
+}

@@ -1,0 +1,151 @@
+//! What can be typed.
+
+/// What the commands are, for a person.
+pub(super) const HELP: &str = "\
+show [PATH]                     the room, or what is at a path
+set PATH VALUE                  give a property a value
+add COLLECTION [NAME=VALUE ..]  put a new model into a set or list;
+add COLLECTION KEY [NAME=VALUE ..]  or under a key of a dictionary
+remove PATH                     take a model out of its collection
+count PATH N                    add to a counter (N may be negative)
+text PATH insert AT \"...\"       put something into a text
+text PATH delete AT N           take N characters out of a text
+watch                           tell what happens until the next line
+members                         who is here
+stats                           the connection in numbers
+wait (or save)                  wait until the relay has everything
+help, quit
+Paths are names or ids with `/` between: players/ann/score, turns/#0/name.";
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Nothing,
+    Show { path: String },
+    Set { path: String, value: String },
+    Add { collection: String, arguments: Vec<String> },
+    Remove { path: String },
+    Count { path: String, by: i64 },
+    Insert { path: String, at: usize, text: String },
+    Delete { path: String, at: usize, count: usize },
+    Watch,
+    Members,
+    Statistics,
+    Wait,
+    Help,
+    Quit,
+}
+
+impl Command {
+    /// Reads a line.
+    pub(super) fn parse(line: &str) -> Result<Self, String> {
+        let words = words(line)?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Ok(match &words[..] {
+            [] => Self::Nothing,
+            ["show"] => Self::Show { path: String::new() },
+            ["show", path] => Self::Show { path: (*path).to_owned() },
+            ["set", path, value @ ..] if !value.is_empty() => {
+                Self::Set { path: (*path).to_owned(), value: value.join(" ") }
+            }
+            ["add", collection, arguments @ ..] => Self::Add {
+                collection: (*collection).to_owned(),
+                arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
+            },
+            ["remove", path] => Self::Remove { path: (*path).to_owned() },
+            ["count", path, by] => Self::Count { path: (*path).to_owned(), by: number(by)? },
+            ["text", path, "insert", at, text @ ..] if !text.is_empty() => {
+                Self::Insert { path: (*path).to_owned(), at: number(at)?, text: text.join(" ") }
+            }
+            ["text", path, "delete", at, count] => {
+                Self::Delete { path: (*path).to_owned(), at: number(at)?, count: number(count)? }
+            }
+            ["watch"] => Self::Watch,
+            ["members"] => Self::Members,
+            ["stats"] => Self::Statistics,
+            ["wait" | "save"] => Self::Wait,
+            ["help" | "?"] => Self::Help,
+            ["quit" | "exit"] => Self::Quit,
+            [command, ..] => return Err(usage(command)),
+        })
+    }
+}
+
+/// How a command is written.
+fn usage(command: &str) -> String {
+    let mut lines = HELP.lines();
+    match lines.find(|line| line.split(' ').next() == Some(command)) {
+        Some(line) => {
+            let usage = line.split("  ").next().unwrap_or(line);
+            format!("`{command}` is written like this: {usage}")
+        }
+        None => format!("there is no command `{command}`: `help` lists them"),
+    }
+}
+
+fn number<N: std::str::FromStr>(word: &str) -> Result<N, String> {
+    word.parse().map_err(|_| format!("`{word}` is not a number that fits here"))
+}
+
+/// Divides a line at its spaces. Within "double quotes" `\n`, `\t`, `\"` and `\\` stand for a line
+/// end, a tab, a quote and a backslash; within 'single quotes' everything stands for itself.
+pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => quoted(&mut characters, word.get_or_insert_default())?,
+            '\'' => {
+                let into = word.get_or_insert_default();
+                loop {
+                    match characters.next() {
+                        Some('\'') => break,
+                        Some(character) => into.push(character),
+                        None => return Err("a ' is not closed".to_owned()),
+                    }
+                }
+            }
+            space if space.is_whitespace() => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+fn quoted(characters: &mut impl Iterator<Item = char>, into: &mut String) -> Result<(), String> {
+    loop {
+        into.push(match characters.next() {
+            Some('"') => return Ok(()),
+            Some('\\') => match characters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some(character) => character,
+                None => return Err("a \" is not closed".to_owned()),
+            },
+            Some(character) => character,
+            None => return Err("a \" is not closed".to_owned()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_keep_words_together() {
+        let line = r#"text notes insert 0 "a \"b\"\n" 'c "d"' name="e f""#;
+        let expected = ["text", "notes", "insert", "0", "a \"b\"\n", "c \"d\"", "name=e f"];
+        assert_eq!(words(line).unwrap(), expected);
+        assert!(words("set a \"b").is_err());
+    }
+
+    #[test]
+    fn a_wrong_command_is_told_how_it_is_written() {
+        let wrong = Command::parse("remove").unwrap_err();
+        assert_eq!(wrong, "`remove` is written like this: remove PATH");
+        assert!(Command::parse("fly").unwrap_err().contains("help"));
+    }
+}

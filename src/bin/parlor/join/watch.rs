@@ -1,0 +1,129 @@
+//! What happens in a room whose types are not known: the difference between two looks at it.
+
+use std::collections::BTreeMap;
+
+use parlor::proto::datastore::{Datastore, tree};
+use parlor::proto::event::{Event, Member, State};
+use parlor::proto::id::DocumentId;
+use parlor::proto::model::path::Path;
+use serde_json::{Value as Json, json};
+
+use super::place::{Finder, words};
+use crate::output::word;
+
+/// The key of a model's place in a list.
+const POSITION: &str = "@";
+
+/// What a room looked like.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    lines: BTreeMap<Path, String>,
+    changes: [usize; 2],
+}
+
+impl Look {
+    /// Looks at a room now.
+    pub(super) fn at(store: &Datastore) -> Self {
+        let models = store.document(DocumentId::MODELS).automerge();
+        let texts = store.document(DocumentId::TEXTS).automerge();
+        Self { lines: tree::lines(models, texts), changes: count(store) }
+    }
+
+    /// What is different from last time, as objects for programs.
+    pub(super) fn again(&mut self, store: &Datastore) -> Vec<Json> {
+        if self.changes == count(store) && !store.is_waiting() {
+            return Vec::new();
+        }
+        let now = Self::at(store);
+        let before = std::mem::replace(self, now);
+        let models = store.document(DocumentId::MODELS).automerge();
+        let texts = store.document(DocumentId::TEXTS).automerge();
+        let finder = Finder::new(models);
+        let mut happened = Vec::new();
+        let mut gone = Path::parse("//");
+        for path in before.lines.keys().filter(|path| is_shown(path)) {
+            if !self.lines.contains_key(path) && !gone.contains(path) {
+                gone = path.clone();
+                happened
+                    .push(json!({ "event": "removed", "path": words(&finder.name(path).steps) }));
+            }
+        }
+        for (path, line) in self.lines.iter().filter(|(path, _)| is_shown(path)) {
+            if before.lines.get(path) == Some(line) {
+                continue;
+            }
+            let (shown, kind) = match path.split() {
+                Some((element, key)) if key == POSITION => {
+                    if !before.lines.contains_key(path) {
+                        continue;
+                    }
+                    (element, "moved")
+                }
+                _ => (path.clone(), "changed"),
+            };
+            let name = words(&finder.name(&shown).steps);
+            happened.push(match tree::value_at(models, texts, &shown) {
+                Some(value) => json!({ "event": kind, "path": name, "value": value }),
+                None if kind == "moved" => json!({ "event": kind, "path": name }),
+                None => json!({ "event": "added", "path": name }),
+            });
+        }
+        happened
+    }
+}
+
+/// Whether a path is the room's, and not what it says of itself.
+fn is_shown(path: &Path) -> bool {
+    path.keys().next().is_some_and(|first| first != "0")
+}
+
+fn count(store: &Datastore) -> [usize; 2] {
+    DocumentId::ALL.map(|document| store.log(document).len())
+}
+
+/// What an event is to programs; nothing for those that a look shows.
+pub(super) fn object(event: &Event) -> Option<Json> {
+    Some(match event {
+        Event::Joined(member) => json!({ "event": "joined", "member": about(member) }),
+        Event::Left { member, reason } => json!({
+            "event": "left",
+            "member": about(member),
+            "reason": format!("{reason:?}").to_lowercase(),
+        }),
+        Event::State(state @ (State::Reconnecting { reason, .. } | State::Closed(reason))) => {
+            json!({ "event": "state", "state": word(state), "why": reason.to_string() })
+        }
+        Event::State(state) => json!({ "event": "state", "state": word(state) }),
+        Event::Dropped { model } => json!({ "event": "dropped", "path": model.to_string() }),
+        _ => return None,
+    })
+}
+
+/// What is known of a member.
+pub(super) fn about(member: &Member) -> Json {
+    let metadata = std::str::from_utf8(&member.metadata)
+        .map_or_else(|_| hex::encode(&member.metadata), ToOwned::to_owned);
+    json!({
+        "client": member.client.0,
+        "peer": member.peer.to_string(),
+        "metadata": metadata,
+        "schema": hex::encode(member.schema),
+        "rejoined": member.rejoined,
+    })
+}
+
+/// An object of [`object`] or [`Look::again`] for a person.
+pub(super) fn line(happened: &Json) -> String {
+    let text = |key: &str| happened[key].as_str().unwrap_or_default();
+    match (text("event"), &happened["value"]) {
+        ("changed", value) => format!("{} = {value}", text("path")),
+        ("added", _) => format!("+ {}", text("path")),
+        ("removed", _) => format!("- {}", text("path")),
+        ("joined" | "left", _) => {
+            let member = happened["member"]["peer"].as_str().unwrap_or_default();
+            format!("{} {member} {}", text("event"), text("reason"))
+        }
+        ("state", _) => format!("{} {}", text("state"), text("why")),
+        (event, _) => format!("{event}: {}", text("path")),
+    }
+}

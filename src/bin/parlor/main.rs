@@ -1,0 +1,60 @@
+//! The `parlor` command.
+
+mod arguments;
+mod demo;
+mod export;
+mod failure;
+mod join;
+mod output;
+mod relay;
+mod replay;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Whoever cannot be told cannot be told that either.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_env("PARLOR_LOG").unwrap_or_default())
+        .with_writer(std::io::stderr)
+        .init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(why) = failure.words() {
+                output::complain(why);
+            }
+            failure.status()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Relay(arguments) => Box::pin(relay::run(&arguments)).await,
+            Command::Join(arguments) => Box::pin(join::run(&arguments)).await,
+            Command::Export(arguments) => Box::pin(export::run(&arguments)).await,
+            Command::Replay(arguments) => Box::pin(replay::run(arguments)).await,
+            Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+            Command::DemoPeer(arguments) => Box::pin(demo::peer::run(&arguments)).await,
+        }
+    });
+    // A thread may still wait for a line that nobody will type.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,74 @@
+//! `parlor relay`.
+
+use std::future;
+
+use parlor::net::{Clock, DEFAULT_LISTEN, Relay, RelayError, RelayNetConfig};
+use parlor::proto::config::HubConfig;
+use parlor::proto::hub::Hub;
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use crate::arguments::{RelayArguments, app_keys, seed};
+use crate::failure::Failure;
+use crate::output::{FAINT, Output, paint};
+
+/// Runs a relay until it is told to end.
+pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
+    let output = Output { json: arguments.common.json };
+    let keys = app_keys(arguments.common.keys()?)?;
+    let applications = keys.len();
+    let identity = arguments.common.identity()?;
+    let hub = Hub::new(identity.peer(), keys, HubConfig::default(), Clock::unix_micros(), seed()?);
+    let config =
+        RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
+    let given: Vec<&str> = arguments.listen.iter().map(String::as_str).collect();
+    let listen = if given.is_empty() { &DEFAULT_LISTEN[..] } else { &given };
+    let relay = Relay::bind(&identity, listen, config, hub).await.map_err(|error| match error {
+        RelayError::Address { .. } | RelayError::NoAddress => Failure::usage(error),
+        _ => Failure::failed(error),
+    })?;
+    for address in relay.addresses() {
+        output.tell(&json!({ "address": address }), address)?;
+    }
+    let peer = identity.peer().to_string();
+    let ready = json!({ "ready": true, "relay": peer, "applications": applications });
+    output.tell(&ready, paint(FAINT, "ready; pass one of these to --relay; ctrl-C ends it"))?;
+    let until_eof = arguments.until_eof;
+    relay
+        .run(async move {
+            tokio::select! {
+                () = interrupted() => {}
+                () = input_ended(), if until_eof => {}
+            }
+        })
+        .await;
+    output.tell(&json!({ "ended": true }), paint(FAINT, "ended"))
+}
+
+/// Returns when the system asks this process to end.
+pub(crate) async fn interrupted() {
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = future::pending::<()>();
+    tokio::select! {
+        outcome = tokio::signal::ctrl_c() => if outcome.is_err() {
+            future::pending::<()>().await;
+        },
+        () = terminated => {}
+    }
+}
+
+async fn input_ended() {
+    let mut input = tokio::io::stdin();
+    let mut buffer = [0; 256];
+    while matches!(input.read(&mut buffer).await, Ok(1..)) {}
+}

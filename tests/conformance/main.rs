@@ -1,0 +1,18 @@
+//! The vectors of `datastore-spec/vectors`: what the bytes and the decisions are.
+//!
+//! Without `UPDATE` every case is computed and compared with the file; with `UPDATE=1` the files are
+//! written. Read the difference before you commit it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
+
+mod documents;
+mod identity;
+mod readme;
+mod refused;
+mod scripts;
+mod session;
+mod stage;
+mod variants;
+mod vectors;
+mod wellknown;
+mod wire;
+mod world;
