@@ -135,8 +135,12 @@ async fn rooms_share_what_is_edited_and_a_late_one_catches_up() {
     assert!(!events.iter().any(|event| matches!(event, Event::Added { .. } | Event::Changed(_))));
     rooms.push(late);
     until(&mut rooms, |rooms| rooms.iter().all(|room| room.members().count() == 4)).await;
-    let times: Vec<u64> = rooms.iter_mut().map(Room::room_time).collect();
-    let spread = times.iter().max().unwrap() - times.iter().min().unwrap();
+    let mut spread = || {
+        let times: Vec<u64> = rooms.iter_mut().map(Room::room_time).collect();
+        times.iter().max().unwrap() - times.iter().min().unwrap()
+    };
+    // The least of a few: this thread may lose the processor while it asks one after the other.
+    let spread = (0..20).map(|_| spread()).min().unwrap();
     assert!(spread < 5_000, "room times differ by {spread} us");
     rooms.iter_mut().for_each(Room::leave);
     drop(rooms);
