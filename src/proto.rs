@@ -7,13 +7,17 @@
 )]
 
 pub mod authorship;
+pub mod base;
+pub mod change;
 pub mod clock;
-pub mod columns;
 pub mod config;
+pub mod cut;
 pub mod datastore;
+pub mod delta;
 pub mod document;
 pub mod event;
 pub mod feed;
+pub mod guard;
 pub mod hub;
 pub mod id;
 pub mod lane;
@@ -23,5 +27,6 @@ pub mod peer;
 pub mod proof;
 pub mod reason;
 pub mod statistics;
+pub mod table;
 pub mod time;
 pub mod wire;

@@ -13,6 +13,7 @@ pub mod action;
 mod engine;
 pub mod follower;
 pub mod fuzz;
+pub mod guard;
 pub mod network;
 pub mod oracle;
 pub mod playground;
@@ -28,7 +29,7 @@ use sha2::{Digest, Sha256};
 use self::engine::{Happening, Wire};
 use self::follower::Follower;
 use self::network::Network;
-use crate::proto::config::{HubConfig, PeerConfig};
+use crate::proto::config::{EpochConfig, HubConfig, PeerConfig};
 use crate::proto::datastore::Datastore;
 use crate::proto::hub::{Hub, RoomKey};
 use crate::proto::id::{AppKey, Identity, Link, PeerId, RoomName};
@@ -56,6 +57,19 @@ pub struct World {
     trace: Sha256,
     sightings: BTreeSet<&'static str>,
     ticks_at_once: u32,
+}
+
+/// Epochs that end after little, and take many steps to.
+fn hurried() -> EpochConfig {
+    EpochConfig {
+        floor: 512,
+        interval: Duration::from_secs(2),
+        rest: Duration::from_secs(1),
+        rest_floor: 128,
+        rest_ratio: 0,
+        budget: 16,
+        ..EpochConfig::default()
+    }
 }
 
 /// A peer and what it runs on.
@@ -90,7 +104,11 @@ impl World {
             key: AppKey::new("simulated").expect("not empty"),
             room: RoomName::new("simulated").expect("not empty"),
             shape,
-            hub_config: HubConfig { joins_per_minute: 100_000, ..HubConfig::default() },
+            hub_config: HubConfig {
+                joins_per_minute: 100_000,
+                epochs: hurried(),
+                ..HubConfig::default()
+            },
             hub: None,
             hub_starts: 0,
             hosts: Vec::new(),
@@ -117,7 +135,8 @@ impl World {
             incarnation: 1,
             shape: (self.shape)(),
         };
-        let peer = Peer::new(setup, PeerConfig { attempts: 0, ..config }, self.seed());
+        let peer =
+            Peer::new(setup, PeerConfig { attempts: 0, cut_budget: 16, ..config }, self.seed());
         let follower = Follower::default();
         self.hosts.push(Host { peer, follower, asleep: false, cut: false, deaf: false });
         number
@@ -228,6 +247,21 @@ impl World {
             let links: Vec<Link> = self.links.keys().copied().collect();
             links.into_iter().for_each(|link| self.break_link(link));
         }
+    }
+
+    /// The relay cuts the history of the models, if it is there and has any.
+    pub fn cut_history(&mut self) {
+        let (room, now) = (self.room_key(), self.now);
+        if self.hub.as_mut().is_some_and(|hub| hub.cut(&room, now)) {
+            self.see("history cut");
+        }
+    }
+
+    /// The relay starts anew with the epochs of an ordinary one, which outlast a test.
+    pub fn keep_history(&mut self) {
+        self.hub_config.epochs = EpochConfig::default();
+        self.crash_relay();
+        self.start_relay();
     }
 
     /// The relay starts, with nothing in its memory.

@@ -12,6 +12,8 @@ mod delivery;
 mod dictionary;
 #[path = "convergence/elements.rs"]
 mod elements;
+#[path = "convergence/epochs.rs"]
+mod epochs;
 #[path = "convergence/evolution.rs"]
 mod evolution;
 #[path = "convergence/orders.rs"]

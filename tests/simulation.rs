@@ -81,6 +81,7 @@ fn every_seed_ends_in_agreement() {
             "slow reader",
             "reconnected",
             "joined by snapshot",
+            "history cut",
             "edit dropped",
             "replaced",
             "moved",
@@ -155,6 +156,7 @@ fn what_was_edited_offline_merges_with_a_room_that_went_on() {
 #[test]
 fn one_frame_is_one_change_and_an_equal_value_is_none() {
     let mut world = world(1, Network::LAN, 1);
+    world.keep_history();
     assert!(world.run_until(Duration::from_secs(5), |world| world.peer(0).is_settled()));
     world.edit(0, |store| Edit::Score(1).apply(store)).unwrap().unwrap();
     world.run(Duration::from_secs(1));
@@ -179,39 +181,53 @@ fn one_frame_is_one_change_and_an_equal_value_is_none() {
 #[test]
 fn no_edit_is_lost() {
     for seed in seeds(100, 1_000) {
-        let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0xadd);
-        let mut world = world(seed, NETWORKS[usize::try_from(seed % 4).unwrap()], 3);
-        let (mut votes, mut figures, mut letters) = (0, 0, Vec::new());
-        for _ in 0..60 {
-            let peer = usize::try_from(rng.next_u32() % 3).unwrap();
-            let letter = char::from_u32(0x4e00 + u32::try_from(letters.len()).unwrap()).unwrap();
-            let edited = world.edit(peer, |store| {
-                let notes = store.root::<Playground>().unwrap().notes.clone();
-                let at = notes.read(store).chars().count() / 2;
-                notes.insert(store, at, &letter.to_string()).unwrap();
-                Edit::Vote(3).apply(store).unwrap();
-                Edit::Add(1).apply(store).unwrap();
-            });
-            if edited.is_some() {
-                (votes, figures) = (votes + 3, figures + 1);
-                letters.push(letter);
-            }
-            loop {
-                let action = Action::draw(&mut rng);
-                if !matches!(action, Action::Edit(..)) {
-                    action.apply(&mut world);
-                    break;
-                }
+        add(seed, World::keep_history, |action| !matches!(action, Action::CutHistory));
+    }
+}
+
+/// Nor is it when history is cut on the way, over and over, by a relay that keeps its memory.
+#[test]
+fn no_edit_is_lost_by_cuts() {
+    for seed in seeds(100, 1_000) {
+        add(seed, |_| (), |action| !matches!(action, Action::CrashRelay));
+    }
+}
+
+/// Adds to everything that can be added to, while what `may` happens does, and looks for all of it.
+fn add(seed: u64, begin: fn(&mut World), may: fn(&Action) -> bool) {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0xadd);
+    let mut world = world(seed, NETWORKS[usize::try_from(seed % 4).unwrap()], 3);
+    begin(&mut world);
+    let (mut votes, mut figures, mut letters) = (0, 0, Vec::new());
+    for _ in 0..60 {
+        let peer = usize::try_from(rng.next_u32() % 3).unwrap();
+        let letter = char::from_u32(0x4e00 + u32::try_from(letters.len()).unwrap()).unwrap();
+        let edited = world.edit(peer, |store| {
+            let notes = store.root::<Playground>().unwrap().notes.clone();
+            let at = notes.read(store).chars().count() / 2;
+            notes.insert(store, at, &letter.to_string()).unwrap();
+            Edit::Vote(3).apply(store).unwrap();
+            Edit::Add(1).apply(store).unwrap();
+        });
+        if edited.is_some() {
+            (votes, figures) = (votes + 3, figures + 1);
+            letters.push(letter);
+        }
+        loop {
+            let action = Action::draw(&mut rng);
+            if !matches!(action, Action::Edit(..)) && may(&action) {
+                action.apply(&mut world);
+                break;
             }
         }
-        oracle::at_rest(&mut world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        let store = world.peer(0).store();
-        let root = store.root::<Playground>().unwrap();
-        let text = root.notes.read(store);
-        assert_eq!((root.votes.get(), root.players.len(store)), (votes, figures), "seed {seed}");
-        assert!(letters.iter().all(|letter| text.contains(*letter)), "seed {seed}: {text}");
-        assert_eq!(text.chars().count(), letters.len(), "seed {seed}: {text}");
     }
+    oracle::at_rest(&mut world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    let store = world.peer(0).store();
+    let root = store.root::<Playground>().unwrap();
+    let text = root.notes.read(store);
+    assert_eq!((root.votes.get(), root.players.len(store)), (votes, figures), "seed {seed}");
+    assert!(letters.iter().all(|letter| text.contains(*letter)), "seed {seed}: {text}");
+    assert_eq!(text.chars().count(), letters.len(), "seed {seed}: {text}");
 }
 
 #[test]
@@ -291,6 +307,31 @@ fn a_peer_that_missed_little_is_not_sent_the_room() {
     oracle::at_rest(&mut world).unwrap();
     let after = received(&world);
     assert!(after.0 - before.0 < 1_000 && after.1 == before.1, "{before:?} {after:?}");
+}
+
+/// From the first byte of the frame to the last, on either link. A position over 127 and a larger
+/// value take a byte more each.
+#[test]
+fn an_integer_takes_at_most_eleven_bytes() {
+    let mut world = world(1, Network::LAN, 2);
+    world.keep_history();
+    world.run(Duration::from_secs(2));
+    let bytes = |world: &World| {
+        let (one, other) = (world.peer(0), world.peer(1));
+        let sent = one.statistics(world.now()).document.sent.bytes;
+        (sent, other.statistics(world.now()).document.received.bytes)
+    };
+    let mut write = |edit: Edit| {
+        // Between two signatures.
+        let before = bytes(&world);
+        world.edit(0, |store| edit.apply(store)).unwrap().unwrap();
+        world.flush(0);
+        world.run(Duration::from_millis(40));
+        let after = bytes(&world);
+        (after.0 - before.0, after.1 - before.1)
+    };
+    let scores: Vec<_> = (1..5).map(|score| write(Edit::Score(score))).collect();
+    assert_eq!(scores[1..], [(8, 9); 3], "{scores:?}");
 }
 
 /// Found by a reader: a text belongs to its path, and a dictionary's keys are used again.

@@ -1,12 +1,11 @@
 //! Who wrote what: actors derived from peers, signatures that cover all that an author wrote, and
 //! well-known objects that everybody writes the same.
 
-use std::num::NonZeroU64;
-
-use automerge::legacy::{Key, ObjectId, Op, OpId, OpType, SortedVec};
-use automerge::{ActorId, Change, ChangeHash, ExpandedChange, ObjType, ScalarValue};
-
+use crate::proto::change::{
+    Action, Change, Key, ObjectId, OpId, Operation, Predecessors, Sealed, chunk,
+};
 use crate::proto::id::{AppId, DocumentId, EpochId, Identity, PeerId, RoomName, digest};
+use crate::proto::model::value::Value;
 use crate::proto::wire::bounded::Blob;
 use crate::proto::wire::message::{
     Actor, Hash, Introduction, Made, SignatureRecord, WellKnownRecord,
@@ -26,6 +25,35 @@ impl Scope {
     pub fn first(app: AppId, room: RoomName) -> Self {
         let epoch = EpochId::first(app, &room);
         Self { app, room, epoch }
+    }
+
+    /// The scope of the epoch that begins when a document is cut at `heads`, ascending, by the holder
+    /// of a room's `lease`.
+    #[must_use]
+    pub fn next(&self, document: DocumentId, heads: &[Hash], lease: u64) -> Self {
+        let (document, lease) = (document.0.to_le_bytes(), lease.to_le_bytes());
+        let mut parts: Vec<&[u8]> = vec![&self.epoch.0, &document, &lease];
+        parts.extend(heads.iter().map(|head| &head[..]));
+        let epoch = EpochId(digest("parlor cut", &parts));
+        Self { epoch, ..self.clone() }
+    }
+
+    /// The scope of another epoch of the same room.
+    #[must_use]
+    pub fn of(&self, epoch: EpochId) -> Self {
+        Self { epoch, ..self.clone() }
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> EpochId {
+        self.epoch
+    }
+
+    /// The actor that writes what the epoch begins with: nobody's.
+    #[must_use]
+    pub fn base_actor(&self) -> Actor {
+        first_half(digest("parlor base", &[&self.epoch.0]))
     }
 
     /// The room's name.
@@ -91,32 +119,27 @@ impl Scope {
     /// from where and what the object is, its sequence is 1, its time 0, it depends on the creation
     /// of its parent alone, and `parent_end` is that change's last operation.
     #[must_use]
-    pub fn well_known(&self, record: &WellKnownRecord, parent_end: u64) -> Change {
-        let operation = Op {
-            action: match &record.made {
-                Made::Map => OpType::Make(ObjType::Map),
-                Made::Text => OpType::Make(ObjType::Text),
-                Made::Counter => OpType::Put(ScalarValue::counter(0)),
-                Made::Record(text) => OpType::Put(ScalarValue::Str((**text).into())),
-            },
-            obj: record.parent.as_ref().map_or(ObjectId::Root, |parent| {
-                ObjectId::Id(OpId(parent.counter, ActorId::from(parent.actor)))
+    pub fn well_known(&self, record: &WellKnownRecord, parent_end: u64) -> Sealed {
+        let operation = Operation {
+            object: record.parent.as_ref().map_or(ObjectId::Root, |parent| {
+                ObjectId::Made(OpId { counter: parent.counter, actor: parent.actor })
             }),
             key: Key::Map((*record.key).into()),
-            pred: SortedVec::new(),
             insert: false,
+            action: match &record.made {
+                Made::Map => Action::MakeMap,
+                Made::Text => Action::MakeText,
+                Made::Counter => Action::Counter(0),
+                Made::Record(text) => Action::Put(Value::Text((**text).to_owned())),
+            },
+            predecessors: Predecessors::new(),
         };
-        Change::from(ExpandedChange {
+        chunk::encode(Change {
+            actor: self.well_known_actor(record),
+            sequence: 1,
+            start: parent_end + 1,
+            deps: record.parent.iter().map(|parent| parent.change).collect(),
             operations: vec![operation],
-            actor_id: ActorId::from(self.well_known_actor(record)),
-            hash: None,
-            seq: 1,
-            start_op: NonZeroU64::MIN.saturating_add(parent_end),
-            time: 0,
-            message: None,
-            deps: record.parent.iter().map(|parent| ChangeHash(parent.change)).collect(),
-            extra_bytes: Vec::new(),
-            author: None,
         })
     }
 

@@ -30,6 +30,16 @@ pub struct PeerConfig {
     /// The most events that wait for the application; beyond, all are dropped for one
     /// [`Event::Overrun`](crate::proto::event::Event::Overrun).
     pub event_capacity: usize,
+    /// How many values of a document are gone through at once while its history is cut: about a
+    /// millisecond.
+    pub cut_budget: usize,
+    /// How long everything else comes first after that.
+    pub cut_pause: Duration,
+    /// How long the relay may have everything that was written here without letting it in. Then what
+    /// the relay has is taken instead, and what was written is written anew.
+    pub unconfirmed: Duration,
+    /// How many epochs that are over a peer remembers, to know a relay that is behind.
+    pub remembered_epochs: usize,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -48,6 +58,10 @@ impl Default for PeerConfig {
             silence: Duration::from_secs(10),
             compare_interval: Duration::from_secs(1),
             event_capacity: 65_536,
+            cut_budget: 8_192,
+            cut_pause: Duration::from_millis(4),
+            unconfirmed: Duration::from_secs(10),
+            remembered_epochs: 256,
             limits: Limits::default(),
         }
     }
@@ -92,8 +106,52 @@ pub struct HubConfig {
     pub remembered: usize,
     /// The most events that wait for the operator; the oldest is dropped for one more.
     pub event_capacity: usize,
+    /// When history is cut.
+    pub epochs: EpochConfig,
     /// What is taken from others.
     pub limits: Limits,
+}
+
+/// When a relay cuts the history of a document, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochConfig {
+    /// History of at most so many bytes is never cut while anybody writes, as an estimate of what it
+    /// takes stripped.
+    pub floor: usize,
+    /// Nor is history that is at most so many hundredths of what the epoch began with.
+    pub ratio: usize,
+    /// How long an epoch lasts at least while anybody writes.
+    pub interval: Duration,
+    /// After so long without a write, whatever is over `rest_floor` is cut.
+    pub rest: Duration,
+    /// History of at most so many bytes stays for ever at rest.
+    pub rest_floor: usize,
+    /// Nor is, at rest, history of at most so many hundredths of what the epoch began with.
+    pub rest_ratio: usize,
+    /// How many values are gone through at once, so that other rooms don't wait: about a
+    /// millisecond.
+    pub budget: usize,
+    /// How long others come first after that.
+    pub pause: Duration,
+    /// Of how many epochs a relay remembers whose changes went into the next. A peer that comes back
+    /// from an older one may write again what it was not told the fate of.
+    pub remembered: usize,
+}
+
+impl Default for EpochConfig {
+    fn default() -> Self {
+        Self {
+            floor: 8 << 10,
+            ratio: 100,
+            interval: Duration::from_secs(30),
+            rest: Duration::from_secs(10),
+            rest_floor: 1 << 10,
+            rest_ratio: 10,
+            budget: 8_192,
+            pause: Duration::from_millis(1),
+            remembered: 256,
+        }
+    }
 }
 
 impl Default for HubConfig {
@@ -111,6 +169,7 @@ impl Default for HubConfig {
             round_trip: Duration::from_secs(5),
             remembered: 65_536,
             event_capacity: 4_096,
+            epochs: EpochConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -126,10 +185,17 @@ pub struct Limits {
     pub change: usize,
     /// Operations of one change.
     pub operations: usize,
+    /// Bytes of a key of a map, as others write it: more than an edit of one's own may take.
+    pub key: usize,
+    /// How many maps may lie within each other.
+    pub depth: usize,
     /// Bytes of the metadata that a peer shows to others.
     pub metadata: usize,
     /// Bytes of a snapshot that is taken from a relay.
     pub snapshot: u64,
+    /// Rows of a base that is taken from a relay: keys of all of its maps. In memory each takes 64
+    /// bytes and what it holds.
+    pub rows: usize,
     /// Incarnations of peers that write to one document. One more cannot write (`TooManyAuthors`).
     pub authors: usize,
     /// Well-known objects of one document: texts, and collections and children at fixed places. One
@@ -139,6 +205,11 @@ pub struct Limits {
     pub history: usize,
     /// Changes sent and not yet acknowledged, per link and document. More wait in the document.
     pub in_flight: usize,
+    /// Positions of a link's order that changes may refer to, per document: what stands further back
+    /// is named one by one.
+    pub order: usize,
+    /// Bytes that the records of one frame may be inflated to. More end the link.
+    pub inflated: usize,
     /// How long what came may wait for more to be acknowledged with it.
     pub acknowledge_after: Duration,
     /// How many entries are acknowledged at once rather than later.
@@ -159,12 +230,17 @@ impl Default for Limits {
             frame: 128 << 10,
             change: 96 << 10,
             operations: 20_000,
+            key: 512,
+            depth: 64,
             metadata: 4 << 10,
             snapshot: 64 << 20,
+            rows: 1_200_000,
             authors: 2_048,
             well_known: 65_536,
             history: 1_000_000,
             in_flight: 4_096,
+            order: 1_024,
+            inflated: 1 << 20,
             acknowledge_after: Duration::from_millis(50),
             acknowledge_at: 256,
             outbox: 1 << 20,

@@ -3,11 +3,13 @@
 //! Reads borrow from a typed mirror. Edits change the mirror at once and are written to the
 //! documents when the network frame is over, as one change of each; what others wrote is let into
 //! the log as it comes and refreshed in the mirror, except where this peer's own edits of the frame
-//! stand. Everything goes through automerge's own API here; a faster table can take the mirror's
-//! place behind the same methods.
+//! stand. Models are read and written through the log's table; their automerge document gets the same
+//! changes in batches. Texts are automerge's own.
 
 mod collections;
+mod draft;
 mod edit;
+mod epoch;
 mod hold;
 pub mod intent;
 pub mod mirror;
@@ -15,18 +17,21 @@ mod refresh;
 pub mod tree;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use automerge::Automerge;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+pub use self::epoch::Kept;
 use self::hold::Waiting;
 use self::intent::Pending;
 use self::mirror::{Mirror, Node};
 use crate::proto::authorship::Scope;
 use crate::proto::config::Limits;
-use crate::proto::document::Document;
+use crate::proto::cut::Cut;
+use crate::proto::document::{self, Image, ImageError, Texts};
 use crate::proto::event::Event;
 use crate::proto::id::DocumentId;
 use crate::proto::log::{ChangeLog, Index};
@@ -34,15 +39,21 @@ use crate::proto::model::handle::{Handle, ModelRef, Presence};
 use crate::proto::model::path::Path;
 use crate::proto::model::{Model, Shape};
 use crate::proto::reason::ChangeFault;
-use crate::proto::wire::message::{EntryRecord, Introduction, SignatureRecord};
+use crate::proto::table::{Table, Touched};
+use crate::proto::wire::message::{Actor, EntryRecord, Introduction, SignatureRecord};
 
 /// A room's models and texts.
 #[derive(Debug)]
 pub struct Datastore {
     author: Introduction,
+    /// With which the author writes to the models in the present epoch.
+    actor: Actor,
+    /// With which the author writes to the texts.
+    text_actor: Actor,
     shape: Shape,
-    models: Document,
-    texts: Document,
+    models: ChangeLog,
+    image: Image,
+    texts: Texts,
     mirror: Mirror,
     pending: Pending,
     waiting_texts: Waiting,
@@ -55,6 +66,14 @@ pub struct Datastore {
     described: bool,
     wakes: bool,
     written: [Vec<Index>; 2],
+    /// A cut of the models' history on its way.
+    cut: Option<Cut>,
+    /// How often it was cut.
+    cuts: u32,
+    /// The log of the epoch before, until its memory is given back.
+    left: Option<Box<ChangeLog>>,
+    /// How many changes of actors of earlier epochs there were, by the first half of the actor.
+    departed: BTreeMap<[u8; 8], u64>,
 }
 
 impl Datastore {
@@ -67,11 +86,13 @@ impl Datastore {
         limits: Limits,
         event_capacity: usize,
     ) -> Self {
-        let document = |id| Document::new(scope.clone(), id, &author, limits.clone());
         Self {
             author,
-            models: document(DocumentId::MODELS),
-            texts: document(DocumentId::TEXTS),
+            actor: scope.actor(&author),
+            text_actor: scope.actor(&author),
+            models: ChangeLog::new(scope.clone(), DocumentId::MODELS, limits.clone()),
+            image: Image::new(),
+            texts: Texts::new(scope.clone(), &author, limits.clone()),
             mirror: Mirror::new(&shape),
             shape,
             pending: Pending::default(),
@@ -84,6 +105,10 @@ impl Datastore {
             described: false,
             wakes: false,
             written: [Vec::new(), Vec::new()],
+            cut: None,
+            cuts: 0,
+            left: None,
+            departed: BTreeMap::new(),
         }
     }
 
@@ -132,10 +157,10 @@ impl Datastore {
     }
 
     fn made(&self, element: &ElementId) -> bool {
-        let mut authors = self.models.log().authors();
+        let mut authors = self.models.authors();
         authors.any(|(actor, author)| {
             actor[..8] == element.actor && author.changes.len() as u64 >= element.sequence
-        })
+        }) || self.departed.get(&element.actor).is_some_and(|count| *count >= element.sequence)
     }
 
     /// Every model, text and collection, in the order of paths: for tools and oracles.
@@ -144,29 +169,55 @@ impl Datastore {
         &self.mirror
     }
 
-    /// A mirror built from the documents alone. Equal to [`Self::mirror`] whenever no edit is
-    /// pending and no text waits: the oracle of every test.
+    /// A mirror built from the table and the texts alone. Equal to [`Self::mirror`] whenever no edit
+    /// is pending and no text waits: an oracle of every test.
     #[must_use]
     pub fn rebuilt(&self) -> Mirror {
         let mut mirror = Mirror::new(&self.shape);
-        refresh::load_all(&mut mirror, &self.models, &self.texts);
+        refresh::load_all(&mut mirror, self.models.table(), &self.texts);
         mirror
+    }
+
+    /// Where the table and a document differ that automerge makes of the same changes, saves and
+    /// loads again; nothing if they are equal: the other oracle. Costs the whole history.
+    #[must_use]
+    pub fn difference(&self) -> Option<String> {
+        let mut image = Image::new();
+        let saved = match image.of(&self.models) {
+            Ok(document) => document.save(),
+            Err(error) => return Some(error.to_string()),
+        };
+        match Automerge::load(&saved) {
+            Ok(document) => self.models.table().difference(&document),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// The log of a document.
     #[must_use]
     pub const fn log(&self, document: DocumentId) -> &ChangeLog {
-        self.document(document).log()
+        if document.0 == DocumentId::TEXTS.0 { self.texts.log() } else { &self.models }
     }
 
-    /// A document. Any but [`DocumentId::TEXTS`] is that of the models.
+    /// Every value of the models, with those that lost to others.
     #[must_use]
-    pub const fn document(&self, document: DocumentId) -> &Document {
-        if document.0 == DocumentId::TEXTS.0 { &self.texts } else { &self.models }
+    pub const fn table(&self) -> &Table {
+        self.models.table()
     }
 
-    const fn document_mut(&mut self, document: DocumentId) -> &mut Document {
-        if document.0 == DocumentId::TEXTS.0 { &mut self.texts } else { &mut self.models }
+    /// The document of the texts.
+    #[must_use]
+    pub const fn texts(&self) -> &Automerge {
+        self.texts.automerge()
+    }
+
+    /// The document of the models, brought up to date. Costs what came since the last time.
+    ///
+    /// # Errors
+    ///
+    /// When automerge refuses a change that the log let in, which its rules exclude.
+    pub fn models(&mut self) -> Result<&Automerge, ImageError> {
+        self.image.of(&self.models)
     }
 
     /// SHA-256 over every value and text, in the order of paths, as the documents hold them: equal
@@ -176,7 +227,7 @@ impl Datastore {
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for (path, line) in tree::lines(self.models.automerge(), self.texts.automerge()) {
+        for (path, line) in tree::lines(self.models.table(), self.texts.automerge()) {
             for part in [path.as_str(), &line] {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part.as_bytes());
@@ -196,13 +247,13 @@ impl Datastore {
         entries: impl IntoIterator<Item = &'a EntryRecord>,
     ) -> Result<Vec<Index>, ChangeFault> {
         let mut places = Vec::new();
-        let mut changes = Vec::new();
+        let mut touched = Touched::new();
         let mut outcome = Ok(());
         for entry in entries {
-            match self.document_mut(document).admit(entry) {
-                Ok(Some((place, change))) => {
-                    places.push(place);
-                    changes.push(change);
+            match document::admit(self.log_mut(document), entry) {
+                Ok(Some(admitted)) => {
+                    places.push(admitted.index);
+                    touched.extend(admitted.touched);
                 }
                 Ok(None) => {}
                 Err(fault) => {
@@ -211,14 +262,22 @@ impl Datastore {
                 }
             }
         }
-        // What was let in is in the log, so it must be applied whatever came after it.
+        // What was let in is in the log, so it must show whatever came after it.
         if document == DocumentId::TEXTS {
-            self.receive_texts(changes);
-        } else if !changes.is_empty() {
-            let touched = self.models.apply(changes)?;
-            self.refresh(&touched);
+            self.receive_texts(places.clone());
+        } else {
+            self.refresh(&touched, &[]);
         }
         outcome.map(|()| places)
+    }
+
+    /// With which the author writes to a document.
+    const fn actor_in(&self, document: DocumentId) -> &Actor {
+        if document.0 == DocumentId::TEXTS.0 { &self.text_actor } else { &self.actor }
+    }
+
+    const fn log_mut(&mut self, document: DocumentId) -> &mut ChangeLog {
+        if document.0 == DocumentId::TEXTS.0 { self.texts.log_mut() } else { &mut self.models }
     }
 
     /// Ends the frame: writes what is pending, then applies the texts that waited.
@@ -251,6 +310,8 @@ impl Datastore {
     /// edit is looked at, so that nothing it is based on moves.
     fn make_room(&mut self) {
         if self.pending.size() > self.share() {
+            // What waits must fit one change: a cut that takes so long is finished at once.
+            while !self.step_cut(usize::MAX) {}
             self.write_out();
         }
     }
@@ -260,13 +321,41 @@ impl Datastore {
         std::mem::take(&mut self.written[usize::from(document == DocumentId::TEXTS)])
     }
 
+    /// Who writes.
+    #[must_use]
+    pub const fn author(&self) -> &Introduction {
+        &self.author
+    }
+
+    /// Writes as another incarnation from now on.
+    pub(crate) fn set_author(&mut self, author: Introduction) {
+        self.author = author;
+        self.actor = self.models.scope().actor(&author);
+        self.text_actor = self.texts.log().scope().actor(&author);
+        self.texts.set_actor(self.text_actor);
+    }
+
+    /// This peer's first `count` changes of the present epoch have their places, and so has what they
+    /// follow.
+    pub fn confirm_included(&mut self, document: DocumentId, count: u64) {
+        let actor = *self.actor_in(document);
+        let log = self.log_mut(document);
+        let written = log.author(&actor).map_or(&[][..], |author| &author.changes);
+        let last = usize::try_from(count).unwrap_or(usize::MAX).min(written.len());
+        let last = last.checked_sub(1).and_then(|last| log.entry(written[last]));
+        // With all that it follows, whoever wrote that.
+        if let Some(hash) = last.map(|entry| entry.hash) {
+            log.confirm_covered(&[hash]);
+        }
+    }
+
     /// Keeps this peer's own word for its changes. Returns whether it was news.
     pub(crate) fn admit_own_signature(
         &mut self,
         document: DocumentId,
         record: &SignatureRecord,
     ) -> bool {
-        matches!(self.document_mut(document).log_mut().admit_signature(record), Ok(true))
+        matches!(self.log_mut(document).admit_signature(record), Ok(true))
     }
 
     /// Whether [`Self::flush`] has anything to do.
@@ -309,8 +398,8 @@ impl Datastore {
     fn new_key(&mut self) -> String {
         self.make_room();
         self.created += 1;
-        let actor = self.models.log().scope().actor(&self.author);
-        let written = self.models.log().author(&actor).map_or(0, |author| author.changes.len());
+        let actor = self.actor;
+        let written = self.models.author(&actor).map_or(0, |author| author.changes.len());
         let mut id = ElementId { actor: [0; 8], sequence: written as u64 + 1, count: self.created };
         id.actor.copy_from_slice(&actor[..8]);
         id.to_key()

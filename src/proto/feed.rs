@@ -20,6 +20,9 @@ pub struct Feed<T> {
     base: u64,
     /// How many entries in flight were sent since the feed last went back.
     sent: usize,
+    /// The position that a gap made the feed go back to last, since it last lost patience: more that
+    /// came behind the same gap says nothing new.
+    back: Option<u64>,
     window: usize,
     deadline: Option<Time>,
 }
@@ -33,6 +36,7 @@ impl<T: Clone> Feed<T> {
             in_flight: VecDeque::new(),
             base: 0,
             sent: 0,
+            back: None,
             window,
             deadline: None,
         }
@@ -71,19 +75,41 @@ impl<T: Clone> Feed<T> {
         }
     }
 
-    /// Entries before `received` have arrived; those after it only if there was no `gap`.
-    pub fn acknowledge(&mut self, received: u64, gap: bool, now: Time, patience: Duration) {
+    /// Entries before `received` have arrived; those after it only if there was no `gap`. Returns
+    /// whether that is news.
+    pub fn acknowledge(&mut self, received: u64, gap: bool, now: Time, patience: Duration) -> bool {
         let Some(arrived) = received.checked_sub(self.base) else {
-            return;
+            return false;
         };
         let arrived = usize::try_from(arrived).unwrap_or(usize::MAX);
-        if arrived > self.in_flight.len() || (arrived == 0 && !gap) {
-            return;
+        let known = arrived == 0 && (!gap || self.back == Some(received));
+        if known || arrived > self.in_flight.len() {
+            return false;
         }
         self.in_flight.drain(..arrived);
         self.base = received;
+        self.back = gap.then_some(received);
         self.sent = if gap { 0 } else { self.sent.saturating_sub(arrived) };
         self.deadline = (self.sent > 0).then(|| now + patience);
+        true
+    }
+
+    /// The position that the next entry to be pushed will have.
+    #[must_use]
+    pub fn pushed(&self) -> u64 {
+        self.base + self.len() as u64
+    }
+
+    /// Nothing of what was pushed is to be sent any more: what is on its way becomes `void`, what
+    /// waits is forgotten.
+    pub fn void(&mut self, void: T) {
+        self.waiting.clear();
+        self.in_flight.iter_mut().for_each(|entry| *entry = void.clone());
+    }
+
+    /// Another way of sending was asked for: a gap at the same position is news again.
+    pub const fn renew(&mut self) {
+        self.back = None;
     }
 
     /// Goes back to what was not acknowledged once the deadline has passed. Returns whether it did.
@@ -91,6 +117,7 @@ impl<T: Clone> Feed<T> {
         let late = self.deadline.is_some_and(|deadline| deadline <= now);
         if late {
             self.sent = 0;
+            self.back = None;
             self.deadline = None;
         }
         late
@@ -102,10 +129,34 @@ impl<T: Clone> Feed<T> {
         self.deadline
     }
 
+    /// The position of the first entry that is not known to have arrived.
+    #[must_use]
+    pub const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The position of the entry that [`Self::take`] would give.
+    #[must_use]
+    pub const fn next(&self) -> u64 {
+        self.base + self.sent as u64
+    }
+
     /// How many entries were ever sent.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.base + self.in_flight.len() as u64
+    }
+
+    /// The entries that were never sent, if everything else that is to be sent is on its way.
+    #[must_use]
+    pub fn fresh(&self) -> Option<impl Iterator<Item = &T>> {
+        (self.sent == self.in_flight.len()).then(|| self.waiting.iter())
+    }
+
+    /// How many entries were never sent.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whether everything has arrived.
@@ -165,6 +216,13 @@ impl Intake {
         }
     }
 
+    /// An entry that came cannot be used: it and those after it are expected again.
+    pub const fn refuse(&mut self, position: u64) {
+        self.next = position;
+        self.gap = true;
+        self.owed = true;
+    }
+
     /// The position of the next entry that is expected.
     #[must_use]
     pub const fn next(&self) -> u64 {
@@ -205,6 +263,21 @@ mod tests {
         assert_eq!(sent(&mut feed), [(1, 11), (2, 12)]);
         feed.acknowledge(3, false, Time::ZERO, PATIENCE);
         assert!(feed.is_idle() && feed.deadline().is_none());
+    }
+
+    #[test]
+    fn a_gap_sends_again_once_until_patience_is_lost() {
+        let mut feed = Feed::new(8);
+        (10..13).for_each(|entry| feed.push(entry));
+        assert_eq!(sent(&mut feed).len(), 3);
+        for again in [true, false, false] {
+            assert_eq!(feed.acknowledge(1, true, Time::ZERO, PATIENCE), again);
+            assert_eq!(sent(&mut feed).len(), if again { 2 } else { 0 });
+        }
+        feed.arm(Time::ZERO, PATIENCE);
+        assert!(feed.tick(Time::ZERO + PATIENCE));
+        assert_eq!(sent(&mut feed).len(), 2);
+        assert!(feed.acknowledge(1, true, Time::ZERO, PATIENCE));
     }
 
     #[test]

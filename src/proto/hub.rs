@@ -3,6 +3,8 @@
 //! The relay is a peer of every room in that it keeps the documents' logs and lets nothing in that
 //! breaks a rule; it stamps nobody's work as its own.
 
+mod entries;
+mod epoch;
 mod guest;
 mod join;
 mod room;
@@ -136,6 +138,7 @@ impl Hub {
         for link in links {
             self.tick_guest(link, now);
         }
+        self.tick_epochs(now);
         let empty: Vec<RoomKey> = self
             .rooms
             .iter()
@@ -170,7 +173,9 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let guests = self.guests.values().filter_map(|guest| guest.deadline(&self.config));
-        guests.chain(self.rooms.values().filter_map(|room| self.closes(room))).min()
+        let epochs = self.rooms.values().filter_map(|room| self.epochs_due(room));
+        let closes = self.rooms.values().filter_map(|room| self.closes(room));
+        guests.chain(epochs).chain(closes).min()
     }
 
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote.
@@ -259,6 +264,7 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(&key) else {
             return;
         };
+        room.abandon(link);
         let revision = room.leave(client, now);
         let others: Vec<Link> = room.links().collect();
         for other in others {
@@ -283,7 +289,11 @@ impl Hub {
                 }
                 let mut outstanding = guest.outstanding[Lane::Document as usize];
                 while outstanding < limit
-                    && let Some(message) = guest.lane.next_frame(room.log(document), now)
+                    && let Some(message) = guest.lane.next_frame(
+                        room.log(document),
+                        room.epochs(document).before.as_ref(),
+                        now,
+                    )
                 {
                     outstanding += self.config.limits.frame / 2;
                     messages.push(message);

@@ -4,19 +4,26 @@
 //! Peers and relays keep the same log. A peer also keeps the document that the changes make
 //! ([`crate::proto::document`]); a relay needs it only for snapshots.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod epoch;
+mod hashes;
+mod well_known;
 
-use automerge::legacy::OpType;
-use automerge::{Change, ChangeHash, ObjType};
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
+use self::epoch::weight;
+use self::hashes::Hashes;
 use crate::proto::authorship::Scope;
-use crate::proto::columns;
+use crate::proto::base::Base;
+use crate::proto::change::{Change, Key, ObjectId, OpId, Sealed, chunk};
 use crate::proto::config::Limits;
+use crate::proto::guard;
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::reason::ChangeFault;
+use crate::proto::table::{Places, Standing, Table, Touched};
 use crate::proto::wire::bounded::Blob;
 use crate::proto::wire::message::{
     Actor, EntryRecord, Hash, Introduction, SignatureRecord, WellKnownRecord,
@@ -34,14 +41,26 @@ pub struct Entry {
     pub actor: Actor,
     /// Its place among its actor's changes, from 1.
     pub sequence: u64,
+    /// The counter of its first operation.
+    pub start: u64,
     /// The highest operation counter in it and in all that it depends on.
     pub end: u64,
     /// As automerge encodes it.
     pub bytes: Bytes,
-    deps: Vec<Index>,
-    /// Counters of the maps that it makes: what well-known objects may stand in.
-    maps: Vec<u64>,
+    deps: Deps,
+    /// Whether another change depends on it.
+    followed: bool,
 }
+
+impl Entry {
+    /// The places of what it depends on, in the order in which it names them.
+    pub fn deps(&self) -> impl Iterator<Item = Index> + '_ {
+        self.deps.iter().map(|&dep| dep as usize)
+    }
+}
+
+/// The places of what a change depends on.
+type Deps = SmallVec<[u32; 4]>;
 
 /// Somebody who writes to a document.
 #[derive(Clone, Debug)]
@@ -61,13 +80,15 @@ pub enum Origin {
     Peer(Introduction),
     /// Nobody's: a well-known object's.
     WellKnown(Box<WellKnownRecord>),
+    /// Nobody's: it wrote what the epoch begins with.
+    Base,
 }
 
 /// What became of a change that was offered.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    /// It is in the log now, here; the change, to be applied.
-    New(Index, Box<Change>),
+    /// It is in the log now, here; what it touched.
+    New(Index, Touched),
     /// It was in the log before.
     Known,
 }
@@ -77,8 +98,21 @@ pub enum Admission {
 pub struct Candidate {
     /// Who wrote it, if its sender said so.
     pub introduction: Option<Introduction>,
-    /// The change itself; its hash is computed from its bytes.
-    pub change: Change,
+    /// The change itself.
+    pub change: Sealed,
+    /// Whether this peer wrote it and nobody has confirmed it.
+    pub pending: bool,
+}
+
+/// What the next change of an actor begins with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Next {
+    /// Its sequence.
+    pub sequence: u64,
+    /// The counter of its first operation.
+    pub start: u64,
+    /// What it follows, if that is everything.
+    pub deps: Vec<Hash>,
 }
 
 /// The log of one document.
@@ -88,11 +122,21 @@ pub struct ChangeLog {
     document: DocumentId,
     limits: Limits,
     entries: Vec<Entry>,
-    index: BTreeMap<Hash, Index>,
-    heads: BTreeSet<Hash>,
+    index: Hashes,
+    heads: BTreeMap<Hash, Index>,
     authors: BTreeMap<Actor, Author>,
+    table: Table,
     /// How many of the authors are well-known objects.
     well_known: usize,
+    base: Base,
+    /// How many of the first entries are the base.
+    laid: usize,
+    /// This peer's changes that nobody confirmed, in order.
+    pending: BTreeSet<Index>,
+    /// About how many bytes the history takes, without the base.
+    weight: usize,
+    /// About how many bytes the base takes.
+    base_weight: usize,
     /// Raised by everything that is let in.
     revision: u64,
 }
@@ -106,39 +150,27 @@ impl ChangeLog {
             document,
             limits,
             entries: Vec::new(),
-            index: BTreeMap::new(),
-            heads: BTreeSet::new(),
+            index: Hashes::default(),
+            heads: BTreeMap::new(),
             authors: BTreeMap::new(),
+            table: Table::new(),
             well_known: 0,
+            base: Base::default(),
+            laid: 0,
+            pending: BTreeSet::new(),
+            weight: 0,
+            base_weight: 0,
             revision: 0,
         }
     }
 
-    /// Reads a change from a stranger's bytes: size, chunk type, checksum and the number of
-    /// operations come before anything that costs.
+    /// Reads a change from a stranger's bytes: nothing of it is believed that they do not hold.
     ///
     /// # Errors
     ///
-    /// When it is too large, or not a plain automerge change.
-    pub fn read(&self, bytes: &[u8]) -> Result<Change, ChangeFault> {
-        if bytes.len() > self.limits.change {
-            return Err(ChangeFault::TooLarge);
-        }
-        // Magic (4 bytes), checksum (4), chunk type (1): only type 1, a change that is not
-        // compressed, so that nothing inflates. automerge does not compare the checksum itself.
-        let checksum = bytes.get(4..8).ok_or(ChangeFault::Malformed)?;
-        if bytes.get(8) != Some(&1) || !Sha256::digest(&bytes[8..]).starts_with(checksum) {
-            return Err(ChangeFault::Malformed);
-        }
-        columns::operations(bytes, self.limits.operations)?;
-        // automerge may panic at what is crafted; nothing else is touched by that.
-        let change = catch_unwind(AssertUnwindSafe(|| Change::try_from(bytes)))
-            .map_err(|_| ChangeFault::Malformed)?
-            .map_err(|_| ChangeFault::Malformed)?;
-        if change.len() > self.limits.operations {
-            return Err(ChangeFault::TooLarge);
-        }
-        Ok(change)
+    /// When it is too large, or not a change as Parlor writes it.
+    pub fn read(&self, bytes: &[u8]) -> Result<Sealed, ChangeFault> {
+        chunk::decode(bytes, &self.limits)
     }
 
     /// Lets a change in if it is its author's next one and depends on what is here.
@@ -147,11 +179,14 @@ impl ChangeLog {
     ///
     /// When it breaks a rule; the log is as it was.
     pub fn admit(&mut self, candidate: Candidate) -> Result<Admission, ChangeFault> {
-        let Candidate { introduction, change } = candidate;
-        if self.index.contains_key(&change.hash().0) {
+        let Candidate { introduction, change: sealed, pending } = candidate;
+        if let Some(known) = self.position(&sealed.hash) {
+            if !pending {
+                self.confirm(known);
+            }
             return Ok(Admission::Known);
         }
-        let actor = actor_of(&change)?;
+        let actor = sealed.change.actor;
         let known = self.authors.get(&actor);
         let origin = match (known, introduction) {
             (Some(Author { origin: Origin::Peer(author), .. }), _) => *author,
@@ -160,8 +195,11 @@ impl ChangeLog {
         };
         self.may_write(&actor)?;
         let written = known.map_or(&[][..], |author| &author.changes);
-        self.check_sequence(&change, written)?;
-        self.insert(actor, Origin::Peer(origin), change)
+        self.check_sequence(&sealed.change, written)?;
+        let deps = self.check_start(&sealed.change)?;
+        let places = guard::check(&self.table, self.document, &self.limits, &sealed.change)?;
+        let standing = Standing { fixed: false, pending };
+        Ok(self.insert(Origin::Peer(origin), sealed, deps, (&places, standing)))
     }
 
     /// Whether a peer may write with `actor`.
@@ -180,106 +218,81 @@ impl ChangeLog {
         Ok(())
     }
 
-    /// Whether another well-known object may be made.
-    ///
-    /// # Errors
-    ///
-    /// When the log is full.
-    pub const fn may_create(&self) -> Result<(), ChangeFault> {
-        if self.entries.len() >= self.limits.history {
-            return Err(ChangeFault::HistoryFull);
-        }
-        if self.well_known >= self.limits.well_known {
-            return Err(ChangeFault::TooManyAuthors);
-        }
-        Ok(())
-    }
-
-    /// Lets in the change that creates a well-known object.
-    ///
-    /// # Errors
-    ///
-    /// When its parent is not here, or the log is full.
-    pub fn admit_well_known(&mut self, record: &WellKnownRecord) -> Result<Admission, ChangeFault> {
-        let end = match &record.parent {
-            None => 0,
-            Some(parent) => {
-                let index = self.index.get(&parent.change).ok_or(ChangeFault::UnknownDependency)?;
-                let entry = &self.entries[*index];
-                // An object cannot be well known within something that its stated creation did not
-                // make: automerge would not survive it.
-                if entry.actor != parent.actor || !entry.maps.contains(&parent.counter) {
-                    return Err(ChangeFault::WrongActor);
-                }
-                entry.end
-            }
-        };
-        let change = self.scope.well_known(record, end);
-        if self.index.contains_key(&change.hash().0) {
-            return Ok(Admission::Known);
-        }
-        let actor = actor_of(&change)?;
-        if self.authors.contains_key(&actor) {
-            return Err(ChangeFault::Equivocation);
-        }
-        self.may_create()?;
-        let admission = self.insert(actor, Origin::WellKnown(Box::new(record.clone())), change)?;
-        self.well_known += 1;
-        Ok(admission)
-    }
-
     fn check_sequence(&self, change: &Change, written: &[Index]) -> Result<(), ChangeFault> {
         let next = written.len() as u64 + 1;
-        if change.seq() < next {
+        if change.sequence < next {
             // Not the same change, or it would have been known: its author wrote two.
             return Err(ChangeFault::Equivocation);
         }
-        if change.seq() > next {
+        if change.sequence > next {
             return Err(ChangeFault::WrongSequence);
         }
-        let previous = written.last().map(|&index| ChangeHash(self.entries[index].hash));
-        match previous {
-            Some(previous) if !change.deps().contains(&previous) => Err(ChangeFault::WrongSequence),
-            _ => Ok(()),
+        let previous = written.last().map(|&index| self.entries[index].hash);
+        if previous.is_some_and(|previous| !change.deps.contains(&previous)) {
+            return Err(ChangeFault::WrongSequence);
         }
+        // Ascending, but that the author's previous change may stand last.
+        let ascending = match change.deps.split_last() {
+            Some((last, others)) if Some(*last) == previous && !others.contains(last) => others,
+            _ => &change.deps,
+        };
+        let ordered = ascending.is_sorted_by(|one, next| one < next);
+        if ordered { Ok(()) } else { Err(ChangeFault::Malformed) }
+    }
+
+    /// Whether a change begins where what it depends on ends. Returns what it depends on.
+    fn check_start(&self, change: &Change) -> Result<Deps, ChangeFault> {
+        let place = |dep| self.position(dep).and_then(|place| u32::try_from(place).ok());
+        let deps: Option<Deps> = change.deps.iter().map(place).collect();
+        let deps = deps.ok_or(ChangeFault::UnknownDependency)?;
+        let ends = deps.iter().map(|&dep| self.entries[dep as usize].end);
+        let before = ends.max().unwrap_or(0);
+        if change.start == before + 1 { Ok(deps) } else { Err(ChangeFault::WrongStart) }
     }
 
     fn insert(
         &mut self,
-        actor: Actor,
         origin: Origin,
-        change: Change,
-    ) -> Result<Admission, ChangeFault> {
-        let deps: Option<Vec<Index>> =
-            change.deps().iter().map(|dep| self.index.get(&dep.0).copied()).collect();
-        let deps = deps.ok_or(ChangeFault::UnknownDependency)?;
-        let before = deps.iter().map(|&dep| self.entries[dep].end).max().unwrap_or(0);
-        if change.start_op().get() != before + 1 {
-            return Err(ChangeFault::WrongStart);
+        sealed: Sealed,
+        deps: Deps,
+        (places, standing): (&Places, Standing),
+    ) -> Admission {
+        let touched = self.table.apply(&sealed.change, places, standing);
+        self.weight += weight(&sealed.change);
+        let index = self.append(origin, sealed, deps);
+        if standing.pending {
+            self.pending.insert(index);
         }
-        let maps = maps_of(&change).ok_or(ChangeFault::Malformed)?;
+        Admission::New(index, touched)
+    }
+
+    fn append(&mut self, origin: Origin, sealed: Sealed, deps: Deps) -> Index {
+        let Sealed { change, bytes, hash } = sealed;
         self.revision += 1;
         let index = self.entries.len();
-        let hash = change.hash().0;
-        for dep in change.deps() {
-            self.heads.remove(&dep.0);
+        for &dep in &deps {
+            let entry = &mut self.entries[dep as usize];
+            if !std::mem::replace(&mut entry.followed, true) {
+                self.heads.remove(&entry.hash);
+            }
         }
-        self.heads.insert(hash);
-        self.index.insert(hash, index);
+        self.heads.insert(hash, index);
+        self.index.insert(&hash, index);
         self.entries.push(Entry {
             hash,
-            actor,
-            sequence: change.seq(),
-            end: change.max_op().max(before),
-            bytes: Bytes::copy_from_slice(change.raw_bytes()),
+            actor: change.actor,
+            sequence: change.sequence,
+            start: change.start,
+            end: change.end(),
+            bytes,
             deps,
-            maps,
+            followed: false,
         });
-        let author = self.authors.entry(actor);
+        let author = self.authors.entry(change.actor);
         let author =
             author.or_insert_with(|| Author { origin, changes: Vec::new(), signature: None });
         author.changes.push(index);
-        Ok(Admission::New(index, Box::new(change)))
+        index
     }
 
     /// Takes an author's word. Returns whether it is news.
@@ -313,12 +326,13 @@ impl ChangeLog {
         }
     }
 
-    /// What goes on the wire for an entry.
+    /// What goes on the wire for an entry; nothing for one of the base.
     #[must_use]
     pub fn record(&self, index: Index) -> Option<EntryRecord> {
         let entry = self.entries.get(index)?;
         Some(match &self.authors.get(&entry.actor)?.origin {
             Origin::WellKnown(record) => EntryRecord::WellKnown((**record).clone()),
+            Origin::Base => return None,
             Origin::Peer(author) => EntryRecord::Authored {
                 introduction: (entry.sequence == 1).then_some(*author),
                 bytes: Blob::new(entry.bytes.clone())?,
@@ -326,19 +340,19 @@ impl ChangeLog {
         })
     }
 
-    /// The places of the changes that `heads` and what they depend on do not cover, in order. Costs
+    /// The places of the changes that `heads` and what they depend on do not cover, in order, without
+    /// those that the epoch begins with, which are said otherwise. Costs
     /// the length of the log.
     #[must_use]
     pub fn missing(&self, heads: &[Hash]) -> Vec<Index> {
         let mut covered = vec![false; self.entries.len()];
-        let mut pending: Vec<Index> =
-            heads.iter().filter_map(|head| self.index.get(head).copied()).collect();
+        let mut pending: Vec<Index> = heads.iter().filter_map(|head| self.position(head)).collect();
         while let Some(index) = pending.pop() {
             if !std::mem::replace(&mut covered[index], true) {
-                pending.extend(self.entries[index].deps.iter().filter(|&&dep| !covered[dep]));
+                pending.extend(self.entries[index].deps().filter(|&dep| !covered[dep]));
             }
         }
-        (0..self.entries.len()).filter(|&index| !covered[index]).collect()
+        (self.laid..self.entries.len()).filter(|&index| !covered[index]).collect()
     }
 
     /// The change at a place.
@@ -347,10 +361,51 @@ impl ChangeLog {
         self.entries.get(index)
     }
 
+    /// What the next change of an actor begins with that follows everything that is here: the heads,
+    /// ascending, and behind them the actor's previous change if it is none of them.
+    #[must_use]
+    pub fn next(&self, actor: &Actor) -> Next {
+        let written = self.authors.get(actor).map_or(&[][..], |author| &author.changes);
+        let mut deps: Vec<Hash> = Vec::with_capacity(self.heads.len() + 1);
+        deps.extend(self.heads.keys());
+        let previous = written.last().map(|&index| &self.entries[index]);
+        deps.extend(previous.filter(|previous| previous.followed).map(|previous| previous.hash));
+        // What others depend on ends before they do.
+        let start = self.heads.values().map(|&head| self.entries[head].end).max().unwrap_or(0) + 1;
+        Next { sequence: written.len() as u64 + 1, start, deps }
+    }
+
+    /// The place of the change that has an operation.
+    #[must_use]
+    pub fn containing(&self, id: OpId) -> Option<Index> {
+        let changes = &self.authors.get(&id.actor)?.changes;
+        let after = changes.partition_point(|&index| self.entries[index].start <= id.counter);
+        let index = *changes.get(after.checked_sub(1)?)?;
+        (self.entries[index].end >= id.counter).then_some(index)
+    }
+
+    /// The change at a place, read again from its bytes.
+    #[must_use]
+    pub fn change(&self, index: Index) -> Option<Change> {
+        Some(chunk::decode(&self.entries.get(index)?.bytes, &self.limits).ok()?.change)
+    }
+
+    /// Where an operation stands that is in the log: see [`Table::place_of`].
+    #[must_use]
+    pub fn place(&self, id: OpId) -> Option<(ObjectId, Key)> {
+        self.table.place_of(id)
+    }
+
+    /// Every value of the document that the log makes.
+    #[must_use]
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The place of a change.
     #[must_use]
     pub fn position(&self, hash: &Hash) -> Option<Index> {
-        self.index.get(hash).copied()
+        self.index.get(&self.entries, hash)
     }
 
     /// The author of an actor.
@@ -369,7 +424,7 @@ impl ChangeLog {
     pub fn writer(&self, index: Index) -> Option<PeerId> {
         match &self.authors.get(&self.entries.get(index)?.actor)?.origin {
             Origin::Peer(author) => Some(author.peer),
-            Origin::WellKnown(_) => None,
+            Origin::WellKnown(_) | Origin::Base => None,
         }
     }
 
@@ -393,14 +448,14 @@ impl ChangeLog {
 
     /// The changes that no other depends on, ascending.
     pub fn heads(&self) -> impl Iterator<Item = Hash> + '_ {
-        self.heads.iter().copied()
+        self.heads.keys().copied()
     }
 
     /// The first 8 bytes of SHA-256 over the heads, ascending: equal documents, equal digests.
     #[must_use]
     pub fn digest(&self) -> [u8; 8] {
         let mut hash = Sha256::new();
-        for head in &self.heads {
+        for head in self.heads.keys() {
             hash.update(head);
         }
         let mut digest = [0; 8];
@@ -414,6 +469,12 @@ impl ChangeLog {
         &self.scope
     }
 
+    /// What is taken from others.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Which document this is the log of.
     #[must_use]
     pub const fn document(&self) -> DocumentId {
@@ -421,29 +482,10 @@ impl ChangeLog {
     }
 }
 
-/// The counters of the maps that a change makes. Nothing if automerge cannot decode its operations,
-/// at which it may panic: the change itself is not harmed by that, and nothing else is touched.
-fn maps_of(change: &Change) -> Option<Vec<u64>> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| change.decode())).ok()?;
-    let counters = change.start_op().get()..;
-    let made = counters.zip(&decoded.operations);
-    Some(
-        made.filter(|(_, operation)| matches!(operation.action, OpType::Make(ObjType::Map)))
-            .map(|(counter, _)| counter)
-            .collect(),
-    )
-}
-
-/// The actor of a change, if it is one of ours: exactly 16 bytes.
-fn actor_of(change: &Change) -> Result<Actor, ChangeFault> {
-    Actor::try_from(change.actor_id().to_bytes()).map_err(|_| ChangeFault::WrongActor)
-}
-
 #[cfg(test)]
 mod tests {
-    use automerge::ReadDoc;
     use automerge::transaction::Transactable;
-    use automerge::{ActorId, Automerge, ObjId};
+    use automerge::{ActorId, Automerge, ObjId, ObjType, ReadDoc};
 
     use super::*;
     use crate::proto::id::{AppKey, Identity, RoomName};
@@ -471,7 +513,9 @@ mod tests {
             transaction.commit();
         }
         for change in document.get_changes(&[]) {
-            let admission = log.admit(Candidate { introduction: Some(author), change });
+            let change = log.read(change.raw_bytes()).unwrap();
+            let admission =
+                log.admit(Candidate { introduction: Some(author), change, pending: false });
             assert!(matches!(admission, Ok(Admission::New(..))));
         }
         (log, actor)
@@ -492,15 +536,15 @@ mod tests {
         // A value, an operation that is not there, and the map with a later change.
         for (counter, change) in [(2, 0), (9, 0), (0, 0), (1, 1)] {
             let record = within(&log, actor, counter, change);
-            let refused = log.admit_well_known(&record);
+            let refused = log.admit_well_known(&record, false);
             assert!(
                 matches!(refused, Err(ChangeFault::WrongActor)),
                 "{counter} of {change}: {refused:?}"
             );
         }
         let record = within(&log, actor, 1, 0);
-        assert!(matches!(log.admit_well_known(&record), Ok(Admission::New(..))));
-        assert!(matches!(log.admit_well_known(&record), Ok(Admission::Known)));
+        assert!(matches!(log.admit_well_known(&record, false), Ok(Admission::New(..))));
+        assert!(matches!(log.admit_well_known(&record, false), Ok(Admission::Known)));
     }
 
     #[test]
@@ -526,12 +570,14 @@ mod tests {
         let change = log.read(&full.entry(0).unwrap().bytes).unwrap();
         let other = Introduction { peer: Identity::from_seed([2; 32]).peer(), incarnation: 1 };
         for introduction in [None, Some(other)] {
-            let refused = log.admit(Candidate { introduction, change: change.clone() });
+            let refused =
+                log.admit(Candidate { introduction, change: change.clone(), pending: false });
             assert!(matches!(refused, Err(ChangeFault::WrongActor)));
         }
         let second = log.read(&full.entry(1).unwrap().bytes).unwrap();
         let author = Introduction { peer: Identity::from_seed([1; 32]).peer(), incarnation: 1 };
-        let refused = log.admit(Candidate { introduction: Some(author), change: second });
+        let refused =
+            log.admit(Candidate { introduction: Some(author), change: second, pending: false });
         assert!(matches!(refused, Err(ChangeFault::WrongSequence)));
         assert!(log.is_empty());
     }

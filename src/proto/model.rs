@@ -106,6 +106,12 @@ impl Kind {
         }
     }
 
+    /// Whether fields of it are handles, which learn where their model is.
+    #[must_use]
+    pub const fn is_handle(&self) -> bool {
+        !matches!(self, Self::Value(_) | Self::Counter)
+    }
+
     /// How schema records name it, for instance `set of Player`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod connection;
+mod documents;
 mod join;
 mod roster;
 
@@ -21,16 +22,19 @@ use crate::proto::authorship::Scope;
 use crate::proto::clock::RoomClock;
 use crate::proto::config::PeerConfig;
 use crate::proto::datastore::Datastore;
+use crate::proto::delta::Token;
 use crate::proto::event::{Effect, Event, Input, LeaveReason, Member, State};
-use crate::proto::id::{AppKey, ClientNumber, DocumentId, Identity, Lane, PeerId, RoomName};
-use crate::proto::lane::{Token, lane_of};
+use crate::proto::id::{
+    AppKey, ClientNumber, DocumentId, EpochId, Identity, Lane, PeerId, RoomName,
+};
+use crate::proto::lane::lane_of;
 use crate::proto::log::Origin;
 use crate::proto::model::Shape;
 use crate::proto::reason::{Class, Reason, Refusal};
 use crate::proto::statistics::{Direction, Meter, Statistics};
 use crate::proto::time::Time;
 use crate::proto::wire;
-use crate::proto::wire::message::{Introduction, Message};
+use crate::proto::wire::message::{Introduction, Lineage, Message};
 
 /// What makes a peer this one, in this room.
 #[derive(Clone, Debug)]
@@ -72,6 +76,14 @@ pub struct Peer {
     roster: Roster,
     meter: Meter,
     frame_at: Time,
+    /// Of which lineage the room's documents are; zeros before it was ever in one.
+    lineage: Lineage,
+    /// Documents whose epoch began with something else than the relay's.
+    estranged: [bool; 2],
+    /// Epochs that are over, oldest first.
+    left: [VecDeque<EpochId>; 2],
+    /// An epoch that is gone back to, by another incarnation.
+    returning: Option<EpochId>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -108,6 +120,10 @@ impl Peer {
             roster: Roster::default(),
             meter: Meter::default(),
             frame_at: Time::ZERO,
+            lineage: Lineage::default(),
+            estranged: [false; 2],
+            left: [VecDeque::new(), VecDeque::new()],
+            returning: None,
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -178,6 +194,10 @@ impl Peer {
             self.effects.push_back(Effect::Dial);
         }
         self.tick_connection(now);
+        self.store.tidy(self.config.cut_budget);
+        if self.connection.as_ref().is_some_and(|open| open.cut_at.is_some_and(|at| at <= now)) {
+            self.step_cut(now, self.config.cut_budget);
+        }
         self.drive(now);
     }
 
@@ -265,10 +285,13 @@ impl Peer {
         }
     }
 
-    /// Whether the relay has received everything that was edited here.
+    /// Whether the relay has let in everything that was edited here.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        let confirmed = |document| self.store.log(document).pending().next().is_none();
         !self.store.is_waiting()
+            && !self.store.is_cutting()
+            && DocumentId::ALL.into_iter().all(confirmed)
             && self
                 .connection
                 .as_ref()
@@ -307,7 +330,10 @@ impl Peer {
     fn drive(&mut self, now: Time) {
         for document in DocumentId::ALL {
             for place in self.store.take_written(document) {
-                if let Some(open) = self.connection.as_mut().filter(|open| open.is_in()) {
+                let between = |open: &Connection| open.passages[document.0 as usize].is_between();
+                if let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
+                    && !between(open)
+                {
                     open.lane.push(document, Token::Change(place));
                 }
             }
@@ -320,7 +346,7 @@ impl Peer {
         for document in DocumentId::ALL {
             while let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
                 && open.outstanding[Lane::Document as usize] < self.config.limits.outbox
-                && let Some(message) = open.lane.next_frame(self.store.log(document), now)
+                && let Some(message) = open.lane.next_frame(self.store.log(document), None, now)
             {
                 self.say(&message, now);
             }
@@ -394,6 +420,7 @@ impl Peer {
     }
 
     fn hang_up(&mut self, reason: LeaveReason) {
+        self.store.abandon_cut();
         if let Some(connection) = self.connection.take() {
             self.effects.push_back(Effect::Disconnect { link: connection.link });
         }
@@ -408,7 +435,7 @@ impl Peer {
     pub fn authors(&self, document: DocumentId) -> impl Iterator<Item = (PeerId, usize)> {
         self.store.log(document).authors().filter_map(|(_, author)| match &author.origin {
             Origin::Peer(introduction) => Some((introduction.peer, author.changes.len())),
-            Origin::WellKnown(_) => None,
+            Origin::WellKnown(_) | Origin::Base => None,
         })
     }
 }

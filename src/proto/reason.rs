@@ -61,6 +61,10 @@ pub enum Reason {
         /// What was wrong.
         what: String,
     },
+    /// An epoch began with something else here than at the relay. What it began with there is taken
+    /// instead.
+    #[error("the room's history was cut to something else at the relay than here")]
+    EpochMismatch,
     /// The room's snapshot is larger than this peer accepts.
     #[error(
         "the room's snapshot has {size} bytes, over the limit of {limit}: raise `Limits::snapshot`"
@@ -80,6 +84,7 @@ impl Reason {
         match self {
             Self::Unreachable { .. }
             | Self::Lost
+            | Self::EpochMismatch
             | Self::Silent { .. }
             | Self::JoinTimeout { .. } => Class::Retry,
             Self::Left | Self::GaveUp { .. } | Self::RelayFault { .. } => Class::DoNotRetry,
@@ -217,6 +222,15 @@ pub enum ChangeFault {
     /// The room takes no more changes.
     #[error("history is full")]
     HistoryFull,
+    /// An operation is none that belongs into this document.
+    #[error("wrong operation")]
+    WrongOperation,
+    /// An operation stands in an object or at an element that is not there.
+    #[error("wrong place")]
+    WrongPlace,
+    /// An operation replaces what is not there, or what cannot be replaced.
+    #[error("wrong predecessor")]
+    WrongPredecessor,
 }
 
 /// A version of the protocol. Equal majors understand each other.
@@ -230,7 +244,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 0 };
+    pub const CURRENT: Self = Self { major: 2, minor: 0 };
 }
 
 impl std::fmt::Display for Version {

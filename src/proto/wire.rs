@@ -12,19 +12,33 @@ pub mod message;
 use bytes::Bytes;
 use thiserror::Error;
 
-use self::message::Message;
+use self::bounded::Blob;
+use self::message::{Message, POSITIONS};
+use crate::proto::id::DocumentId;
 use crate::proto::reason::Version;
 
 /// The most bytes that any frame may have, whatever a configuration says.
 pub const MAX_FRAME: usize = 1 << 20;
 
+/// The variants whose records are the rest of the frame.
+const DELTAS: u32 = 18;
+const BUNDLE: u32 = 19;
+
 /// The frame of a message.
 #[must_use]
 pub fn encode(message: &Message) -> Bytes {
+    let (head, rest) = if let Message::Deltas { document, position, records } = message {
+        (postcard::to_allocvec(&(DELTAS, document, position)), &records[..])
+    } else if let Message::Bundle { document, position, records } = message {
+        (postcard::to_allocvec(&(BUNDLE, document, position)), &records[..])
+    } else {
+        (postcard::to_allocvec(message), &[][..])
+    };
     let mut frame = vec![major()];
     // Every type of `message` is one that postcard can write, so this fails only without memory.
-    if let Ok(body) = postcard::to_allocvec(message) {
-        frame.extend_from_slice(&body);
+    if let Ok(head) = head {
+        frame.extend_from_slice(&head);
+        frame.extend_from_slice(rest);
     }
     Bytes::from(frame)
 }
@@ -44,6 +58,9 @@ pub fn decode(frame: &[u8], limit: usize) -> Result<Message, DecodeError> {
     if version != major() {
         return Err(DecodeError::Version { major: version });
     }
+    if let Ok((variant @ (DELTAS | BUNDLE), body)) = postcard::take_from_bytes(body) {
+        return records(variant, body).ok_or(DecodeError::Malformed);
+    }
     bounded::forget_excess();
     match postcard::take_from_bytes(body) {
         Ok((message, [])) => Ok(message),
@@ -51,6 +68,17 @@ pub fn decode(frame: &[u8], limit: usize) -> Result<Message, DecodeError> {
         Err(_) => Err(bounded::excess()
             .map_or(DecodeError::Malformed, |(limit, size)| DecodeError::TooLarge { limit, size })),
     }
+}
+
+/// The message of a variant whose records are the rest of the frame.
+fn records(variant: u32, body: &[u8]) -> Option<Message> {
+    let ((document, position), rest) = postcard::take_from_bytes::<(DocumentId, u16)>(body).ok()?;
+    let records = Blob::new(Bytes::copy_from_slice(rest))?;
+    Some(match variant {
+        _ if position >= POSITIONS => return None,
+        DELTAS => Message::Deltas { document, position, records },
+        _ => Message::Bundle { document, position, records },
+    })
 }
 
 fn major() -> u8 {

@@ -41,6 +41,8 @@ pub enum Action {
     CrashRelay,
     /// The relay starts.
     StartRelay,
+    /// The relay cuts the history of the models.
+    CutHistory,
 }
 
 /// Something that an application does to a [`Playground`].
@@ -111,6 +113,7 @@ impl Action {
                 Self::StartRelay,
             ][usize::from(n) % 5],
             3 => Self::Flush(peer),
+            4 if n % 4 == 0 => Self::CutHistory,
             4 | 5 => Self::Wait(n),
             // Enough bytes for any edit, so this never fails.
             _ => Edit::arbitrary(&mut Unstructured::new(&bytes[1..]))
@@ -143,6 +146,7 @@ impl Action {
             Self::Connect(peer) => world.connect(host(peer)),
             Self::CrashRelay => world.crash_relay(),
             Self::StartRelay => world.start_relay(),
+            Self::CutHistory => world.cut_history(),
         }
     }
 }

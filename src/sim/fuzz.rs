@@ -1,16 +1,19 @@
 //! What the fuzz targets call: each takes any bytes and panics if something does not hold, so that
 //! every input also replays as an ordinary test.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 
 use super::action::Action;
+use super::guard::Stock;
 use super::network::Network;
 use super::playground::Playground;
-use super::{World, oracle, relay_id};
-use crate::proto::config::{HubConfig, PeerConfig};
+use super::{World, guard, oracle, relay_id};
+use crate::proto::base::{Base, columns};
+use crate::proto::config::{HubConfig, Limits, PeerConfig};
 use crate::proto::event::Input;
 use crate::proto::hub::Hub;
 use crate::proto::id::{AppKey, Identity, Lane, Link, RoomName};
@@ -18,6 +21,9 @@ use crate::proto::model::Model;
 use crate::proto::peer::{Peer, Setup};
 use crate::proto::time::Time;
 use crate::proto::wire;
+
+/// What attacks on the guard begin with.
+static STOCK: LazyLock<Stock> = LazyLock::new(Stock::new);
 
 /// Bytes as a frame: what decodes is encoded to what decodes to the same.
 ///
@@ -29,6 +35,25 @@ pub fn wire_frame(data: &[u8]) {
         let again = wire::decode(&wire::encode(&message), wire::MAX_FRAME);
         assert_eq!(again.as_ref(), Ok(&message));
     }
+}
+
+/// Bytes as a base in columns: what decodes is in order, within its limits, and encodes to what
+/// decodes to the same.
+///
+/// # Panics
+///
+/// When it is not.
+pub fn base_columns(data: &[u8]) {
+    let limits = Limits { rows: 20_000, snapshot: 1 << 20, ..Limits::default() };
+    let Ok(base) = columns::decode(data, &limits) else { return };
+    assert!(base.rows().len() <= limits.rows, "{} rows", base.rows().len());
+    assert!(Base::new(base.rows().to_vec()).is_some(), "the rows are out of order");
+    // A NaN is not equal to itself, but its bits are.
+    let rows = |base: &Base| format!("{:?}", base.rows());
+    let bytes = columns::encode(&base);
+    let again = columns::decode(&bytes, &Limits::default());
+    assert_eq!(again.as_ref().map(rows), Ok(rows(&base)));
+    assert_eq!(again.map(|again| columns::encode(&again)), Ok(bytes));
 }
 
 /// Bytes as frames from a stranger, to a relay and to a peer that is joining one: neither panics,
@@ -96,6 +121,39 @@ pub fn sim_schedule(data: &[u8]) {
         }
     }
     if let Err(why) = oracle::at_rest(&mut world) {
+        panic_with(&why);
+    }
+}
+
+/// Bytes as a change, after changes of honest peers: nothing that is let in does harm.
+///
+/// # Panics
+///
+/// When it does.
+pub fn guard_change(data: &[u8]) {
+    if let Err(finding) = guard::offered(&STOCK, data) {
+        panic_with(&finding.to_string());
+    }
+}
+
+/// Bytes as choices of what is done to changes: nothing that is let in does harm.
+///
+/// # Panics
+///
+/// When it does.
+pub fn guard_mutate(data: &[u8]) {
+    if let Err(finding) = guard::chosen(&STOCK, data) {
+        panic_with(&finding.to_string());
+    }
+}
+
+/// Bytes as a snapshot, let into an empty log.
+///
+/// # Panics
+///
+/// When the document that comes of it cannot be saved and loaded, or differs from the table.
+pub fn snapshot_load(data: &[u8]) {
+    if let Err(why) = guard::snapshot(data) {
         panic_with(&why);
     }
 }

@@ -27,7 +27,7 @@ pub fn always(world: &World) -> Result<(), String> {
         let store = host.peer.store();
         if !store.is_waiting() {
             if let Some(path) = store.mirror().difference(&store.rebuilt()) {
-                return Err(format!("peer {number}: mirror and document differ at {path}"));
+                return Err(format!("peer {number}: mirror and table differ at {path}"));
             }
             if let Some(path) = host.follower.difference(store) {
                 return Err(format!("peer {number}: no event told of the change at {path}"));
@@ -100,6 +100,9 @@ fn same_values(world: &World) -> Result<(), String> {
         if ours.state_hash() != theirs.state_hash() {
             return Err(format!("the state hashes of peers 0 and {number} differ"));
         }
+    }
+    if let Some(difference) = first.peer.store().difference() {
+        return Err(format!("the table and the document of peer 0 differ: {difference}"));
     }
     Ok(())
 }

@@ -4,7 +4,10 @@
 //! written. Read the difference before you commit it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+mod columns;
+mod deltas;
 mod documents;
+mod epochs;
 mod identity;
 mod readme;
 mod refused;

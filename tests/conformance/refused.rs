@@ -60,15 +60,15 @@ fn frames() -> Vec<Bytes> {
     let more = [&hello[..], &[0, 0]].concat();
     vec![
         ("none", "a frame has at least its version", MAX_FRAME, vec![]),
-        ("version-only", "and a message", MAX_FRAME, vec![1]),
+        ("version-only", "and a message", MAX_FRAME, vec![2]),
         (
             "version-other",
             "a leave of another major version: nothing after the version is read",
             MAX_FRAME,
-            vec![2, 4],
+            vec![3, 4],
         ),
         ("version-zero", "there is no version 0", MAX_FRAME, vec![0, 4]),
-        ("variant-unknown", "a message that is not in the list", MAX_FRAME, vec![1, 17]),
+        ("variant-unknown", "a message that is not in the list", MAX_FRAME, vec![2, 20]),
         ("cut", "the last byte is missing; so it is for a cut at any other byte", MAX_FRAME, cut),
         ("trailing", "two bytes after the message", MAX_FRAME, more),
         ("over-limit", "a frame larger than the receiver takes is not decoded", 16, hello),
@@ -76,14 +76,14 @@ fn frames() -> Vec<Bytes> {
 }
 
 fn values() -> Vec<Bytes> {
-    let long = vec![1, 16, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0];
-    let over = vec![1, 16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0];
+    let long = vec![2, 16, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0];
+    let over = vec![2, 16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0];
     vec![
-        ("flag", "a flag is 0 or 1", MAX_FRAME, vec![1, 12, 0, 0, 2]),
-        ("option", "an option begins with 0 or 1", MAX_FRAME, vec![1, 11, 0, 0, 1, 0, 2]),
+        ("flag", "a flag is 0 or 1", MAX_FRAME, vec![2, 12, 0, 0, 2]),
+        ("option", "an option begins with 0 or 1", MAX_FRAME, vec![2, 11, 0, 0, 1, 0, 2]),
         ("varint-long", "a u32 has at most five bytes", MAX_FRAME, long),
         ("varint-over", "and at most 32 bits", MAX_FRAME, over),
-        ("text", "a string is UTF-8", MAX_FRAME, vec![1, 11, 0, 0, 1, 1, 0, 1, 0xff, 0]),
+        ("text", "a string is UTF-8", MAX_FRAME, vec![2, 11, 0, 0, 1, 1, 0, 1, 0xff, 0]),
     ]
 }
 
@@ -94,25 +94,30 @@ fn bounds() -> Vec<Bytes> {
     assert_eq!(postcard::to_allocvec(&heads).unwrap(), [0, 0, 1]);
     assert_eq!(postcard::to_allocvec(&ClientNumber(300)).unwrap(), [0xac, 2]);
     vec![
-        ("bound-heads", "at most 4,096 heads", MAX_FRAME, vec![1, 16, 0, 0x81, 0x20]),
+        (
+            "bound-heads",
+            "at most 4,096 heads",
+            MAX_FRAME,
+            vec![2, 16, 0, 14, 14, 14, 14, 0x81, 0x20],
+        ),
         (
             "bound-entries",
             "at most 1,024 entries in a frame",
             MAX_FRAME,
-            vec![1, 11, 0, 0, 0x81, 8],
+            vec![2, 11, 0, 0, 0x81, 8],
         ),
-        ("bound-members", "at most 256 members on a page", MAX_FRAME, vec![1, 8, 1, 0, 1, 0x81, 2]),
+        ("bound-members", "at most 256 members on a page", MAX_FRAME, vec![2, 8, 1, 0, 1, 0x81, 2]),
         (
             "bound-key",
             "at most 512 bytes in a well-known key",
             MAX_FRAME,
-            frame(&[&[1, 11, 0, 0, 1, 1, 0, 0x81, 4], &[b'k'; 513], &[0]]),
+            frame(&[&[2, 11, 0, 0, 1, 1, 0, 0x81, 4], &[b'k'; 513], &[0]]),
         ),
         (
             "bound-signature",
             "at most 64 bytes in a signature",
             MAX_FRAME,
-            frame(&[&[1, 11, 0, 0, 1, 2], &[6; 16], &[1], &[8; 32], &[65], &[9; 65]]),
+            frame(&[&[2, 11, 0, 0, 1, 2], &[6; 16], &[1], &[8; 32], &[65], &[9; 65]]),
         ),
     ]
 }

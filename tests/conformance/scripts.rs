@@ -2,10 +2,12 @@
 
 use automerge::Change;
 use bytes::Bytes;
+use parlor::proto::change::{Action, Change as Written, ObjectId, OpId, Operation, chunk};
 use parlor::proto::config::{HubConfig, Limits};
 use parlor::proto::datastore::Datastore;
 use parlor::proto::id::{AppId, DocumentId, Lane, Link};
 use parlor::proto::model::Model;
+use parlor::proto::model::value::Value as Held;
 use parlor::proto::proof::{Side, prove};
 use parlor::proto::reason::Version;
 use parlor::proto::wire::bounded::{Blob, Line, List};
@@ -16,6 +18,7 @@ use parlor::proto::wire::message::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::epochs::at;
 use crate::session::Rig;
 use crate::stage::{APP_KEY, RELAY, ROOM, app_key, author, identity, peer, room, scope};
 use crate::vectors::check;
@@ -58,7 +61,7 @@ fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
 
 #[test]
 fn sessions() {
-    let cases = [meetings(), refusals(), strangers(), members()];
+    let cases = [meetings(), epochs(), refusals(), strangers(), members()];
     check("session.json", &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 
@@ -135,6 +138,95 @@ fn offline() -> Rig {
     rig
 }
 
+fn epochs() -> Vec<Case> {
+    vec![
+        case("cut", "the relay cuts: both go over, and each writes on", cut_in_two()),
+        case("late-after-cut", "a second peer gets what the epoch began with in columns", after()),
+        case("back-after-cut", "a peer that was away learns which of its changes went in", back()),
+        case("restore", "an empty relay takes the base back from the first that comes", restore()),
+    ]
+}
+
+fn cut(rig: &mut Rig) {
+    rig.relay_does("cuts the history of the models", |hub, now| {
+        let key = (app_key().app(), room());
+        assert!(hub.cut(&key, now));
+    });
+}
+
+/// The first peer is in, has an item, and gave its word for it.
+fn begun() -> Rig {
+    let mut rig = rig();
+    let first = rig.add(1, 1);
+    rig.connect(first);
+    rig.run(100);
+    add_lamp(&mut rig, first);
+    rig.run(200);
+    rig
+}
+
+fn cut_in_two() -> Rig {
+    let mut rig = begun();
+    let second = rig.add(2, 1);
+    rig.connect(second);
+    rig.run(300);
+    cut(&mut rig);
+    // Written before the cut is known: void, and written anew.
+    rig.act(second, "calls the lobby hall", |peer, now| {
+        let name = |lobby: &mut Lobby| lobby.title = "hall".to_owned();
+        peer.store_mut().update_root(name).unwrap();
+        peer.flush(now);
+    });
+    rig.run(400);
+    add_lamp(&mut rig, 0);
+    rig.run(500);
+    assert_eq!(rig.peers[0].store().state_hash(), rig.peers[1].store().state_hash());
+    rig
+}
+
+fn after() -> Rig {
+    let mut rig = begun();
+    cut(&mut rig);
+    rig.run(300);
+    let second = rig.add(2, 1);
+    rig.connect(second);
+    rig.run(400);
+    assert_eq!(rig.peers[0].store().state_hash(), rig.peers[1].store().state_hash());
+    rig
+}
+
+fn back() -> Rig {
+    let mut rig = begun();
+    let second = rig.add(2, 1);
+    rig.connect(second);
+    rig.run(300);
+    rig.act(second, "leaves", |peer, now| peer.leave(now));
+    rig.act(second, "calls the lobby hall", |peer, now| {
+        let name = |lobby: &mut Lobby| lobby.title = "hall".to_owned();
+        peer.store_mut().update_root(name).unwrap();
+        peer.flush(now);
+    });
+    rig.run(310);
+    cut(&mut rig);
+    rig.run(350);
+    rig.connect(second);
+    rig.run(500);
+    assert_eq!(rig.peers[0].store().state_hash(), rig.peers[1].store().state_hash());
+    rig
+}
+
+fn restore() -> Rig {
+    let mut rig = begun();
+    cut(&mut rig);
+    rig.run(300);
+    rig.forget(HubConfig::default(), APP_KEY);
+    rig.run(800);
+    let key = (app_key().app(), room());
+    let log = rig.hub.log(&key, DocumentId::MODELS).unwrap();
+    assert!(log.heads().eq(rig.peers[0].store().log(DocumentId::MODELS).heads()));
+    rig
+}
+
 /// A peer that connects to a relay with a configuration that serves a key.
 fn one(config: HubConfig, key: &str) -> Rig {
     let mut rig = Rig::new(config, key);
@@ -179,7 +271,7 @@ fn refusals() -> Vec<Case> {
 /// A peer whose relay says something in another major version.
 fn newer_relay() -> Rig {
     let mut rig = one(HubConfig::default(), APP_KEY);
-    rig.hears(0, Lane::Control, Bytes::from_static(&[2, 0]));
+    rig.hears(0, Lane::Control, Bytes::from_static(&[3, 0]));
     rig.run(25);
     rig
 }
@@ -255,7 +347,7 @@ fn introduced(entries: &[EntryRecord], introduction: Option<Introduction>) -> Ve
 fn within(entries: &[EntryRecord]) -> (Lane, Bytes) {
     let bytes = entries.iter().find_map(|entry| match entry {
         EntryRecord::Authored { bytes, .. } => Some(bytes),
-        EntryRecord::WellKnown(_) | EntryRecord::Signed(_) => None,
+        _ => None,
     });
     let change = Change::try_from(&bytes.unwrap()[..]).unwrap();
     let parent = ParentRecord {
@@ -268,15 +360,41 @@ fn within(entries: &[EntryRecord]) -> (Lane, Bytes) {
     changes(entries.len() as u64, &[EntryRecord::WellKnown(record)])
 }
 
+/// A change that puts a value, and then does what no peer does.
+fn crafted(operation: fn(OpId) -> Operation) -> Vec<EntryRecord> {
+    let introduction = author(1);
+    let actor = scope().actor(&introduction);
+    let first = OpId { counter: 1, actor };
+    let value = || Action::Put(Held::Null);
+    let put = at(ObjectId::Root, "1", value(), &[]);
+    let operations = vec![put, operation(first)];
+    let change =
+        chunk::encode(Written { actor, sequence: 1, start: 1, deps: Vec::new(), operations });
+    let bytes = Blob::new(change.bytes).unwrap();
+    vec![EntryRecord::Authored { introduction: Some(introduction), bytes }]
+}
+
+fn text(_: OpId) -> Operation {
+    at(ObjectId::Root, "2", Action::MakeText, &[])
+}
+
+fn nowhere(first: OpId) -> Operation {
+    at(ObjectId::Made(first), "2", Action::Put(Held::Null), &[])
+}
+
+fn elsewhere(first: OpId) -> Operation {
+    at(ObjectId::Root, "2", Action::Put(Held::Null), &[first])
+}
+
 /// Links that do not get in.
 fn strangers() -> Vec<Case> {
-    let newer = Hello { version: Version { major: 2, minor: 0 }, ..hello() };
+    let newer = Hello { version: Version { major: 3, minor: 0 }, ..hello() };
     let stranger = Hello { app: AppId([0; 8]), ..hello() };
     let joined = |join| scripted(&hello(), Some(join), &[]);
     let wrong = joined(|join| Join { proof: [0; 32], ..join });
     let spelled = joined(|join| Join { room: Line::new("cafe\u{301}").unwrap(), ..join });
     let long = joined(|join| Join { metadata: Blob::new(vec![0; 4_097].into()).unwrap(), ..join });
-    let frame = [(Lane::Control, Bytes::from_static(&[2, 4]))];
+    let frame = [(Lane::Control, Bytes::from_static(&[3, 4]))];
     let mut silent = rig();
     silent.script(1);
     silent.run(5_001);
@@ -308,7 +426,7 @@ fn members() -> Vec<Case> {
     let parent_why = "a well-known map in what a change put as a value; it only stands in maps";
     let gap_why = "entries from position 5 on when 0 was expected: none is used";
     vec![
-        case("not-a-message", "a variant that does not exist", good(&[control(&[1, 99])])),
+        case("not-a-message", "a variant that does not exist", good(&[control(&[2, 99])])),
         case("wrong-lane", "a leave on the control lane", good(&[leave])),
         case("relays-message", "a message that only relays send", good(&[control(&pong)])),
         case("join-again", "the answer is said again", twice()),
@@ -316,6 +434,17 @@ fn members() -> Vec<Case> {
         case("no-introduction", "the first change of nobody", good(&[changes(0, &unknown)])),
         case("false-introduction", "another's incarnation", good(&[changes(0, &foreign)])),
         case("wrong-parent", parent_why, good(&[changes(0, &one), within(&one)])),
+        case("wrong-operation", "a text in the models", good(&[changes(0, &crafted(text))])),
+        case(
+            "wrong-place",
+            "a value in what no change made",
+            good(&[changes(0, &crafted(nowhere))]),
+        ),
+        case(
+            "wrong-predecessor",
+            "it replaces a value of another key",
+            good(&[changes(0, &crafted(elsewhere))]),
+        ),
         case("gap", gap_why, good(&[changes(5, &garbage)])),
         case("equivocation", "two first changes of one actor", good(&twice_written)),
         case("refill", "another's change waits until its author's word comes", refill()),

@@ -85,6 +85,26 @@ impl Rig {
         self.drain();
     }
 
+    /// Does something with the relay, and writes down what.
+    pub(crate) fn relay_does(&mut self, what: &str, act: impl FnOnce(&mut Hub, Time)) {
+        self.note(json!({ "who": "relay", "does": what }));
+        act(&mut self.hub, self.now);
+        self.drain();
+    }
+
+    /// The relay ends and begins again, with nothing; every link is gone.
+    pub(crate) fn forget(&mut self, config: HubConfig, key: &str) {
+        self.note(json!({ "who": "relay", "does": "ends, and begins again with nothing" }));
+        let key = AppKey::new(key).unwrap();
+        self.hub = Hub::new(peer(RELAY), [key], config, EPOCH, [RELAY + 1; 32]);
+        self.queue.clear();
+        for (link, end) in self.links.clone() {
+            if let End::Peer(place) = end {
+                self.send(Some(place), Input::Disconnected { link });
+            }
+        }
+    }
+
     pub(crate) fn connect(&mut self, place: usize) {
         self.act(place, "connects", |peer, now| peer.connect(now));
     }

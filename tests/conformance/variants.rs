@@ -34,7 +34,7 @@ fn a_message_begins_with_its_place_in_the_enum() {
         let tag = tag(&case["message"]).unwrap();
         let place = places.iter().position(|variant| *variant == tag).unwrap();
         let frame = hex::decode(case["frame"].as_str().unwrap()).unwrap();
-        assert_eq!(frame[..2], [1, u8::try_from(place).unwrap()], "{tag}");
+        assert_eq!(frame[..2], [2, u8::try_from(place).unwrap()], "{tag}");
     }
 }
 

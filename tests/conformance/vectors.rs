@@ -89,7 +89,7 @@ fn readable(value: Value, key: &str) -> Value {
 /// No message has a list of numbers that are not bytes.
 fn is_bytes(items: &[Value], key: &str) -> bool {
     if items.is_empty() {
-        ["bytes", "metadata", "signature"].contains(&key)
+        ["bytes", "metadata", "signature", "records"].contains(&key)
     } else {
         items.iter().all(Value::is_u64)
     }

@@ -27,11 +27,8 @@ fn well_known_changes() {
     let map = record(None, "3", Made::Map);
     let made = scope().well_known(&map, 0);
     let child = |key: &str, made_as| {
-        let parent = ParentRecord {
-            actor: scope().well_known_actor(&map),
-            counter: 1,
-            change: made.hash().0,
-        };
+        let parent =
+            ParentRecord { actor: scope().well_known_actor(&map), counter: 1, change: made.hash };
         record(Some(parent), key, made_as)
     };
     let element = |key: &str, made_as| {
@@ -91,8 +88,8 @@ fn record(parent: Option<ParentRecord>, key: &str, made: Made) -> WellKnownRecor
 }
 
 fn case(name: &'static str, why: &'static str, record: &WellKnownRecord, end: u64) -> Case {
-    let mut change = scope().well_known(record, end);
-    let bytes = change.bytes().to_vec();
+    let change = scope().well_known(record, end);
+    let bytes = change.bytes.to_vec();
     let parent = record.parent.as_ref().map(|parent| {
         json!({
             "actor": hex::encode(parent.actor),
@@ -111,6 +108,6 @@ fn case(name: &'static str, why: &'static str, record: &WellKnownRecord, end: u6
         parent_end: end,
         actor: hex::encode(scope().well_known_actor(record)),
         change: hex::encode(bytes),
-        hash: hex::encode(change.hash().0),
+        hash: hex::encode(change.hash),
     }
 }

@@ -1,14 +1,15 @@
 //! `wire.json`: messages and their frames, both ways.
 
 use bytes::Bytes;
+use miniz_oxide::deflate::compress_to_vec;
 use parlor::proto::event::LeaveReason;
-use parlor::proto::id::{AppId, ClientNumber, DocumentId};
+use parlor::proto::id::{AppId, ClientNumber, DocumentId, EpochId};
 use parlor::proto::lane::lane_of;
 use parlor::proto::reason::{ChangeFault, Refusal, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::message::{
-    EntryRecord, Hello, Join, Known, Made, MemberRecord, Message, Offer, ParentRecord,
-    SignatureRecord, SnapshotOffer, Welcome, WellKnownRecord,
+    BaseRecord, CutRecord, EntryRecord, Hello, Join, Known, Made, MemberRecord, Message, Offer,
+    ParentRecord, SignatureRecord, SnapshotOffer, Welcome, WellKnownRecord,
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use serde::Serialize;
@@ -55,8 +56,18 @@ pub(crate) fn cases() -> Vec<Case> {
 type Named = (&'static str, &'static str, Message);
 
 fn messages() -> Vec<Named> {
-    [greetings(), handshake(), refusals(), faults(), roster(), clock(), changes(), progress()]
-        .concat()
+    [
+        greetings(),
+        handshake(),
+        refusals(),
+        faults(),
+        roster(),
+        clock(),
+        changes(),
+        deltas(),
+        progress(),
+    ]
+    .concat()
 }
 
 fn blob<const MAX: usize>(bytes: &'static [u8]) -> Blob<MAX> {
@@ -65,7 +76,7 @@ fn blob<const MAX: usize>(bytes: &'static [u8]) -> Blob<MAX> {
 
 fn greetings() -> Vec<Named> {
     let hello = |minor, app, schema| {
-        let version = Version { major: 1, minor };
+        let version = Version { minor, ..Version::CURRENT };
         Message::Hello(Hello { version, nonce: [7; 16], app: AppId(app), schema })
     };
     let newer = "numbers over 127 take more than one byte; a newer minor version is fine";
@@ -77,35 +88,61 @@ fn greetings() -> Vec<Named> {
     ]
 }
 
+fn known() -> [Known; 2] {
+    let known = Known {
+        document: DocumentId::MODELS,
+        epoch: EpochId([0x0e; 32]),
+        lineage: [0x11; 8],
+        incarnation: 3,
+        afresh: true,
+        heads: List::of([[1; 32], [2; 32]]),
+    };
+    let unknown = Known {
+        document: DocumentId::TEXTS,
+        epoch: EpochId([0; 32]),
+        lineage: [0; 8],
+        incarnation: 1,
+        afresh: false,
+        heads: List::of([]),
+    };
+    [known, unknown]
+}
+
 fn handshake() -> Vec<Named> {
-    let known = Known { document: DocumentId::MODELS, heads: List::of([[1; 32], [2; 32]]) };
     let join = Join {
         room: Line::new("caf\u{e9}").unwrap(),
         proof: [3; 32],
         metadata: blob(b"Ada"),
         incarnation: 1_700_000_000_000,
-        known: List::of([known]),
+        known: List::of(known()),
     };
     let offer = Offer {
         document: DocumentId::TEXTS,
+        epoch: EpochId([0x0e; 32]),
+        lineage: [0x11; 8],
         heads: List::of([[1; 32]]),
-        snapshot: Some(SnapshotOffer { bytes: 70_000, pieces: 2, digest: [4; 32] }),
-        behind: 0,
+        snapshot: None,
+        wanted: false,
+        included: None,
+        behind: 3,
     };
-    let welcome = Welcome {
-        proof: [5; 32],
-        client: ClientNumber(1),
-        room_time: 1_700_000_000_000_000,
-        roster: 1,
-        documents: List::of([
-            Offer { document: DocumentId::MODELS, snapshot: None, behind: 3, ..offer.clone() },
-            offer,
-        ]),
+    let models = Offer { document: DocumentId::MODELS, ..offer.clone() };
+    let columns = SnapshotOffer { bytes: 70_000, pieces: 2, digest: [4; 32] };
+    let over = Offer { snapshot: Some(columns), included: Some(300), behind: 0, ..models.clone() };
+    let wanted = Offer { heads: List::of([]), wanted: true, behind: 0, ..models.clone() };
+    let welcome = |models| {
+        Message::Welcome(Welcome {
+            proof: [5; 32],
+            client: ClientNumber(1),
+            room_time: 1_700_000_000_000_000,
+            roster: 1,
+            documents: List::of([models, offer.clone()]),
+        })
     };
     vec![
         (
             "join",
-            "a string is its length in bytes and UTF-8; incarnations are u64",
+            "a string is its length in bytes and UTF-8; texts that were never in a room",
             Message::Join(join.clone()),
         ),
         (
@@ -113,18 +150,16 @@ fn handshake() -> Vec<Named> {
             "no metadata, nothing known",
             Message::Join(Join { metadata: blob(b""), known: List::of([]), ..join }),
         ),
-        (
-            "welcome",
-            "one document follows as entries, one as a snapshot",
-            Message::Welcome(welcome),
-        ),
+        ("welcome", "both documents are of the peer's epoch", welcome(models)),
+        ("welcome-over", "models of another epoch, with 300 of the peer's changes", welcome(over)),
+        ("welcome-wanted", "the relay has nothing, and takes the peer's base", welcome(wanted)),
         ("leave", "a message without fields, behind what was written", Message::Leave),
     ]
 }
 
 fn refusals() -> Vec<Named> {
-    let peer = Version { major: 2, minor: 1 };
-    let relay = Version { major: 1, minor: 0 };
+    let peer = Version { major: 3, minor: 1 };
+    let relay = Version::CURRENT;
     let refusals = [
         ("refused-version", Refusal::VersionMismatch { peer, relay }),
         ("refused-app", Refusal::UnknownApp),
@@ -156,6 +191,9 @@ fn faults() -> Vec<Named> {
         ("fault-signature", ChangeFault::BadSignature),
         ("fault-authors", ChangeFault::TooManyAuthors),
         ("fault-history", ChangeFault::HistoryFull),
+        ("fault-operation", ChangeFault::WrongOperation),
+        ("fault-place", ChangeFault::WrongPlace),
+        ("fault-predecessor", ChangeFault::WrongPredecessor),
     ];
     let refused = |why| Message::Refused(Refusal::BadChange { why });
     let named = |(name, why)| (name, "which rule a change broke", refused(why));
@@ -228,6 +266,8 @@ fn changes() -> Vec<Named> {
         change: [8; 32],
         signature: Blob::new(vec![9; 64].into()).unwrap(),
     });
+    let cut = EntryRecord::Cut(CutRecord { epoch: EpochId([0x0e; 32]), base: [8; 32] });
+    let base = EntryRecord::Base(BaseRecord { left: 70_000, bytes: blob(b"abc") });
     let record = Made::Record(Line::new("{}").unwrap());
     let made = vec![
         well_known("1/k", Made::Text),
@@ -247,16 +287,43 @@ fn changes() -> Vec<Named> {
             "an author's word; the signature's length goes before it",
             frame(vec![signed]),
         ),
+        (
+            "changes-cut",
+            "another epoch, and the last change of what it begins with",
+            frame(vec![cut]),
+        ),
+        (
+            "changes-base",
+            "a piece of a base, of which 70,000 bytes are still to come",
+            frame(vec![base]),
+        ),
         ("changes-none", "a frame without entries", frame(Vec::new())),
+    ]
+}
+
+fn deltas() -> Vec<Named> {
+    let document = DocumentId::MODELS;
+    // A placed change of the receiver's, and an entry that ends early: no record is looked into.
+    let records = blob(&[0x0b, 0x00, 0x05, 0x02]);
+    let deltas = |position| Message::Deltas { document, position, records: records.clone() };
+    let deflated = compress_to_vec(&[0x0b; 600], 6);
+    let records = Blob::new(deflated.into()).unwrap();
+    vec![
+        ("deltas", "records are the rest of the frame, without a length", deltas(5)),
+        ("deltas-position", "the highest position takes two bytes", deltas(16_383)),
+        ("bundle", "records, deflated", Message::Bundle { document, position: 200, records }),
+        ("in-full", "the record at 300 made no sense", Message::InFull { document, received: 300 }),
     ]
 }
 
 fn progress() -> Vec<Named> {
     let document = DocumentId::TEXTS;
     let acknowledge = |gap| Message::Acknowledge { document, received: 16_384, gap };
-    let compare = Message::Compare { document, sent: 5, digest: [1; 8], roster: 2 };
+    let compare =
+        Message::Compare { document, epoch: [0x0e; 4], sent: 5, digest: [1; 8], roster: 2 };
     let heads = |heads: &[[u8; 32]], answer| Message::HeadsAre {
         document,
+        epoch: [0x0e; 4],
         heads: List::of(heads.iter().copied()),
         answer,
     };

@@ -103,7 +103,7 @@ impl Replica {
     /// events told of everything in it.
     pub(crate) fn check(&self) {
         let rebuilt = self.store.mirror().difference(&self.store.rebuilt());
-        assert_eq!(rebuilt, None, "mirror and documents differ");
+        assert_eq!(rebuilt, None, "mirror and table differ");
         assert_eq!(self.follower.difference(&self.store), None, "an event is missing");
     }
 
@@ -111,6 +111,7 @@ impl Replica {
     pub(crate) fn check_same(&self, other: &Self) {
         assert_eq!(self.store.mirror().difference(other.store.mirror()), None, "mirrors differ");
         assert_eq!(self.store.state_hash(), other.store.state_hash(), "state hashes differ");
+        assert_eq!(self.store.difference(), None, "table and document differ");
         for document in DocumentId::ALL {
             let digest = |replica: &Self| replica.store.log(document).digest();
             assert_eq!(digest(self), digest(other), "digests of {document:?} differ");

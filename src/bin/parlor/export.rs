@@ -23,7 +23,7 @@ pub(crate) async fn run(arguments: &ExportArguments) -> Result<(), Failure> {
     let mut room = arguments.peer.connect::<Untyped>(&arguments.room, Bytes::new(), |_| {})?;
     room.ready().await.map_err(Failure::failed)?;
     if let Some(path) = &arguments.out {
-        let size = write(&room, path)?;
+        let size = write(&mut room, path)?;
         output.line(format_args!("{}: {size} bytes", path.display()))?;
     }
     if output.json {
@@ -36,15 +36,12 @@ pub(crate) async fn run(arguments: &ExportArguments) -> Result<(), Failure> {
 
 /// The room's values by their names.
 pub(crate) fn values(store: &Datastore) -> Json {
-    let models = store.document(DocumentId::MODELS).automerge();
-    let texts = store.document(DocumentId::TEXTS).automerge();
-    tree::to_json(models, texts)
+    tree::to_json(store.table(), store.texts())
 }
 
-fn write(store: &Datastore, path: &Path) -> Result<usize, Failure> {
-    let models = store.document(DocumentId::MODELS).automerge();
-    let texts = store.document(DocumentId::TEXTS).automerge();
-    let bytes = merge::both(models, texts)
+fn write(store: &mut Datastore, path: &Path) -> Result<usize, Failure> {
+    let models = store.models().map_err(Failure::failed)?.clone();
+    let bytes = merge::both(models, store.texts())
         .map_err(|error| Failure::failed(format_args!("the documents cannot be merged: {error}")))?
         .save();
     fs::write(path, &bytes).map_err(|error| {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use automerge::{ObjId, ReadDoc};
-
 use super::intent::{Blueprint, Intent, Splice};
 use super::mirror::Node;
 use super::{Datastore, EditError};
@@ -13,7 +11,8 @@ use crate::proto::model::handle::{Handle, ModelRef};
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::model::{AnyModel, Field, Model, Shape};
+use crate::proto::model::{AnyModel, Field, Kind, Model, PropertyShape, Shape};
+use crate::proto::table::ObjectIndex;
 
 /// The most bytes of a dictionary's key.
 const MAX_KEY: usize = 256;
@@ -54,18 +53,18 @@ impl Datastore {
         edit: impl FnOnce(&mut T) -> R,
     ) -> Result<R, EditError> {
         self.make_room();
-        let before: &T = self.model(path).ok_or_else(|| absent(path))?;
+        self.may_write()?;
+        let limit = self.share();
+        let Some(Node::Model(node)) = self.mirror.node_mut(path) else {
+            return Err(absent(path));
+        };
+        let before: &mut T = node.data.as_any_mut().downcast_mut().ok_or_else(|| absent(path))?;
         let mut after = before.clone();
         let outcome = edit(&mut after);
-        let shape = self.shape_at(path).ok_or_else(|| absent(path))?;
-        let intents = differences(path, &shape, before, &after);
-        self.allow(&intents)?;
-        bind(path, &shape, &mut after);
-        if let Some(Node::Model(node)) = self.mirror.node_mut(path)
-            && let Some(data) = node.data.as_any_mut().downcast_mut()
-        {
-            *data = after;
-        }
+        let intents = differences(path, &node.shape, before, &after);
+        fits(intents.iter().map(Intent::size).sum(), limit)?;
+        bind(path, &node.shape, &mut after);
+        *before = after;
         let properties: BTreeSet<u16> = intents.iter().filter_map(property_of).collect();
         if !properties.is_empty() {
             self.tell(Event::Changed(Changed {
@@ -146,10 +145,9 @@ impl Datastore {
 
     /// What takes out what earlier models under the same key of a dictionary left in their texts.
     fn emptying(&self, model: &Path) -> Vec<Splice> {
-        let from = model.as_str().to_owned();
-        let texts = self.texts.automerge().map_range(ObjId::Root, from..);
+        let texts = self.texts.log().table().keys_from(ObjectIndex::ROOT, model.as_str());
         texts
-            .map(|text| Path::parse(&text.key))
+            .map(|text| Path::parse(text))
             .take_while(|text| text.as_str().starts_with(model.as_str()))
             .filter(|text| model.contains(text))
             .filter_map(|text| {
@@ -245,29 +243,27 @@ impl Datastore {
         Hex(&digest("parlor position", &[key.as_bytes()])[..3]).to_string()
     }
 
-    fn shape_at(&self, path: &Path) -> Option<Shape> {
-        match self.mirror.node(path)? {
-            Node::Model(model) => Some(model.shape.clone()),
-            Node::Collection { .. } | Node::List(_) | Node::Text(_) => None,
-        }
-    }
-
     /// Whether intents fit one change.
     fn allow(&self, intents: &[Intent]) -> Result<(), EditError> {
         self.allow_bytes(intents.iter().map(Intent::size).sum())
     }
 
     fn allow_bytes(&self, size: usize) -> Result<(), EditError> {
-        let limit = self.share();
-        if size > limit {
-            return Err(EditError::TooLarge { limit, size });
-        }
+        fits(size, self.share())?;
+        self.may_write()
+    }
+
+    /// Whether the logs take another change.
+    fn may_write(&self) -> Result<(), EditError> {
         for document in DocumentId::ALL {
-            let log = self.log(document);
-            log.may_write(&log.scope().actor(&self.author))?;
+            self.log(document).may_write(self.actor_in(document))?;
         }
         Ok(())
     }
+}
+
+const fn fits(size: usize, limit: usize) -> Result<(), EditError> {
+    if size > limit { Err(EditError::TooLarge { limit, size }) } else { Ok(()) }
 }
 
 pub(super) fn absent(path: &Path) -> EditError {
@@ -282,7 +278,7 @@ fn property_of(intent: &Intent) -> Option<u16> {
 }
 
 fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {
-    for property in &shape.properties {
+    for property in shape.properties.iter().filter(|property| property.kind.is_handle()) {
         if let Some(field) = model.field_mut(property.id) {
             field.bind(&path.property(property.id));
         }
@@ -292,19 +288,22 @@ fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {
 /// What must be written to make one model of a type into another.
 fn differences<T: Model>(path: &Path, shape: &Shape, before: &T, after: &T) -> Vec<Intent> {
     let value = |model: &T, id| Model::field(model, id).and_then(Field::to_value);
-    let properties = shape.properties.iter().map(|property| property.id);
+    let properties = shape
+        .properties
+        .iter()
+        .filter(|property| matches!(property.kind, Kind::Value(_) | Kind::Counter));
     properties
-        .filter_map(|property| {
+        .filter_map(|&PropertyShape { id: property, kind, .. }| {
             let (before, after) = (value(before, property)?, value(after, property)?);
             if before.same(&after) {
                 return None;
             }
             let model = path.clone();
-            Some(match (before, after) {
-                (Value::Int(before), Value::Int(after)) if Datastore::is_counter::<T>(property) => {
+            Some(match (before, after, kind) {
+                (Value::Int(before), Value::Int(after), Kind::Counter) => {
                     Intent::Count { model, property, by: after.wrapping_sub(before) }
                 }
-                (_, value) => Intent::Put { model, property, value },
+                (_, value, _) => Intent::Put { model, property, value },
             })
         })
         .collect()

@@ -1,20 +1,15 @@
 //! Texts that wait longer than a frame: for tools that replay recorded concurrency, in which a peer
 //! must not see more of the others than it had seen when it was recorded.
 
-use std::collections::BTreeSet;
-
-use automerge::Change;
-
 use super::Datastore;
 use crate::proto::id::{DocumentId, PeerId};
-use crate::proto::log::Origin;
-use crate::proto::model::path::Path;
+use crate::proto::log::{Index, Origin};
 
 /// Changes of texts that are in the log and wait for the frame to end: positions in this frame's
 /// own edits count in the text as it was when it began.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    changes: Vec<Change>,
+    changes: Vec<Index>,
     held: bool,
 }
 
@@ -25,7 +20,7 @@ impl Waiting {
     }
 
     /// What the end of the frame lets in.
-    pub(super) fn take_due(&mut self) -> Vec<Change> {
+    pub(super) fn take_due(&mut self) -> Vec<Index> {
         if self.held { Vec::new() } else { std::mem::take(&mut self.changes) }
     }
 }
@@ -44,44 +39,41 @@ impl Datastore {
     pub fn let_in_texts(&mut self, mut may: impl FnMut(PeerId, u64) -> bool) -> usize {
         self.flush();
         let log = self.texts.log();
-        let (let_in, waiting) =
-            std::mem::take(&mut self.waiting_texts.changes).into_iter().partition(|change| {
-                let actor = change.actor_id().to_bytes().try_into();
-                let author = actor.ok().and_then(|actor| log.author(&actor));
-                author.is_none_or(|author| match &author.origin {
-                    Origin::Peer(introduction) => may(introduction.peer, change.seq()),
-                    Origin::WellKnown(_) => true,
-                })
-            });
+        let waits = std::mem::take(&mut self.waiting_texts.changes);
+        let (let_in, waiting) = waits.into_iter().partition(|place| {
+            let entry = log.entry(*place);
+            entry.is_none_or(|entry| match log.author(&entry.actor).map(|author| &author.origin) {
+                Some(Origin::Peer(introduction)) => may(introduction.peer, entry.sequence),
+                Some(Origin::WellKnown(_) | Origin::Base) | None => true,
+            })
+        });
         self.waiting_texts.changes = waiting;
         self.apply_texts(let_in)
     }
 
     /// Applies changes of texts. Returns how many.
-    pub(super) fn apply_texts(&mut self, changes: Vec<Change>) -> usize {
-        let count = changes.len();
-        if count > 0
-            && let Ok(touched) = self.texts.apply(changes)
-        {
-            let texts: BTreeSet<Path> = touched.iter().map(|(_, key)| Path::parse(key)).collect();
-            self.refresh_texts(&texts);
+    pub(super) fn apply_texts(&mut self, places: Vec<Index>) -> usize {
+        let count = places.len();
+        if count > 0 {
+            match self.texts.apply(&places) {
+                Ok(touched) => self.refresh_texts(&touched),
+                Err(fault) => tracing::warn!(%fault, "texts that the log let in were refused"),
+            }
         }
         count
     }
 
     /// Takes in changes of texts that came. A well-known text stands at once: it is empty, so it
     /// moves no place, and what this peer writes in this frame needs it.
-    pub(super) fn receive_texts(&mut self, changes: Vec<Change>) {
+    pub(super) fn receive_texts(&mut self, places: Vec<Index>) {
         let log = self.log(DocumentId::TEXTS);
-        let (made, written): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| {
-            let actor = change.actor_id().to_bytes().try_into();
-            let author = actor.ok().and_then(|actor| log.author(&actor));
-            author.is_some_and(|author| matches!(author.origin, Origin::WellKnown(_)))
-        });
+        let (written, made): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|place| log.writer(*place).is_some());
+        // Not refreshed: what this peer wrote in it shows already.
         if !made.is_empty()
-            && let Err(fault) = self.texts.apply(made)
+            && let Err(fault) = self.texts.apply(&made)
         {
-            tracing::debug!(%fault, "well-known text not made");
+            tracing::warn!(%fault, "well-known text not made");
         }
         self.waiting_texts.changes.extend(written);
         self.wakes |= self.waiting_texts.is_due();

@@ -1,7 +1,9 @@
 //! What an application wants written, until its frame is over: the typed edits of one frame, in
 //! order, with only the last value of each property.
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use hashbrown::HashMap;
 
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
@@ -63,6 +65,12 @@ impl Intent {
             | Self::Remove { model }
             | Self::Move { model, .. } => model,
         }
+    }
+
+    /// Whether it creates or removes a model.
+    #[must_use]
+    pub const fn reshapes(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Remove { .. })
     }
 
     /// How many bytes it may add to a change at most, as an estimate from above.
@@ -157,9 +165,11 @@ impl Splice {
 pub struct Pending {
     intents: Vec<Intent>,
     /// Where in `intents` the value of a property is.
-    places: BTreeMap<(Path, u16), usize>,
+    places: HashMap<(Path, u16), usize, BuildHasherDefault<DefaultHasher>>,
     splices: Vec<Splice>,
     size: usize,
+    /// How many intents create or remove.
+    reshaping: usize,
 }
 
 impl Pending {
@@ -182,6 +192,7 @@ impl Pending {
             self.size = (self.size + merged.size()).saturating_sub(self.intents[place].size());
             self.intents[place] = merged;
         } else {
+            self.reshaping += usize::from(intent.reshapes());
             self.places.extend(key.map(|key| (key, self.intents.len())));
             self.size += intent.size();
             self.intents.push(intent);
@@ -207,6 +218,10 @@ impl Pending {
         let before = self.intents.len() + self.splices.len();
         self.intents.retain(|intent| !model.contains(intent.model()));
         self.splices.retain(|splice| !model.contains(&splice.text));
+        if self.intents.len() + self.splices.len() == before {
+            return false;
+        }
+        self.reshaping = self.intents.iter().filter(|intent| intent.reshapes()).count();
         self.places.clear();
         for (place, intent) in self.intents.iter().enumerate() {
             if let Intent::Put { model, property, .. } | Intent::Count { model, property, .. } =
@@ -215,19 +230,22 @@ impl Pending {
                 self.places.insert((model.clone(), *property), place);
             }
         }
-        self.intents.len() + self.splices.len() < before
+        true
     }
 
     /// What is to happen to a property.
     #[must_use]
     pub fn of(&self, model: &Path, property: u16) -> Option<&Intent> {
+        if self.places.is_empty() {
+            return None;
+        }
         self.places.get(&(model.clone(), property)).map(|&place| &self.intents[place])
     }
 
     /// Whether a model is to be created or removed.
     #[must_use]
     pub fn reshapes(&self, model: &Path) -> bool {
-        self.intents.iter().any(|intent| {
+        self.reshaping > 0 && self.intents.iter().any(|intent| {
             matches!(intent, Intent::Create { model: at, .. } | Intent::Remove { model: at } if at == model)
         })
     }
@@ -235,7 +253,7 @@ impl Pending {
     /// Whether a model is to be created or removed, or one above it.
     #[must_use]
     pub fn reshapes_above(&self, path: &Path) -> bool {
-        self.intents.iter().any(|intent| {
+        self.reshaping > 0 && self.intents.iter().any(|intent| {
             matches!(intent, Intent::Create { model: at, .. } | Intent::Remove { model: at } if at.contains(path))
         })
     }
@@ -266,11 +284,17 @@ impl Pending {
         self.intents.is_empty() && self.splices.is_empty()
     }
 
-    /// Takes everything.
+    /// Takes everything; while `cutting`, only what is about texts.
     #[must_use]
-    pub fn take(&mut self) -> (Vec<Intent>, Vec<Splice>) {
-        let taken = std::mem::take(self);
-        (taken.intents, taken.splices)
+    pub fn take_due(&mut self, cutting: bool) -> (Vec<Intent>, Vec<Splice>) {
+        let splices = std::mem::take(&mut self.splices);
+        if cutting {
+            self.size = self.intents.iter().map(Intent::size).sum();
+            return (Vec::new(), splices);
+        }
+        self.places.clear();
+        (self.size, self.reshaping) = (0, 0);
+        (std::mem::take(&mut self.intents), splices)
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 
-use automerge::ObjId;
+use hashbrown::HashMap;
 
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::{AnyModel, Field, Kind, Shape};
+use crate::proto::table::ObjectIndex;
 
 use super::intent::MAX_NESTING;
 
@@ -20,7 +23,7 @@ pub enum Node {
     /// A set or a dictionary: the keys of its models.
     Collection {
         /// What its models look like.
-        shape: fn() -> Shape,
+        shape: Members,
         /// Their keys.
         keys: BTreeSet<String>,
     },
@@ -44,15 +47,24 @@ impl Node {
     }
 }
 
+/// An object of the models' table, as it was last seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Where it was in the table of its epoch.
+    pub object: ObjectIndex,
+    /// How often history had been cut: a cut gives every object another place.
+    pub cuts: u32,
+}
+
 /// A model.
 pub struct ModelNode {
     /// What it looks like.
-    pub shape: Shape,
+    pub shape: Arc<Shape>,
     /// Its values.
     pub data: Box<dyn AnyModel>,
-    /// For models in collections that are in the document: the object there, by which another model
+    /// For models in collections whose table has them: the object there, by which another model
     /// under the same key is told apart.
-    pub object: Option<ObjId>,
+    pub object: Option<Known>,
 }
 
 impl ModelNode {
@@ -74,11 +86,28 @@ impl fmt::Debug for ModelNode {
     }
 }
 
+/// What the models of a collection look like: one shape for all of them, made when the first comes.
+#[derive(Debug)]
+pub struct Members {
+    make: fn() -> Shape,
+    made: Option<Arc<Shape>>,
+}
+
+impl Members {
+    const fn new(make: fn() -> Shape) -> Self {
+        Self { make, made: None }
+    }
+
+    fn shape(&mut self) -> Arc<Shape> {
+        Arc::clone(self.made.get_or_insert_with(|| Arc::new((self.make)())))
+    }
+}
+
 /// A list: the keys of its models by position. Equal positions are ordered by key.
 #[derive(Debug)]
 pub struct ListNode {
     /// What its models look like.
-    pub shape: fn() -> Shape,
+    pub shape: Members,
     /// In order.
     pub order: BTreeSet<(Position, String)>,
     /// By key.
@@ -109,7 +138,9 @@ impl ListNode {
 /// Every node of a room, by path.
 #[derive(Debug, Default)]
 pub struct Mirror {
-    nodes: BTreeMap<Path, Node>,
+    nodes: HashMap<Path, Node, BuildHasherDefault<DefaultHasher>>,
+    /// Where they are, in order: nothing goes by the order of `nodes`.
+    order: BTreeSet<Path>,
 }
 
 impl Mirror {
@@ -117,7 +148,7 @@ impl Mirror {
     #[must_use]
     pub fn new(root: &Shape) -> Self {
         let mut mirror = Self::default();
-        mirror.attach(&Path::root(), root);
+        mirror.attach(&Path::root(), &Arc::new(root.clone()));
         mirror
     }
 
@@ -134,17 +165,29 @@ impl Mirror {
 
     /// Every node, in the order of paths.
     pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
-        self.nodes.iter()
+        self.order.iter().filter_map(|path| self.nodes.get_key_value(path))
+    }
+
+    fn insert(&mut self, path: Path, node: Node) {
+        self.order.insert(path.clone());
+        self.nodes.insert(path, node);
+    }
+
+    /// Where something is at a path and below it, in order.
+    fn below(&self, path: &Path) -> impl Iterator<Item = &Path> {
+        // Sorted as strings, "a" is followed by "a.b" before "a/b": go on past neighbours.
+        let near = self.order.range(path.clone()..);
+        near.take_while(|at| at.as_str().starts_with(path.as_str())).filter(|at| path.contains(at))
     }
 
     /// Puts a model with its defaults at a path, and whatever always stands below one of its shape.
-    pub fn attach(&mut self, path: &Path, shape: &Shape) {
+    pub fn attach(&mut self, path: &Path, shape: &Arc<Shape>) {
         self.attach_nested(path, shape, MAX_NESTING);
     }
 
-    fn attach_nested(&mut self, path: &Path, shape: &Shape, depth: usize) {
+    fn attach_nested(&mut self, path: &Path, shape: &Arc<Shape>, depth: usize) {
         let mut data = (shape.blank)();
-        for property in &shape.properties {
+        for property in shape.properties.iter().filter(|property| property.kind.is_handle()) {
             let at = path.property(property.id);
             if let Some(field) = data.field_mut(property.id) {
                 field.bind(&at);
@@ -153,26 +196,24 @@ impl Mirror {
                 Kind::Value(_) | Kind::Counter => continue,
                 Kind::Child(shape) => {
                     if depth > 0 {
-                        self.attach_nested(&at, &shape(), depth - 1);
+                        self.attach_nested(&at, &Arc::new(shape()), depth - 1);
                     }
                     continue;
                 }
                 Kind::Set(shape) | Kind::Dictionary(_, shape) => {
-                    Node::Collection { shape, keys: BTreeSet::new() }
+                    Node::Collection { shape: Members::new(shape), keys: BTreeSet::new() }
                 }
                 Kind::List(shape) => Node::List(ListNode {
-                    shape,
+                    shape: Members::new(shape),
                     order: BTreeSet::new(),
                     positions: BTreeMap::new(),
                 }),
                 Kind::Text => Node::Text(String::new()),
             };
-            self.nodes.insert(at, node);
+            self.insert(at, node);
         }
-        self.nodes.insert(
-            path.clone(),
-            Node::Model(ModelNode { shape: shape.clone(), data, object: None }),
-        );
+        let shape = Arc::clone(shape);
+        self.insert(path.clone(), Node::Model(ModelNode { shape, data, object: None }));
     }
 
     /// Takes out a model and everything below it. Returns whether there was one.
@@ -186,16 +227,9 @@ impl Mirror {
                 Some(Node::Model(_) | Node::Text(_)) | None => {}
             }
         }
-        let below: Vec<Path> = self
-            .nodes
-            .range(path.clone()..)
-            .map(|(at, _)| at)
-            // Sorted as strings, "a" is followed by "a.b" before "a/b": go on past neighbours.
-            .take_while(|at| at.as_str().starts_with(path.as_str()))
-            .filter(|at| path.contains(at))
-            .cloned()
-            .collect();
+        let below: Vec<Path> = self.below(path).cloned().collect();
         for at in &below {
+            self.order.remove(at);
             self.nodes.remove(at);
         }
         !below.is_empty()
@@ -205,17 +239,33 @@ impl Mirror {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<Path> {
         let ours = self
-            .nodes
-            .iter()
-            .find(|(path, node)| other.nodes.get(*path).is_none_or(|theirs| !node.same(theirs)));
-        let theirs = other.nodes.keys().find(|path| !self.nodes.contains_key(*path));
+            .nodes()
+            .find(|(path, node)| other.node(path).is_none_or(|theirs| !node.same(theirs)));
+        let theirs = other.order.iter().find(|path| !self.nodes.contains_key(*path));
         ours.map(|(path, _)| path).or(theirs).cloned()
     }
 
     /// The texts of a model and of those below it.
     pub fn texts_below(&self, model: &Path) -> impl Iterator<Item = &Path> {
-        let texts = self.nodes.iter().filter(|(_, node)| matches!(node, Node::Text(_)));
-        texts.map(|(path, _)| path).filter(|path| model.contains(path))
+        self.below(model).filter(|path| matches!(self.node(path), Some(Node::Text(_))))
+    }
+
+    /// Every model of every collection, by the collection's path and the model's key.
+    #[must_use]
+    pub fn members(&self) -> Vec<(Path, String)> {
+        let mut members = Vec::new();
+        for (path, node) in &self.nodes {
+            match node {
+                Node::Collection { keys, .. } => {
+                    members.extend(keys.iter().map(|key| (path.clone(), key.clone())));
+                }
+                Node::List(list) => {
+                    members.extend(list.positions.keys().map(|key| (path.clone(), key.clone())));
+                }
+                Node::Model(_) | Node::Text(_) => {}
+            }
+        }
+        members
     }
 
     /// Puts a new model into a collection. Returns whether there was none of that key.
@@ -224,15 +274,15 @@ impl Mirror {
             return false;
         };
         let (shape, fresh) = match self.nodes.get_mut(&parent) {
-            Some(Node::Collection { shape, keys }) => (*shape, keys.insert(key)),
+            Some(Node::Collection { shape, keys }) => (shape.shape(), keys.insert(key)),
             Some(Node::List(list)) => {
                 let fresh = !list.positions.contains_key(&key);
                 list.place(&key, position.cloned().unwrap_or_else(|| Position::parse("")));
-                (list.shape, fresh)
+                (list.shape.shape(), fresh)
             }
             Some(Node::Model(_) | Node::Text(_)) | None => return false,
         };
-        self.attach(path, &shape());
+        self.attach(path, &shape);
         fresh
     }
 }

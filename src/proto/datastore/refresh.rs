@@ -1,18 +1,23 @@
-//! From documents to mirror: what changed there is read anew.
+//! From tables to mirror: what changed there is read anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::{ObjId, ReadDoc, ScalarValue};
+use smol_str::ToSmolStr;
 
 use super::Datastore;
 use super::intent::{Intent, Pending};
-use super::mirror::{Mirror, Node};
-use crate::proto::document::{Document, Touched};
+use super::mirror::{Known, Mirror, ModelNode, Node};
+use super::tree::position;
+use crate::proto::document::Texts;
 use crate::proto::event::{Changed, Event, Origin};
 use crate::proto::model::Kind;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
+use crate::proto::table::{Cell, ObjectIndex, RegisterIndex, Table};
+
+/// A key of the object at a path.
+pub(super) type Spot = (Path, String);
 
 /// The key of a list element's place in the element's map.
 pub(super) const POSITION: &str = "@";
@@ -30,19 +35,34 @@ struct Findings {
 }
 
 impl Datastore {
-    /// Reads what was touched in the document of models, and tells what is different.
-    pub(super) fn refresh(&mut self, touched: &Touched) {
+    /// Reads what was touched in the models' table, by register or by path, and tells what is
+    /// different.
+    pub(super) fn refresh(&mut self, touched: &[RegisterIndex], spots: &[Spot]) {
+        self.read(|reader| {
+            touched.iter().for_each(|register| reader.register(*register));
+            spots.iter().for_each(|spot| reader.spot(spot));
+        });
+    }
+
+    /// Reads everything anew: another epoch began with other values than those that showed.
+    pub(super) fn refresh_all(&mut self) {
+        let members = self.mirror.members();
+        self.read(|reader| {
+            members.iter().for_each(|spot| reader.spot(spot));
+            reader.whole(&Path::root(), Some(ObjectIndex::ROOT));
+        });
+    }
+
+    fn read(&mut self, read: impl FnOnce(&mut Reader<'_>)) {
         let mut findings = Findings::default();
-        let mut reader = Reader {
+        read(&mut Reader {
             mirror: &mut self.mirror,
-            models: &self.models,
+            table: self.models.table(),
             texts: &self.texts,
             pending: &mut self.pending,
             findings: &mut findings,
-        };
-        for (path, key) in touched {
-            reader.key(path, key);
-        }
+            cuts: self.cuts,
+        });
         for model in std::mem::take(&mut findings.dropped) {
             self.tell(Event::Dropped { model });
         }
@@ -73,17 +93,8 @@ impl Datastore {
     }
 
     fn report(&mut self, findings: Findings, origin: Origin) {
-        let fresh: BTreeSet<&Path> = findings.added.iter().chain(&findings.replaced).collect();
-        let changed: Vec<Changed> = findings
-            .changed
-            .iter()
-            .map(|(model, properties)| Changed {
-                model: model.clone(),
-                properties: properties.clone(),
-                origin,
-                fresh: fresh.iter().any(|above| above.contains(model)),
-            })
-            .collect();
+        let fresh: BTreeSet<Path> =
+            findings.added.iter().chain(&findings.replaced).cloned().collect();
         for model in findings.removed {
             self.tell(Event::Removed { model, origin });
         }
@@ -96,22 +107,24 @@ impl Datastore {
         for model in findings.moved {
             self.tell(Event::Moved { model, origin });
         }
-        for changed in changed {
-            self.tell(Event::Changed(changed));
+        for (model, properties) in findings.changed {
+            let fresh = fresh.iter().any(|above| above.contains(&model));
+            self.tell(Event::Changed(Changed { model, properties, origin, fresh }));
         }
     }
 }
 
-/// Fills an empty mirror from documents.
-pub(super) fn load_all(mirror: &mut Mirror, models: &Document, texts: &Document) {
+/// Fills an empty mirror.
+pub(super) fn load_all(mirror: &mut Mirror, table: &Table, texts: &Texts) {
     let mut reader = Reader {
         mirror,
-        models,
+        table,
         texts,
         pending: &mut Pending::default(),
         findings: &mut Findings::default(),
+        cuts: 0,
     };
-    reader.object(&Path::root(), &ObjId::Root);
+    reader.object(&Path::root(), ObjectIndex::ROOT);
     let paths: Vec<Path> = reader.mirror.nodes().map(|(path, _)| path.clone()).collect();
     for path in paths {
         if let Some(Node::Text(content)) = reader.mirror.node_mut(&path) {
@@ -122,133 +135,152 @@ pub(super) fn load_all(mirror: &mut Mirror, models: &Document, texts: &Document)
 
 struct Reader<'a> {
     mirror: &'a mut Mirror,
-    models: &'a Document,
-    texts: &'a Document,
+    table: &'a Table,
+    texts: &'a Texts,
     pending: &'a mut Pending,
     findings: &'a mut Findings,
+    cuts: u32,
 }
 
-impl Reader<'_> {
-    /// Reads one key of the object at a path.
-    fn key(&mut self, path: &Path, key: &str) {
+impl<'a> Reader<'a> {
+    /// Reads a register, if it is in an object that shows.
+    fn register(&mut self, register: RegisterIndex) {
+        let table = self.table;
+        let (object, key) = table.place(register);
+        if table.is_shown(object) {
+            let cell = table.values(register).last().map(|live| &live.cell);
+            self.key(table.path(object), Some(object), (key, cell));
+        }
+    }
+
+    /// Reads one key of what is at a path, and what shows there; nothing may be at the path.
+    fn key(
+        &mut self,
+        path: &Path,
+        object: Option<ObjectIndex>,
+        (key, cell): (&str, Option<&Cell>),
+    ) {
         // Below a model that this peer is about to create, the document still has another's.
         if self.pending.reshapes_above(path) {
             return;
         }
-        match self.mirror.node(path) {
-            Some(Node::Model(_)) if key == POSITION => self.position(path),
-            Some(Node::Model(_)) => {
-                if let Ok(property) = key.parse() {
-                    self.property(path, property);
+        match self.mirror.node_mut(path) {
+            Some(Node::Model(_)) if key == POSITION => self.position(path, object),
+            Some(Node::Model(model)) => {
+                let Some(id) = key.parse().ok() else { return };
+                match model.shape.property(id).map(|property| property.kind) {
+                    Some(Kind::Value(_) | Kind::Counter) => {
+                        if take(model, self.pending.of(path, id), id, cell) {
+                            self.findings.changed.entry(path.clone()).or_default().insert(id);
+                        }
+                    }
+                    Some(Kind::Child(_) | Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_)) => {
+                        if let Some(Cell::Object(below)) = cell {
+                            self.object(&path.property(id), *below);
+                        }
+                    }
+                    Some(Kind::Text) | None => {}
                 }
             }
-            Some(Node::Collection { .. } | Node::List(_)) => self.member(path, key),
+            Some(Node::Collection { .. } | Node::List(_)) => self.member(path, (key, cell)),
             Some(Node::Text(_)) | None => {}
         }
     }
 
     /// Reads everything below an object.
-    fn object(&mut self, path: &Path, object: &ObjId) {
-        let keys: Vec<String> = self.models.automerge().keys(object).collect();
-        for key in keys {
-            self.key(path, &key);
+    fn object(&mut self, path: &Path, object: ObjectIndex) {
+        for key in self.table.keys(object) {
+            self.key(path, Some(object), (key, self.table.get(object, key)));
         }
     }
 
-    fn property(&mut self, path: &Path, property: u16) {
-        let Some(Node::Model(model)) = self.mirror.node(path) else {
-            return;
-        };
-        let Some(kind) = model.shape.property(property).map(|property| property.kind) else {
-            return;
-        };
-        let at = path.property(property);
-        match kind {
-            Kind::Value(_) | Kind::Counter => self.value(path, property),
-            Kind::Child(_) | Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_) => {
-                if let Some(object) = self.models.object(&at) {
-                    self.object(&at, &object);
-                }
+    fn spot(&mut self, (path, key): &Spot) {
+        let object = self.table.find(path);
+        self.key(path, object, (key, self.cell(object, key)));
+    }
+
+    fn cell(&self, object: Option<ObjectIndex>, key: &str) -> Option<&'a Cell> {
+        self.table.get(object?, key)
+    }
+
+    /// Reads every property of a model, those that have no value any more too.
+    fn whole(&mut self, path: &Path, object: Option<ObjectIndex>) {
+        let properties: Vec<(u16, Kind)> = match self.mirror.node(path) {
+            Some(Node::Model(model)) => {
+                model.shape.properties.iter().map(|of| (of.id, of.kind)).collect()
             }
-            Kind::Text => {}
+            _ => Vec::new(),
+        };
+        for (id, kind) in properties {
+            let key = id.to_smolstr();
+            if matches!(kind, Kind::Child(_)) {
+                let below = object.and_then(|object| self.table.below(object, &key));
+                self.whole(&path.property(id), below);
+            } else {
+                self.key(path, object, (&key, self.cell(object, &key)));
+            }
         }
+        self.key(path, object, (POSITION, self.cell(object, POSITION)));
     }
 
-    fn value(&mut self, path: &Path, property: u16) {
-        let counted = match self.pending.of(path, property) {
-            Some(Intent::Count { by, .. }) => *by,
-            // This peer's own value of the frame stands; it will be written after this one.
-            Some(_) => return,
-            None => 0,
-        };
-        let Some(object) = self.models.object(path) else {
-            return;
-        };
-        let mut value = match self.models.automerge().get(&object, property.to_string()) {
-            Ok(Some((automerge::Value::Scalar(scalar), _))) => scalar_to_value(&scalar),
-            _ => None,
-        };
-        if let Some(Value::Int(total)) = &mut value {
-            *total = total.wrapping_add(counted);
-        }
-        let Some(Node::Model(model)) = self.mirror.node_mut(path) else {
-            return;
-        };
-        let blank = (model.shape.blank)();
-        let value = value.or_else(|| blank.field(property)?.to_value());
-        if let (Some(value), Some(field)) = (value, model.data.field_mut(property))
-            && field.take_value(&value)
-        {
-            self.findings.changed.entry(path.clone()).or_default().insert(property);
-        }
-    }
-
-    fn position(&mut self, path: &Path) {
+    fn position(&mut self, path: &Path, object: Option<ObjectIndex>) {
         let Some((list, key)) = path.split() else {
             return;
         };
         if self.pending.moves(path) {
             return;
         }
-        let position =
-            self.models.object(path).and_then(|object| position_of(self.models, &object));
+        let position = object.and_then(|object| position(self.table, object));
         if let (Some(position), Some(Node::List(list))) = (position, self.mirror.node_mut(&list))
-            && list.place(&key, position)
+            && list.place(&key, Position::parse(position))
             && !self.findings.added.contains(path)
         {
             self.findings.moved.push(path.clone());
         }
     }
 
-    fn member(&mut self, path: &Path, key: &str) {
-        let at = path.join(key);
+    fn member(&mut self, path: &Path, (key, cell): (&str, Option<&Cell>)) {
+        let at = match cell {
+            Some(Cell::Object(object)) => self.table.path(*object).clone(),
+            Some(Cell::Value(_) | Cell::Counter(_)) | None => path.join(key),
+        };
         if self.pending.reshapes(&at) {
             return;
         }
-        let Some(object) = self.models.object(&at) else {
+        let table = self.table;
+        let Some(&Cell::Object(object)) = cell else {
             if self.detach(&at) {
                 self.findings.removed.push(at);
             }
             return;
         };
-        let known = match self.mirror.node(&at) {
-            Some(Node::Model(model)) if model.object.as_ref() == Some(&object) => return,
+        let now = Known { object, cuts: self.cuts };
+        let known = match self.mirror.node_mut(&at) {
+            Some(Node::Model(model)) => match model.object.replace(now) {
+                Some(before) if before == now => return,
+                // The same in another place: a cut keeps what shows.
+                Some(before) if before.cuts < now.cuts && table.is_laid(object) => {
+                    self.whole(&at, Some(object));
+                    return;
+                }
+                _ => true,
+            },
             node => node.is_some(),
         };
         if known {
             // Another model under the same key: read it over a blank one.
             self.detach(&at);
         }
-        self.mirror.enter(&at, position_of(self.models, &object).as_ref());
+        self.mirror.enter(&at, position(table, object).map(Position::parse).as_ref());
         if let Some(Node::Model(model)) = self.mirror.node_mut(&at) {
-            model.object = Some(object.clone());
+            model.object = Some(now);
         }
         if known {
             self.findings.replaced.push(at.clone());
         } else {
             self.findings.added.push(at.clone());
         }
-        self.object(&at, &object);
+        self.object(&at, object);
         self.texts_below(&at);
     }
 
@@ -273,24 +305,26 @@ impl Reader<'_> {
     }
 }
 
-fn position_of(models: &Document, object: &ObjId) -> Option<Position> {
-    match models.automerge().get(object, POSITION) {
-        Ok(Some((automerge::Value::Scalar(scalar), _))) => scalar.as_str().map(Position::parse),
-        _ => None,
+/// Reads what shows of a property, over which this peer's own edit of the frame stands. Returns
+/// whether the property is different now.
+fn take(model: &mut ModelNode, own: Option<&Intent>, id: u16, cell: Option<&Cell>) -> bool {
+    let counted = match own {
+        Some(Intent::Count { by, .. }) => *by,
+        // It will be written after this one.
+        Some(_) => return false,
+        None => 0,
+    };
+    let Some(field) = model.data.field_mut(id) else {
+        return false;
+    };
+    match cell {
+        Some(Cell::Value(value)) => field.take_value(value),
+        Some(Cell::Counter(count)) => field.take_value(&Value::Int(count.wrapping_add(counted))),
+        None if counted != 0 => field.take_value(&Value::Int(counted)),
+        Some(Cell::Object(_)) | None => {
+            let blank = (model.shape.blank)();
+            let blank = blank.field(id).and_then(|field| field.to_value());
+            blank.is_some_and(|value| field.take_value(&value))
+        }
     }
-}
-
-/// A value as documents hold it; nothing for kinds that no property has.
-pub(super) fn scalar_to_value(scalar: &ScalarValue) -> Option<Value> {
-    Some(match scalar {
-        ScalarValue::Null => Value::Null,
-        ScalarValue::Boolean(value) => Value::Bool(*value),
-        ScalarValue::Int(value) => Value::Int(*value),
-        ScalarValue::Uint(value) => Value::Uint(*value),
-        ScalarValue::F64(value) => Value::Float(*value),
-        ScalarValue::Str(value) => Value::Text(value.to_string()),
-        ScalarValue::Bytes(value) => Value::Bytes(value.clone()),
-        ScalarValue::Counter(counter) => Value::Int(counter.into()),
-        ScalarValue::Timestamp(_) | ScalarValue::Unknown { .. } => return None,
-    })
 }

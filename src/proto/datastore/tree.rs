@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use automerge::{Automerge, ObjId, ObjType, ReadDoc, ScalarValue};
+use automerge::{Automerge, ObjId, ReadDoc};
 use serde_json::{Map, Value as Json, json};
 
 use super::intent::{Blueprint, MAX_NESTING, Part};
-use super::refresh::{POSITION, scalar_to_value};
+use super::refresh::POSITION;
 use super::write::{META, ROOT_TYPE};
 use crate::proto::id::Hex;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
+use crate::proto::table::{Cell, ObjectIndex, Table};
 
 /// Deeper objects than this are not shown: no model reaches there.
 const MAX_DEPTH: usize = 64;
 
 /// Every value and text, by path, in the order of paths: what a state is, without its history.
 #[must_use]
-pub fn lines(models: &Automerge, texts: &Automerge) -> BTreeMap<Path, String> {
+pub fn lines(models: &Table, texts: &Automerge) -> BTreeMap<Path, String> {
     let mut lines = BTreeMap::new();
-    collect(models, &ObjId::Root, &Path::root(), &mut lines, 0);
+    collect(models, ObjectIndex::ROOT, &Path::root(), &mut lines, 0);
     for key in texts.keys(&ObjId::Root) {
         if let Some(text) = text(texts, &key)
             && !text.is_empty()
@@ -32,46 +33,46 @@ pub fn lines(models: &Automerge, texts: &Automerge) -> BTreeMap<Path, String> {
 }
 
 fn collect(
-    models: &Automerge,
-    object: &ObjId,
+    models: &Table,
+    object: ObjectIndex,
     path: &Path,
     lines: &mut BTreeMap<Path, String>,
     depth: usize,
 ) {
     for key in models.keys(object) {
-        let at = path.join(&key);
+        let at = path.join(key);
         match models.get(object, key) {
-            Ok(Some((automerge::Value::Object(ObjType::Map), below))) if depth < MAX_DEPTH => {
+            Some(Cell::Object(below)) if depth < MAX_DEPTH => {
                 lines.insert(at.clone(), "map".to_owned());
-                collect(models, &below, &at, lines, depth + 1);
+                collect(models, *below, &at, lines, depth + 1);
             }
-            Ok(Some((automerge::Value::Scalar(scalar), _))) => {
-                lines.insert(at, scalar_line(&scalar));
+            Some(Cell::Value(value)) => {
+                lines.insert(at, value_line(value));
             }
-            _ => {}
+            Some(Cell::Counter(total)) => {
+                lines.insert(at, format!("counter {total}"));
+            }
+            Some(Cell::Object(_)) | None => {}
         }
     }
 }
 
 /// A value with its kind, as it counts in a state hash.
-fn scalar_line(scalar: &ScalarValue) -> String {
-    match scalar {
-        ScalarValue::Null => "null".to_owned(),
-        ScalarValue::Boolean(value) => format!("bool {value}"),
-        ScalarValue::Int(value) => format!("int {value}"),
-        ScalarValue::Uint(value) => format!("uint {value}"),
-        ScalarValue::F64(value) => format!("float {:016x}", value.to_bits()),
-        ScalarValue::Str(value) => format!("text {value}"),
-        ScalarValue::Bytes(value) => format!("bytes {}", Hex(value)),
-        ScalarValue::Counter(counter) => format!("counter {}", i64::from(counter)),
-        ScalarValue::Timestamp(value) => format!("timestamp {value}"),
-        ScalarValue::Unknown { type_code, bytes } => format!("unknown {type_code} {}", Hex(bytes)),
+fn value_line(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("bool {value}"),
+        Value::Int(value) => format!("int {value}"),
+        Value::Uint(value) => format!("uint {value}"),
+        Value::Float(value) => format!("float {:016x}", value.to_bits()),
+        Value::Text(value) => format!("text {value}"),
+        Value::Bytes(value) => format!("bytes {}", Hex(value)),
     }
 }
 
 fn text(texts: &Automerge, key: &str) -> Option<String> {
     match texts.get(&ObjId::Root, key) {
-        Ok(Some((automerge::Value::Object(ObjType::Text), text))) => texts.text(&text).ok(),
+        Ok(Some((automerge::Value::Object(_), text))) => texts.text(&text).ok(),
         _ => None,
     }
 }
@@ -110,21 +111,21 @@ impl PropertyRecord {
 impl Records {
     /// The records in a document of models.
     #[must_use]
-    pub fn read(models: &Automerge) -> Self {
+    pub fn read(models: &Table) -> Self {
         let mut records = Self::default();
-        let Ok(Some((automerge::Value::Object(_), meta))) = models.get(&ObjId::Root, META) else {
+        let Some(meta) = models.below(ObjectIndex::ROOT, META) else {
             return records;
         };
-        for key in models.keys(&meta) {
+        for key in models.keys(meta) {
             // Peers with different versions of a type wrote different records: all of them count.
-            for (value, _) in models.get_all(&meta, key.as_str()).unwrap_or_default() {
-                let Some(text) = value.as_str() else {
+            for live in models.all(meta, key) {
+                let Cell::Value(Value::Text(text)) = &live.cell else {
                     continue;
                 };
                 if key == ROOT_TYPE {
-                    records.root = Some(text.to_owned());
+                    records.root = Some(text.clone());
                 } else {
-                    records.add(&key, text);
+                    records.add(key, text);
                 }
             }
         }
@@ -194,65 +195,59 @@ impl Records {
 
 /// One value as [`to_json`] shows it: a property that is no model and no collection, or a text.
 #[must_use]
-pub fn value_at(models: &Automerge, texts: &Automerge, path: &Path) -> Option<Json> {
+pub fn value_at(models: &Table, texts: &Automerge, path: &Path) -> Option<Json> {
     let (parent, key) = path.split()?;
-    if let Some(parent) = object_at(models, &parent)
-        && let Ok(Some((automerge::Value::Scalar(scalar), _))) = models.get(&parent, key)
-    {
-        return Some(scalar_to_json(&scalar_to_value(&scalar)?));
+    let cell = models.find(&parent).and_then(|parent| models.get(parent, &key));
+    match cell {
+        Some(Cell::Value(value)) => Some(scalar_to_json(value)),
+        Some(Cell::Counter(total)) => Some(scalar_to_json(&Value::Int(*total))),
+        Some(Cell::Object(_)) | None => text(texts, path.as_str()).map(|text| json!(text)),
     }
-    text(texts, path.as_str()).map(|text| json!(text))
 }
 
 /// The positions and keys of a list's models, in their order.
 #[must_use]
-pub fn order(models: &Automerge, list: &Path) -> Vec<(Position, String)> {
-    let Some(list) = object_at(models, list) else {
+pub fn order(models: &Table, list: &Path) -> Vec<(Position, String)> {
+    let Some(list) = models.find(list) else {
         return Vec::new();
     };
     let mut order: Vec<(Position, String)> = models
-        .keys(&list)
-        .filter_map(|key| match models.get(&list, key.as_str()) {
-            Ok(Some((automerge::Value::Object(_), below))) => {
-                let position = models.get(&below, POSITION).ok()??.0.into_scalar().ok()?;
-                Some((Position::parse(position.as_str()?), key))
-            }
-            _ => None,
+        .keys(list)
+        .filter_map(|key| {
+            let below = models.below(list, key)?;
+            Some((Position::parse(position(models, below)?), key.to_string()))
         })
         .collect();
     order.sort();
     order
 }
 
-fn object_at(models: &Automerge, path: &Path) -> Option<ObjId> {
-    let mut object = ObjId::Root;
-    for key in path.keys() {
-        match models.get(&object, key) {
-            Ok(Some((automerge::Value::Object(_), below))) => object = below,
-            _ => return None,
-        }
+/// The place of a model in its list, in writing.
+pub(super) fn position(models: &Table, model: ObjectIndex) -> Option<&str> {
+    match models.get(model, POSITION)? {
+        Cell::Value(Value::Text(position)) => Some(position),
+        Cell::Value(_) | Cell::Counter(_) | Cell::Object(_) => None,
     }
-    Some(object)
 }
 
 /// A room as JSON with the names of its schema records: models are objects, sets and dictionaries
 /// objects by key, lists arrays. 64-bit integers that JavaScript cannot hold are strings; bytes are
 /// hexadecimal.
 #[must_use]
-pub fn to_json(models: &Automerge, texts: &Automerge) -> Json {
+pub fn to_json(models: &Table, texts: &Automerge) -> Json {
     let tree = Tree { models, texts, records: Records::read(models) };
     let root = tree.records.root().map(ToOwned::to_owned);
-    tree.model(&ObjId::Root, &Path::root(), root.as_deref(), 0)
+    tree.model(ObjectIndex::ROOT, &Path::root(), root.as_deref(), 0)
 }
 
 struct Tree<'a> {
-    models: &'a Automerge,
+    models: &'a Table,
     texts: &'a Automerge,
     records: Records,
 }
 
 impl Tree<'_> {
-    fn model(&self, object: &ObjId, path: &Path, name: Option<&str>, depth: usize) -> Json {
+    fn model(&self, object: ObjectIndex, path: &Path, name: Option<&str>, depth: usize) -> Json {
         let known = name.map(|name| self.records.properties(name)).unwrap_or_default();
         let mut model = Map::new();
         for key in self.models.keys(object) {
@@ -262,7 +257,7 @@ impl Tree<'_> {
             let record =
                 key.parse().ok().and_then(|id: u16| known.iter().find(|known| known.id == id));
             let name = record.map_or(key.as_str(), |record| &record.name).to_owned();
-            if let Some(value) = self.value(object, &key, &path.join(&key), record, depth) {
+            if let Some(value) = self.value(object, key, &path.join(key), record, depth) {
                 model.insert(name, value);
             }
         }
@@ -278,64 +273,52 @@ impl Tree<'_> {
 
     fn value(
         &self,
-        object: &ObjId,
+        object: ObjectIndex,
         key: &str,
         path: &Path,
         record: Option<&PropertyRecord>,
         depth: usize,
     ) -> Option<Json> {
-        match self.models.get(object, key).ok()?? {
-            (automerge::Value::Scalar(scalar), _) => {
-                Some(scalar_to_json(&scalar_to_value(&scalar)?))
-            }
-            (automerge::Value::Object(_), _) if depth >= MAX_DEPTH => None,
-            (automerge::Value::Object(_), below) => {
+        match self.models.get(object, key)? {
+            Cell::Value(value) => Some(scalar_to_json(value)),
+            Cell::Counter(total) => Some(scalar_to_json(&Value::Int(*total))),
+            Cell::Object(_) if depth >= MAX_DEPTH => None,
+            Cell::Object(below) => {
                 let name = record.and_then(PropertyRecord::below);
                 let kind = record.map_or("", |record| record.kind.as_str());
                 Some(if kind.starts_with("model ") {
-                    self.model(&below, path, name, depth + 1)
+                    self.model(*below, path, name, depth + 1)
                 } else if kind.starts_with("list of ") {
-                    self.list(&below, path, name, depth + 1)
+                    self.list(*below, path, name, depth + 1)
                 } else {
-                    self.members(&below, path, name, depth + 1)
+                    self.members(*below, path, name, depth + 1)
                 })
             }
         }
     }
 
-    fn members(&self, object: &ObjId, path: &Path, name: Option<&str>, depth: usize) -> Json {
+    fn members(&self, object: ObjectIndex, path: &Path, name: Option<&str>, depth: usize) -> Json {
         let members = self.models.keys(object).filter_map(|key| {
-            let below = self.object(object, &key)?;
-            let model = self.model(&below, &path.join(&key), name, depth);
-            Some((key, model))
+            let below = self.models.below(object, key)?;
+            Some((key.to_string(), self.model(below, &path.join(key), name, depth)))
         });
         Json::Object(members.collect())
     }
 
-    fn list(&self, object: &ObjId, path: &Path, name: Option<&str>, depth: usize) -> Json {
+    fn list(&self, object: ObjectIndex, path: &Path, name: Option<&str>, depth: usize) -> Json {
         let mut items: Vec<(String, String, Json)> = self
             .models
             .keys(object)
             .filter_map(|key| {
-                let below = self.object(object, &key)?;
+                let below = self.models.below(object, key)?;
                 // Without a place, first, as in a room.
-                let position = match self.models.get(&below, POSITION).ok()? {
-                    Some((value, _)) => value.as_str().unwrap_or_default().to_owned(),
-                    None => String::new(),
-                };
-                let model = self.model(&below, &path.join(&key), name, depth);
-                Some((position, key, model))
+                let position = position(self.models, below).unwrap_or_default().to_owned();
+                let model = self.model(below, &path.join(key), name, depth);
+                Some((position, key.to_string(), model))
             })
             .collect();
         items.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
         Json::Array(items.into_iter().map(|(_, _, model)| model).collect())
-    }
-
-    fn object(&self, object: &ObjId, key: &str) -> Option<ObjId> {
-        match self.models.get(object, key).ok()?? {
-            (automerge::Value::Object(_), below) => Some(below),
-            (automerge::Value::Scalar(_), _) => None,
-        }
     }
 }
 

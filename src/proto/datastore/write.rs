@@ -1,21 +1,24 @@
 //! From edits to documents: what a frame holds, as one change of each document.
 
-use automerge::transaction::{Transactable, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, ReadDoc, ScalarValue};
-use smol_str::SmolStr;
+use automerge::transaction::Transactable;
+use automerge::{AutomergeError, ObjId, ObjType, ReadDoc};
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::Datastore;
+use super::draft::{Draft, Target};
 use super::intent::{Blueprint, Intent, Part, Splice};
-use super::mirror::Node;
-use super::refresh::POSITION;
-use crate::proto::document::Touched;
+use super::mirror::{Known, ModelNode, Node};
+use super::refresh::{POSITION, Spot};
+use crate::proto::change::{ObjectId, chunk};
 use crate::proto::event::Event;
+use crate::proto::log::{Candidate, ChangeLog};
+use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::model::{Kind, Model};
 use crate::proto::reason::ChangeFault;
+use crate::proto::table::{Cell, ObjectIndex};
 use crate::proto::wire::bounded::Line;
-use crate::proto::wire::message::Made;
+use crate::proto::wire::message::{Made, ParentRecord, WellKnownRecord};
 
 /// The key of the root's meta model, which holds the schema records.
 pub(super) const META: &str = "0";
@@ -25,33 +28,44 @@ pub(super) const ROOT_TYPE: &str = "";
 impl Datastore {
     /// Writes what is pending. What cannot be written any more is reported as dropped.
     pub(super) fn write(&mut self) {
-        let (intents, splices) = self.pending.take();
-        self.describe();
+        let (intents, splices) = self.pending.take_due(self.is_cutting());
+        if !self.is_cutting() {
+            self.describe();
+        }
         if !intents.is_empty() {
-            for intent in &intents {
-                self.prepare(intent);
-            }
-            let dropped = self.write_models(&intents);
+            let objects: Vec<_> = intents.iter().map(|intent| self.prepare(intent)).collect();
+            let dropped = self.write_models(&intents, &objects);
             self.settle(&intents, dropped);
         }
         self.write_texts(splices);
     }
 
     /// Writes intents as one change. Returns the models of those that could not be written: all of
-    /// them, if the document does not take the change.
-    fn write_models(&mut self, intents: &[Intent]) -> Vec<Path> {
+    /// them, if the log does not take the change.
+    fn write_models(&mut self, intents: &[Intent], objects: &[Option<ObjectIndex>]) -> Vec<Path> {
         let mut dropped = Vec::new();
-        let author = self.author;
-        let outcome = self.models.commit(&author, |transaction| {
-            for intent in intents {
-                if !perform(transaction, intent)? {
-                    dropped.push(intent.model().clone());
-                }
+        let next = self.models.next(&self.actor);
+        let mut draft = Draft::new(self.models.table(), self.actor, next, intents.len());
+        // Where the frame makes or removes models, the table does not say where the others are.
+        let reshapes = intents.iter().any(Intent::reshapes);
+        for (intent, object) in intents.iter().zip(objects) {
+            let known = object.filter(|_| !reshapes);
+            if perform(&mut draft, intent, known).is_none() {
+                dropped.push(intent.model().clone());
             }
-            Ok::<(), WriteError>(())
-        });
-        if outcome.is_err() {
-            dropped = intents.iter().map(|intent| intent.model().clone()).collect();
+        }
+        if let Some(change) = draft.finish() {
+            let change = chunk::encode(change);
+            let small = change.bytes.len() <= self.limits.change;
+            let introduction = Some(self.author);
+            let written =
+                small.then(|| self.models.admit(Candidate { introduction, change, pending: true }));
+            if let Some(Err(fault)) = &written {
+                tracing::debug!(%fault, "frame not written");
+            }
+            if !matches!(written, Some(Ok(_))) {
+                dropped = intents.iter().map(|intent| intent.model().clone()).collect();
+            }
         }
         dropped
     }
@@ -60,19 +74,22 @@ impl Datastore {
     fn settle(&mut self, intents: &[Intent], dropped: Vec<Path>) {
         for intent in intents {
             if let Intent::Create { model: path, .. } = intent {
-                let object = self.models.object(path);
+                let (found, cuts) = (self.models.table().find(path), self.cuts);
+                let object = found.map(|object| Known { object, cuts });
                 if let Some(Node::Model(model)) = self.mirror.node_mut(path) {
                     model.object = object;
                 }
             }
         }
         let lost = intents.iter().filter(|intent| dropped.contains(intent.model()));
-        let touched: Touched = lost.filter_map(touched_by).collect();
+        let touched: Vec<Spot> = lost.filter_map(touched_by).collect();
         for model in dropped {
             self.tell(Event::Dropped { model });
         }
-        // What the documents did not take must not go on showing.
-        self.refresh(&touched);
+        // What the document did not take must not go on showing.
+        if !touched.is_empty() {
+            self.refresh(&[], &touched);
+        }
     }
 
     fn write_texts(&mut self, splices: Vec<Splice>) {
@@ -82,7 +99,7 @@ impl Datastore {
         for splice in &splices {
             // The same for everybody who edits this text first, so that no edit is lost to a
             // conflict of two creations. If the log is full, the text is not there below.
-            if let Err(fault) = self.texts.ensure(&ObjId::Root, splice.text.as_str(), Made::Text) {
+            if let Err(fault) = self.texts.ensure(&splice.text) {
                 tracing::debug!(text = %splice.text, %fault, "text not created");
             }
         }
@@ -123,8 +140,8 @@ impl Datastore {
     }
 
     fn write_records(&mut self) -> Result<(), ChangeFault> {
-        self.models.ensure(&ObjId::Root, META, Made::Map)?;
-        let Some(meta) = self.models.object_at(&ObjId::Root, META) else {
+        ensure(&mut self.models, ObjectIndex::ROOT, META, Made::Map)?;
+        let Some(meta) = self.models.table().below(ObjectIndex::ROOT, META) else {
             return Ok(());
         };
         let root = (ROOT_TYPE.to_owned(), self.shape.name.to_owned());
@@ -132,59 +149,114 @@ impl Datastore {
         let records = types.iter().map(|shape| (shape.name.to_owned(), shape.record()));
         for (key, text) in std::iter::once(root).chain(records) {
             let text = Line::new(text).ok_or(ChangeFault::TooLarge)?;
-            self.models.ensure(&meta, &key, Made::Record(text))?;
+            ensure(&mut self.models, meta, &key, Made::Record(text))?;
         }
         Ok(())
     }
 
     /// Makes sure that the well-known objects exist that an intent needs: those on the way to its
-    /// model, and its counter.
-    fn prepare(&mut self, intent: &Intent) {
-        let way = match intent {
-            Intent::Create { model, .. } => model.split().map(|(collection, _)| collection),
-            Intent::Put { model, .. } | Intent::Count { model, .. } => Some(model.clone()),
-            Intent::Remove { .. } | Intent::Move { .. } => None,
-        };
-        let Some(way) = way else { return };
-        let made = self.ensure_way(&way).and_then(|object| match (intent, object) {
-            (Intent::Count { property, .. }, Some(object)) => {
-                self.models.ensure(&object, &property.to_string(), Made::Counter).map(|_| ())
+    /// model, and its counter. Returns the object of a model whose properties are to be written, if
+    /// the table has it.
+    fn prepare(&mut self, intent: &Intent) -> Option<ObjectIndex> {
+        let outcome = match intent {
+            Intent::Create { model, .. } => {
+                let (collection, _) = model.split()?;
+                self.ensure_way(&collection).map(|_| None)
             }
-            _ => Ok(()),
-        });
-        if let Err(fault) = made {
-            tracing::debug!(%fault, path = %way, "well-known object not written");
-        }
+            Intent::Put { model, .. } => self.ensure_way(model),
+            Intent::Count { model, property, .. } => self.ensure_way(model).and_then(|object| {
+                if let Some(object) = object {
+                    let key = property.to_smolstr();
+                    ensure(&mut self.models, object, &key, Made::Counter)?;
+                }
+                Ok(object)
+            }),
+            Intent::Remove { .. } => Ok(None),
+            Intent::Move { model, .. } => Ok(self.models.table().find(model)),
+        };
+        outcome.unwrap_or_else(|fault| {
+            let path = intent.model();
+            tracing::debug!(%fault, %path, "well-known object not written");
+            None
+        })
     }
 
     /// Walks down a path and makes what always stands there. Stops at an element of a collection
     /// that is not in the document: it is made in this frame, with all that stands below it, or was
     /// removed.
-    fn ensure_way(&mut self, path: &Path) -> Result<Option<ObjId>, ChangeFault> {
-        let mut object = ObjId::Root;
+    fn ensure_way(&mut self, path: &Path) -> Result<Option<ObjectIndex>, ChangeFault> {
+        // What shows in a collection has all on the way to it. What was known before a cut is
+        // elsewhere now.
+        if let Some(Node::Model(ModelNode { object: Some(known), .. })) = self.mirror.node(path)
+            && known.cuts == self.cuts
+            && self.models.table().is_shown(known.object)
+        {
+            return Ok(Some(known.object));
+        }
+        let mut object = ObjectIndex::ROOT;
         let mut at = Path::root();
         for key in path.keys() {
             let fixed = matches!(self.mirror.node(&at), Some(Node::Model(_)));
-            if fixed && self.models.object_at(&object, &key).is_none() {
-                self.models.ensure(&object, &key, Made::Map)?;
+            if fixed && self.models.table().below(object, &key).is_none() {
+                ensure(&mut self.models, object, &key, Made::Map)?;
             }
-            let Some(next) = self.models.object_at(&object, &key) else {
+            let Some(next) = self.models.table().below(object, &key) else {
                 return Ok(None);
             };
             object = next;
             at = at.join(&key);
         }
+        self.learn(path, object);
         Ok(Some(object))
     }
 
-    /// Whether a property of a model type is a counter.
-    pub(super) fn is_counter<T: Model>(id: u16) -> bool {
-        T::shape().property(id).is_some_and(|property| matches!(property.kind, Kind::Counter))
+    /// Where a model is since history was cut. A cut keeps what shows, so that what it laid is the
+    /// same model.
+    fn learn(&mut self, path: &Path, object: ObjectIndex) {
+        let now = Known { object, cuts: self.cuts };
+        if self.models.table().is_laid(object)
+            && let Some(Node::Model(ModelNode { object: Some(known), .. })) =
+                self.mirror.node_mut(path)
+            && known.cuts < now.cuts
+        {
+            *known = now;
+        }
     }
 }
 
+/// Makes sure that something well known exists under a key of an object: what is there stays,
+/// whoever made it.
+pub(super) fn ensure(
+    log: &mut ChangeLog,
+    parent: ObjectIndex,
+    key: &str,
+    made: Made,
+) -> Result<(), ChangeFault> {
+    let there = log.table().all(parent, key);
+    let has = match &made {
+        // For a record, one of the same words among those of different versions.
+        Made::Record(text) => there
+            .iter()
+            .any(|live| matches!(&live.cell, Cell::Value(Value::Text(now)) if *now == **text)),
+        Made::Map | Made::Text | Made::Counter => !there.is_empty(),
+    };
+    if has {
+        return Ok(());
+    }
+    let parent = match log.table().id(parent) {
+        ObjectId::Root => None,
+        ObjectId::Made(id) => {
+            let index = log.containing(id).ok_or(ChangeFault::UnknownDependency)?;
+            let change = log.entry(index).ok_or(ChangeFault::UnknownDependency)?.hash;
+            Some(ParentRecord { actor: id.actor, counter: id.counter, change })
+        }
+    };
+    let key = Line::new(key).ok_or(ChangeFault::TooLarge)?;
+    log.admit_well_known(&WellKnownRecord { parent, key, made }, true).map(|_| ())
+}
+
 /// Where in the mirror an intent shows.
-fn touched_by(intent: &Intent) -> Option<(Path, String)> {
+fn touched_by(intent: &Intent) -> Option<Spot> {
     match intent {
         Intent::Put { model, property, .. } | Intent::Count { model, property, .. } => {
             Some((model.clone(), property.to_string()))
@@ -194,7 +266,7 @@ fn touched_by(intent: &Intent) -> Option<(Path, String)> {
     }
 }
 
-/// Why a frame could not be written.
+/// Why the texts of a frame could not be written.
 enum WriteError {
     Automerge,
     Refused,
@@ -214,94 +286,72 @@ impl From<ChangeFault> for WriteError {
     }
 }
 
-/// Writes one intent. Returns whether its model was there.
-fn perform(transaction: &mut Transaction<'_>, intent: &Intent) -> Result<bool, WriteError> {
-    match intent {
+/// Writes one intent. Nothing if its model is not there, or cannot be written so. `known` is the
+/// model's object, if the table has it and nothing in the draft moves it.
+fn perform(draft: &mut Draft<'_>, intent: &Intent, known: Option<ObjectIndex>) -> Option<()> {
+    let target = |draft: &Draft<'_>, model: &Path| match known {
+        Some(object) => Some(draft.target(object)),
+        None => find(draft, model),
+    };
+    let written = match intent {
         Intent::Put { model, property, value } => {
-            let Some(object) = object(transaction, model)? else {
-                return Ok(false);
-            };
-            transaction.put(&object, property.to_string(), value_to_scalar(value))?;
+            let model = target(draft, model)?;
+            draft.put(model, property.to_smolstr(), value)
         }
         Intent::Count { model, property, by } => {
-            let Some(object) = object(transaction, model)? else {
-                return Ok(false);
-            };
-            transaction.increment(&object, property.to_string(), *by)?;
+            let model = target(draft, model)?;
+            draft.count(model, property.to_smolstr(), *by)
         }
         Intent::Create { model, blueprint, position } => {
-            let Some((collection, key)) = model.split() else {
-                return Ok(false);
-            };
-            let Some(collection) = object(transaction, &collection)? else {
-                return Ok(false);
-            };
-            let made = transaction.put_object(&collection, key, ObjType::Map)?;
+            let (collection, key) = model.split()?;
+            let collection = find(draft, &collection)?;
+            let made = draft.make(collection, key.into())?;
             if let Some(position) = position {
-                transaction.put(&made, POSITION, position.as_str())?;
+                place(draft, made, position);
             }
-            build(transaction, &made, blueprint)?;
+            build(draft, made, blueprint)?;
+            true
         }
         Intent::Remove { model } => {
-            let Some((collection, key)) = model.split() else {
-                return Ok(false);
-            };
+            let (collection, key) = model.split()?;
             // Removing what is gone is no edit and no error.
-            if let Some(collection) = object(transaction, &collection)?
-                && transaction.get(&collection, key.as_str())?.is_some()
-            {
-                transaction.delete(&collection, key.as_str())?;
+            match find(draft, &collection) {
+                Some(collection) if draft.has(collection, &key) => {
+                    draft.delete(collection, key.into())
+                }
+                _ => true,
             }
         }
         Intent::Move { model, position } => {
-            let Some(object) = object(transaction, model)? else {
-                return Ok(false);
-            };
-            transaction.put(&object, POSITION, position.as_str())?;
+            let model = target(draft, model)?;
+            place(draft, model, position)
         }
-    }
-    Ok(true)
+    };
+    written.then_some(())
 }
 
-fn build(
-    transaction: &mut Transaction<'_>,
-    object: &ObjId,
-    blueprint: &Blueprint,
-) -> Result<(), WriteError> {
+fn place(draft: &mut Draft<'_>, model: Target, position: &Position) -> bool {
+    let position = Value::Text(position.as_str().to_owned());
+    draft.put(model, SmolStr::new_static(POSITION), &position)
+}
+
+fn build(draft: &mut Draft<'_>, target: Target, blueprint: &Blueprint) -> Option<()> {
     for (property, part) in &blueprint.0 {
+        let key = property.to_smolstr();
         match part {
             Part::Map(below) => {
-                let made = transaction.put_object(object, property.to_string(), ObjType::Map)?;
-                build(transaction, &made, below)?;
+                let made = draft.make(target, key)?;
+                build(draft, made, below)?;
             }
             Part::Counter => {
-                transaction.put(object, property.to_string(), ScalarValue::counter(0))?;
+                draft.begin_count(target, key).then_some(())?;
             }
         }
     }
-    Ok(())
+    Some(())
 }
 
-fn object(transaction: &Transaction<'_>, path: &Path) -> Result<Option<ObjId>, WriteError> {
-    let mut object = ObjId::Root;
-    for key in path.keys() {
-        match transaction.get(&object, key)? {
-            Some((automerge::Value::Object(_), next)) => object = next,
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(object))
-}
-
-/// A value as automerge has it.
-pub(super) fn value_to_scalar(value: &Value) -> ScalarValue {
-    match value {
-        Value::Null => ScalarValue::Null,
-        Value::Bool(value) => ScalarValue::Boolean(*value),
-        Value::Int(value) => ScalarValue::Int(*value),
-        Value::Uint(value) => ScalarValue::Uint(*value),
-        Value::Float(value) => ScalarValue::F64(*value),
-        Value::Text(value) => ScalarValue::Str(SmolStr::new(value)),
-        Value::Bytes(value) => ScalarValue::Bytes(value.clone()),
-    }
+fn find(draft: &Draft<'_>, path: &Path) -> Option<Target> {
+    let root = draft.target(ObjectIndex::ROOT);
+    path.keys().try_fold(root, |target, key| draft.below(target, &key))
 }

@@ -4,15 +4,16 @@ use super::room::Room;
 use super::unproven::Unproven;
 use super::{Hub, RoomKey};
 use crate::proto::config::{HubConfig, Limits};
+use crate::proto::delta::Member;
 use crate::proto::event::{Effect, LeaveReason};
 use crate::proto::feed::Feed;
 use crate::proto::id::{AppId, ClientNumber, DocumentId, Lane, Link, PeerId};
-use crate::proto::lane::{DocumentLane, Token, heads_message, lane_of};
-use crate::proto::log::ChangeLog;
-use crate::proto::reason::{ChangeFault, Refusal, Version};
+use crate::proto::lane::{DocumentLane, Side, heads_message, lane_of, tag};
+use crate::proto::log::{ChangeLog, Index};
+use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Blob;
-use crate::proto::wire::message::{EntryRecord, Hash, Hello, Message};
+use crate::proto::wire::message::{Actor, Hello, Introduction, Message};
 use crate::proto::wire::{self, DecodeError};
 use std::time::Duration;
 
@@ -54,12 +55,15 @@ pub(super) struct Outgoing {
 pub(super) struct Guest {
     pub(super) peer: PeerId,
     pub(super) stage: Stage,
+    /// Who writes, and with which actor in each document's epoch.
+    pub(super) introduction: Option<Introduction>,
+    actors: [Option<Actor>; 2],
     pub(super) lane: DocumentLane,
     pub(super) snapshots: [Option<Outgoing>; 2],
     /// Bytes handed to the driver and not yet written, by lane.
     pub(super) outstanding: [usize; 3],
     pub(super) nonce: [u8; 16],
-    unproven: [Unproven; 2],
+    pub(super) unproven: [Unproven; 2],
     /// What was answered to the join, to be said again.
     pub(super) welcome: Vec<Message>,
     pub(super) chunk: usize,
@@ -76,7 +80,9 @@ impl Guest {
         Self {
             peer,
             stage: Stage::Greeting,
-            lane: DocumentLane::new(limits),
+            introduction: None,
+            actors: [None; 2],
+            lane: DocumentLane::new(limits, Side::Relay),
             snapshots: [None, None],
             outstanding: [0; 3],
             nonce,
@@ -100,6 +106,25 @@ impl Guest {
             *asked = Some(now);
         }
         may
+    }
+
+    /// Says who the peer writes as, once it is known.
+    pub(super) const fn set_member(&mut self, document: DocumentId, member: Member) {
+        self.lane.set_member(document, member);
+        self.introduction = Some(member.introduction);
+        self.actors[document.0 as usize] = Some(member.actor);
+    }
+
+    /// The peer has followed a cut.
+    pub(super) const fn follow(&mut self, document: DocumentId, member: Member) {
+        self.lane.end_cut(document, member);
+        self.actors[document.0 as usize] = Some(member.actor);
+    }
+
+    /// Whether the change at a place in a log is one that the peer writes now.
+    pub(super) fn is_own(&self, log: &ChangeLog, index: Index) -> bool {
+        let actor = self.actors[log.document().0 as usize];
+        log.entry(index).is_some_and(|entry| Some(entry.actor) == actor)
     }
 
     pub(super) fn written(&mut self, lane: Lane, bytes: usize) {
@@ -182,37 +207,44 @@ impl Hub {
                 self.effects.push_back(Effect::Disconnect { link });
             }
             Message::Ping { sent, round_trip } => self.on_ping(now, link, sent, round_trip),
-            Message::RosterWanted => {
-                if self.may_ask(link, Question::Roster, now) {
-                    let roster = self.room_of(link).map(|(_, room)| room.roster());
-                    roster.unwrap_or_default().iter().for_each(|page| self.say(link, page));
-                }
-            }
+            Message::RosterWanted => self.on_roster_wanted(now, link),
             Message::Changes { document, first, entries } => {
                 self.on_changes(now, link, (document, first), &entries);
             }
+            Message::Deltas { document, position, records } => {
+                self.on_records(now, link, document, (position, &records), false);
+            }
+            Message::Bundle { document, position, records } => {
+                self.on_records(now, link, document, (position, &records), true);
+            }
+            Message::InFull { document, received } => {
+                self.with_lane(now, link, document, |lane| {
+                    lane.say_in_full(document, received, now);
+                });
+            }
             Message::Acknowledge { document, received, gap } => {
-                if let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) {
-                    guest.lane.acknowledge(document, received, gap, now);
-                }
-                self.pump_guest(link, now);
+                self.with_lane(now, link, document, |lane| {
+                    lane.acknowledge(document, received, gap, now);
+                });
             }
             Message::AcknowledgePieces { document, received, gap } => {
                 self.on_pieces(now, link, document, (received, gap));
             }
-            Message::Compare { document, sent, digest, .. } => {
+            Message::Compare { document, epoch, sent, digest, .. } => {
                 self.with_log(link, document, |guest, room| {
-                    guest.lane.compare(room.log(document), sent, digest, now)
+                    let log = room.log(document);
+                    (epoch == tag(log)).then(|| guest.lane.compare(log, sent, digest, now))?
                 });
                 self.pump_guest(link, now);
             }
-            Message::HeadsAre { document, heads, answer } => {
+            Message::HeadsAre { document, epoch, heads, answer } => {
                 let models = document == DocumentId::MODELS;
                 let question = if models { Question::Models } else { Question::Texts };
                 if self.may_ask(link, question, now) {
                     self.with_log(link, document, |guest, room| {
-                        guest.lane.reconcile(room.log(document), &heads);
-                        answer.then(|| heads_message(room.log(document), false))
+                        let log = Some(room.log(document)).filter(|log| epoch == tag(log))?;
+                        guest.lane.reconcile(log, &heads);
+                        answer.then(|| heads_message(log, false))
                     });
                     self.pump_guest(link, now);
                 }
@@ -224,6 +256,13 @@ impl Hub {
             | Message::Roster { .. }
             | Message::Pong { .. }
             | Message::Piece { .. } => self.refuse(link, Refusal::BadMessage, now),
+        }
+    }
+
+    fn on_roster_wanted(&mut self, now: Time, link: Link) {
+        if self.may_ask(link, Question::Roster, now) {
+            let roster = self.room_of(link).map(|(_, room)| room.roster());
+            roster.unwrap_or_default().iter().for_each(|page| self.say(link, page));
         }
     }
 
@@ -276,98 +315,18 @@ impl Hub {
         }
     }
 
-    fn on_changes(
+    /// Tells a link's lane how far its peer has come.
+    fn with_lane(
         &mut self,
         now: Time,
         link: Link,
-        (document, first): (DocumentId, u64),
-        entries: &[EntryRecord],
-    ) {
-        let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) else {
-            return;
-        };
-        let Stage::Member { room: key, .. } = &guest.stage else {
-            return;
-        };
-        let Some(room) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let entries = guest.lane.receive(document, first, entries, now);
-        let unproven = &mut guest.unproven[document.0 as usize];
-        let mut tokens = Vec::new();
-        let mut outcome = Ok(());
-        for entry in entries {
-            match unproven.offer(room.log_mut(document), guest.peer, entry) {
-                Ok(more) => tokens.extend(more),
-                Err(fault) => {
-                    outcome = Err(fault);
-                    break;
-                }
-            }
-        }
-        if unproven.is_stirred() {
-            tokens.extend(unproven.settle(room.log_mut(document)));
-        }
-        let waiting = unproven.bytes();
-        let key = key.clone();
-        self.forward(now, &key, document, link, &tokens);
-        self.settle(now, &key, document, &tokens);
-        self.judge(now, link, outcome, waiting);
-    }
-
-    /// Passes entries on to every member but the one that brought them.
-    fn forward(
-        &mut self,
-        now: Time,
-        key: &RoomKey,
         document: DocumentId,
-        source: Link,
-        tokens: &[Token],
+        tell: impl FnOnce(&mut DocumentLane),
     ) {
-        let members: Vec<Link> = self.rooms.get(key).into_iter().flat_map(Room::links).collect();
-        for member in members {
-            if let Some(guest) = self.guests.get_mut(&member).filter(|_| member != source) {
-                tokens.iter().for_each(|token| guest.lane.push(document, *token));
-            }
-            self.pump_guest(member, now);
+        if let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) {
+            tell(&mut guest.lane);
         }
-    }
-
-    /// What one member brought may be what another's changes waited for.
-    fn settle(&mut self, now: Time, key: &RoomKey, document: DocumentId, news: &[Token]) {
-        let mut news = news.to_vec();
-        while let Some(room) = self.rooms.get_mut(key) {
-            let log = room.log_mut(document);
-            let changes = hashes(log, &news);
-            if changes.is_empty() {
-                return;
-            }
-            let mut settled = Vec::new();
-            for (link, guest) in &mut self.guests {
-                let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
-                let unproven = &mut guest.unproven[document.0 as usize];
-                if here && unproven.wants(&changes) {
-                    settled.push((*link, unproven.settle(log)));
-                }
-            }
-            news = settled.iter().flat_map(|(_, tokens)| tokens.clone()).collect();
-            for (link, tokens) in settled {
-                self.forward(now, key, document, link, &tokens);
-            }
-        }
-    }
-
-    /// Ends a link that broke a rule, or that asks to remember too much.
-    fn judge(&mut self, now: Time, link: Link, outcome: Result<(), ChangeFault>, waiting: usize) {
-        let limit = self.config.unproven;
-        match outcome {
-            Err(why) => self.refuse(link, Refusal::BadChange { why }, now),
-            Ok(()) if waiting > limit => {
-                let refusal = Refusal::TooLarge { limit: limit as u64, size: waiting as u64 };
-                self.refuse(link, refusal, now);
-            }
-            Ok(()) => {}
-        }
+        self.pump_guest(link, now);
     }
 
     fn on_pieces(
@@ -424,15 +383,6 @@ impl Hub {
         }
         self.pump_guest(link, now);
     }
-}
-
-/// The changes among what is new in a log.
-fn hashes(log: &ChangeLog, tokens: &[Token]) -> Vec<Hash> {
-    let changes = tokens.iter().filter_map(|token| match token {
-        Token::Change(index) => log.entry(*index).map(|entry| entry.hash),
-        Token::Signature(_) => None,
-    });
-    changes.collect()
 }
 
 pub(super) fn is_known(document: DocumentId) -> bool {

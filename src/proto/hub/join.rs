@@ -2,18 +2,24 @@
 
 use std::time::Duration;
 
+use rand_core::Rng;
+
 use super::guest::{Guest, Outgoing, Question, Stage};
 use super::room::Room;
 use super::{Hub, HubEvent, RoomKey};
+use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
-use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId, RoomName};
+use crate::proto::id::{ClientNumber, DocumentId, EpochId, Lane, Link, PeerId, RoomName};
 use crate::proto::proof::{self, Side};
 use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
 use crate::proto::wire::message::{
-    Hello, Join, MemberRecord, Message, Offer, SnapshotOffer, Welcome,
+    Hash, Hello, Introduction, Join, MemberRecord, Message, Offer, SnapshotOffer, Welcome,
 };
+
+/// How long who joins a room waits that another is just bringing back.
+const RESTORING_MS: u32 = 250;
 
 impl Hub {
     pub(super) fn on_hello(&mut self, now: Time, link: Link, hello: Hello) {
@@ -83,6 +89,9 @@ impl Hub {
         }
         self.count_join(peer, now)?;
         let room_key = (hello.app, name);
+        if self.rooms.get(&room_key).is_some_and(Room::is_restored) {
+            return Err(Refusal::RateLimited { retry_after_ms: RESTORING_MS });
+        }
         self.make_room(&room_key, (peer, link), now)?;
         let record = MemberRecord {
             client: ClientNumber(0),
@@ -136,7 +145,9 @@ impl Hub {
                 Err(Refusal::RelayFull { limit: self.config.rooms })
             }
             None => {
-                let room = Room::new(key.0, key.1.clone(), &self.config, now);
+                let mut lineage = [0; 8];
+                self.rng.fill_bytes(&mut lineage);
+                let room = Room::new(key.0, key.1.clone(), &self.config, (lineage, now));
                 self.rooms.insert(key.clone(), room);
                 self.report(HubEvent::Opened { room: key.clone() });
                 Ok(())
@@ -154,17 +165,23 @@ impl Hub {
         (proof, join): ([u8; 32], &Join),
     ) {
         let room_time = self.room_time(now);
+        DocumentId::ALL.into_iter().for_each(|document| self.finish_cut(&key, document, now));
         let (Some(room), Some(guest)) = (self.rooms.get_mut(&key), self.guests.get_mut(&link))
         else {
             return;
         };
         let others: Vec<Link> = room.links().collect();
+        let introduction = Introduction { peer: guest.peer, incarnation: join.incarnation };
         let member = room.join(link, record);
-        let offers = DocumentId::ALL.map(|document| {
-            let known = join.known.iter().find(|known| known.document == document);
-            let heads = known.map(|known| &known.heads[..]).unwrap_or_default();
-            offer(room, guest, document, heads)
-        });
+        // A room of which nobody here knows anything is taken up from whoever remembers it.
+        let remembered =
+            join.known.iter().map(|known| known.lineage).find(|known| *known != [0; 8]);
+        if let Some(lineage) = remembered.filter(|_| room.is_blank()) {
+            room.descend(lineage);
+        }
+        let offers = DocumentId::ALL
+            .map(|document| answer(room, (guest, link), document, (&introduction, join)));
+        let restored = room.is_restored();
         let client = member.client;
         let documents = List::of(offers);
         let roster = room.revision();
@@ -178,6 +195,13 @@ impl Hub {
         for message in &welcome {
             self.say(link, message);
         }
+        if restored {
+            // Those who came into the empty room come in again when it is whole.
+            for other in &others {
+                let retry_after_ms = RESTORING_MS;
+                self.refuse(*other, Refusal::RateLimited { retry_after_ms }, now);
+            }
+        }
         for other in others {
             self.say(other, &Message::Joined { revision: roster, member: member.clone() });
         }
@@ -186,25 +210,66 @@ impl Hub {
     }
 }
 
-/// What a joining peer gets of a document: a snapshot if it has nothing, else what it lacks.
-fn offer(room: &mut Room, guest: &mut Guest, document: DocumentId, heads: &[[u8; 32]]) -> Offer {
-    let log = room.log(document);
-    let known = heads.iter().any(|head| log.position(head).is_some());
-    let offered = List::of(log.heads());
-    let plain = |guest: &mut Guest, room: &Room| {
-        let behind = guest.lane.push_missing(room.log(document), heads);
-        Offer { document, heads: offered.clone(), snapshot: None, behind }
+/// What a relay offers of a document for what a joining peer says that it knows.
+fn answer(
+    room: &mut Room,
+    (guest, link): (&mut Guest, Link),
+    document: DocumentId,
+    (introduction, join): (&Introduction, &Join),
+) -> Offer {
+    let known = join.known.iter().find(|known| known.document == document);
+    let (epoch, heads) = match known {
+        Some(known) => (known.epoch, &known.heads[..]),
+        None => (room.first().epoch(), &[][..]),
     };
-    if known || log.is_empty() {
-        return plain(guest, room);
+    let wanted = room.wants(document, epoch);
+    if wanted {
+        room.restore(document, epoch, link);
     }
-    let Some((bytes, digest)) = room.snapshot(document) else {
-        return plain(guest, room);
+    let actor = room.log(document).scope().actor(introduction);
+    guest.set_member(document, Member { introduction: *introduction, actor });
+    let incarnation = known.map_or(introduction.incarnation, |known| known.incarnation);
+    let wrote = Introduction { incarnation, ..*introduction };
+    let included = room.included(document, epoch, &wrote);
+    let theirs = known.map(|known| known.lineage).unwrap_or_default();
+    let same = room.log(document).scope().epoch() == epoch;
+    let kin = theirs != [0; 8] && !same && room.absorb(theirs);
+    let afresh = known.is_some_and(|known| known.afresh);
+    let epoch = if afresh { EpochId([0; 32]) } else { epoch };
+    let offer = offer(room, guest, document, (epoch, heads));
+    let lineage = if kin { theirs } else { offer.lineage };
+    Offer { wanted, included, lineage, ..offer }
+}
+
+/// What a joining peer gets of a document: what it lacks, behind what the epoch began with if it
+/// comes from another.
+fn offer(
+    room: &mut Room,
+    guest: &mut Guest,
+    document: DocumentId,
+    (epoch, heads): (EpochId, &[Hash]),
+) -> Offer {
+    let log = room.log(document);
+    let same = log.scope().epoch() == epoch;
+    let mut offer = Offer {
+        document,
+        epoch: log.scope().epoch(),
+        lineage: room.lineage(),
+        heads: List::of(log.heads()),
+        snapshot: None,
+        wanted: false,
+        included: None,
+        behind: guest.lane.push_missing(log, if same { heads } else { &[] }),
     };
-    let pieces = u32::try_from(bytes.len().div_ceil(guest.chunk)).unwrap_or(u32::MAX);
-    let mut feed = Feed::new(guest.chunks_in_flight);
-    (0..pieces).for_each(|piece| feed.push(piece));
-    let snapshot = SnapshotOffer { bytes: bytes.len() as u64, pieces, digest };
-    guest.snapshots[document.0 as usize] = Some(Outgoing { bytes, feed });
-    Offer { document, heads: offered, snapshot: Some(snapshot), behind: 0 }
+    if same {
+        return offer;
+    }
+    if let Some((bytes, digest)) = room.snapshot(document) {
+        let pieces = u32::try_from(bytes.len().div_ceil(guest.chunk)).unwrap_or(u32::MAX);
+        let mut feed = Feed::new(guest.chunks_in_flight);
+        (0..pieces).for_each(|piece| feed.push(piece));
+        offer.snapshot = Some(SnapshotOffer { bytes: bytes.len() as u64, pieces, digest });
+        guest.snapshots[document.0 as usize] = Some(Outgoing { bytes, feed });
+    }
+    offer
 }

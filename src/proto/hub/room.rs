@@ -5,17 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::epoch::Epochs;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
 use crate::proto::document::Image;
-use crate::proto::id::{AppId, ClientNumber, DocumentId, Link, PeerId, RoomName};
+use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, Link, PeerId, RoomName};
 use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
-use crate::proto::wire::message::{Hash, MemberRecord, Message};
+use crate::proto::wire::message::{Hash, Lineage, MemberRecord, Message};
 
 /// How many bytes the members on one page of a roster take at most.
 const PAGE_BYTES: usize = 48 << 10;
+/// How many other lineages a room keeps apart. Members of more bring everything that they know.
+const MAX_ABSORBED: usize = 256;
 /// How many members one page has at most.
 const PAGE_MEMBERS: usize = 256;
 
@@ -23,9 +26,15 @@ const PAGE_MEMBERS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Room {
     logs: [ChangeLog; 2],
-    images: [Image; 2],
-    /// The last snapshots, each with the log's revision and its SHA-256: joins come in crowds.
-    snapshots: [Option<(u64, Bytes, Hash)>; 2],
+    images: [(EpochId, Image); 2],
+    epochs: [Epochs; 2],
+    /// What the epochs began with, in columns, each with its SHA-256: joins come in crowds.
+    snapshots: [Option<(EpochId, Bytes, Hash)>; 2],
+    /// What the first epoch derives from.
+    first: Scope,
+    lineage: Lineage,
+    /// Other lineages whose members are here: the first of each has brought what it knew.
+    absorbed: BTreeSet<Lineage>,
     members: BTreeMap<ClientNumber, (Link, MemberRecord)>,
     seen: BTreeSet<PeerId>,
     next_client: u32,
@@ -35,13 +44,22 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(app: AppId, name: RoomName, config: &HubConfig, now: Time) -> Self {
+    pub(super) fn new(
+        app: AppId,
+        name: RoomName,
+        config: &HubConfig,
+        (lineage, now): (Lineage, Time),
+    ) -> Self {
         let scope = Scope::first(app, name);
         let log = |document| ChangeLog::new(scope.clone(), document, config.limits.clone());
         Self {
             logs: DocumentId::ALL.map(log),
-            images: [Image::new(), Image::new()],
+            images: [(); 2].map(|()| (scope.epoch(), Image::new())),
+            epochs: [Epochs::beginning(now), Epochs::beginning(now)],
             snapshots: [None, None],
+            first: scope,
+            lineage,
+            absorbed: BTreeSet::new(),
             members: BTreeMap::new(),
             seen: BTreeSet::new(),
             next_client: 0,
@@ -61,26 +79,69 @@ impl Room {
 
     pub(super) fn save(&mut self, document: DocumentId) -> Option<Vec<u8>> {
         let place = place(document);
-        self.images[place].of(&self.logs[place]).ok().map(automerge::Automerge::save)
+        let epoch = self.logs[place].scope().epoch();
+        if self.images[place].0 != epoch {
+            self.images[place] = (epoch, Image::new());
+        }
+        self.images[place].1.of(&self.logs[place]).ok().map(automerge::Automerge::save)
     }
 
-    /// A document's snapshot and its SHA-256. Costs the document if it has changed since the last.
+    pub(super) const fn epochs(&self, document: DocumentId) -> &Epochs {
+        &self.epochs[place(document)]
+    }
+
+    pub(super) const fn log_and_epochs(
+        &mut self,
+        document: DocumentId,
+    ) -> (&mut ChangeLog, &mut Epochs) {
+        let place = place(document);
+        (&mut self.logs[place], &mut self.epochs[place])
+    }
+
+    pub(super) const fn first(&self) -> &Scope {
+        &self.first
+    }
+
+    pub(super) const fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+
+    /// Whether a lineage is this room's, or one that somebody has brought in already. If it is not, it
+    /// counts as brought in from now on.
+    pub(super) fn absorb(&mut self, lineage: Lineage) -> bool {
+        lineage == self.lineage
+            || self.absorbed.contains(&lineage)
+            || (self.absorbed.len() < MAX_ABSORBED && !self.absorbed.insert(lineage))
+    }
+
+    /// Takes up the lineage of a member that remembers the room.
+    pub(super) const fn descend(&mut self, lineage: Lineage) {
+        self.lineage = lineage;
+    }
+
+    /// What the epoch of a document began with, in columns, and its SHA-256; nothing if it began
+    /// with nothing. Costs that, once an epoch.
     pub(super) fn snapshot(&mut self, document: DocumentId) -> Option<(Bytes, Hash)> {
         let place = place(document);
-        let revision = self.logs[place].revision();
-        let known = self.snapshots[place].as_ref().filter(|(of, ..)| *of == revision);
+        let epoch = self.logs[place].scope().epoch();
+        let known = self.snapshots[place].as_ref().filter(|(of, ..)| *of == epoch);
         if let Some((_, bytes, digest)) = known {
             return Some((bytes.clone(), *digest));
         }
-        let bytes = Bytes::from(self.images[place].snapshot(&self.logs[place]).ok()?);
+        let bytes = self.columns(document)?;
         let digest = Sha256::digest(&bytes).into();
-        self.snapshots[place] = Some((revision, bytes.clone(), digest));
+        self.snapshots[place] = Some((epoch, bytes.clone(), digest));
         Some((bytes, digest))
     }
 
     /// Whether nothing was ever written here.
     pub(super) fn is_blank(&self) -> bool {
-        self.logs.iter().all(ChangeLog::is_empty)
+        !self.is_restored() && self.logs.iter().all(ChangeLog::is_empty)
+    }
+
+    /// Whether a member is bringing what an epoch began with.
+    pub(super) fn is_restored(&self) -> bool {
+        self.epochs.iter().any(|epochs| epochs.restored_by().is_some())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::Change;
-
+use crate::proto::change::Sealed;
+use crate::proto::delta::Token;
 use crate::proto::id::PeerId;
-use crate::proto::lane::Token;
 use crate::proto::log::{Admission, Candidate, ChangeLog, Origin};
 use crate::proto::reason::ChangeFault;
 use crate::proto::wire::message::{
@@ -35,7 +34,7 @@ pub(super) struct Unproven {
 
 #[derive(Clone, Debug)]
 enum Waiting {
-    Authored { introduction: Option<Introduction>, change: Box<Change>, actor: Actor, own: bool },
+    Authored { introduction: Option<Introduction>, change: Box<Sealed>, actor: Actor, own: bool },
     WellKnown(WellKnownRecord),
 }
 
@@ -43,7 +42,7 @@ impl Waiting {
     /// What it takes, as an estimate from above.
     fn size(&self) -> usize {
         match self {
-            Self::Authored { change, .. } => change.raw_bytes().len() + 512,
+            Self::Authored { change, .. } => change.bytes.len() + 512,
             Self::WellKnown(record) => {
                 let text = match &record.made {
                     Made::Record(text) => text.len(),
@@ -79,7 +78,7 @@ impl Unproven {
                 let change = log.read(bytes)?;
                 self.offer_change(log, peer, *introduction, change)
             }
-            EntryRecord::WellKnown(record) => match log.admit_well_known(record) {
+            EntryRecord::WellKnown(record) => match log.admit_well_known(record, false) {
                 Ok(admission) => Ok(self.admitted(log, admission)),
                 Err(ChangeFault::UnknownDependency) => {
                     self.keep_well_known(record);
@@ -96,6 +95,8 @@ impl Unproven {
                 }
                 Err(fault) => Err(fault),
             },
+            // What these say is for who keeps the log.
+            EntryRecord::Cut(_) | EntryRecord::Base(_) => Ok(Vec::new()),
         }
     }
 
@@ -104,23 +105,21 @@ impl Unproven {
         log: &mut ChangeLog,
         peer: PeerId,
         introduction: Option<Introduction>,
-        change: Change,
+        change: Sealed,
     ) -> Result<Vec<Token>, ChangeFault> {
-        let hash = change.hash().0;
-        let actor =
-            Actor::try_from(change.actor_id().to_bytes()).map_err(|_| ChangeFault::WrongActor)?;
+        let (hash, actor) = (change.hash, change.change.actor);
         if log.position(&hash).is_some() || self.known.contains(&hash) {
             return Ok(Vec::new());
         }
         let author = self.author(log, &actor, introduction).ok_or(ChangeFault::WrongActor)?;
         let own = author.peer == peer;
         if own && depends_on_log(log, &change) {
-            let admission = log.admit(Candidate { introduction, change })?;
+            let admission = log.admit(Candidate { introduction, change, pending: false })?;
             return Ok(self.admitted(log, admission));
         }
         self.introductions.insert(actor, author);
         self.known.insert(hash);
-        self.wanted.extend(change.deps().iter().map(|dep| dep.0));
+        self.wanted.extend(&change.change.deps);
         self.keep(Waiting::Authored { introduction, change: Box::new(change), actor, own });
         Ok(Vec::new())
     }
@@ -150,7 +149,7 @@ impl Unproven {
     ) -> Option<Introduction> {
         let known = log.author(actor).and_then(|author| match &author.origin {
             Origin::Peer(introduction) => Some(*introduction),
-            Origin::WellKnown(_) => None,
+            Origin::WellKnown(_) | Origin::Base => None,
         });
         let author = known.or_else(|| self.introductions.get(actor).copied()).or(said)?;
         (log.scope().actor(&author) == *actor).then_some(author)
@@ -214,9 +213,9 @@ impl Unproven {
     fn prove_chains(&mut self) {
         for waiting in self.waiting.iter().rev() {
             if let Waiting::Authored { change, actor, .. } = waiting
-                && self.vouched.contains(&(*actor, change.hash().0))
+                && self.vouched.contains(&(*actor, change.hash))
             {
-                self.vouched.extend(change.deps().iter().map(|dep| (*actor, dep.0)));
+                self.vouched.extend(change.change.deps.iter().map(|dep| (*actor, *dep)));
             }
         }
     }
@@ -229,9 +228,9 @@ impl Unproven {
         tokens: &mut Vec<Token>,
     ) -> Option<Waiting> {
         let admission = match &entry {
-            Waiting::WellKnown(record) => log.admit_well_known(record),
+            Waiting::WellKnown(record) => log.admit_well_known(record, false),
             Waiting::Authored { introduction, change, actor, own } => {
-                let hash = change.hash().0;
+                let hash = change.hash;
                 let proven = *own || self.vouched.contains(&(*actor, hash));
                 if log.position(&hash).is_some() {
                     return None;
@@ -239,7 +238,8 @@ impl Unproven {
                 if !proven || !depends_on_log(log, change) {
                     return Some(entry);
                 }
-                log.admit(Candidate { introduction: *introduction, change: (**change).clone() })
+                let change = (**change).clone();
+                log.admit(Candidate { introduction: *introduction, change, pending: false })
             }
         };
         match admission {
@@ -259,8 +259,8 @@ impl Unproven {
     }
 }
 
-fn depends_on_log(log: &ChangeLog, change: &Change) -> bool {
-    change.deps().iter().all(|dep| log.position(&dep.0).is_some())
+fn depends_on_log(log: &ChangeLog, sealed: &Sealed) -> bool {
+    sealed.change.deps.iter().all(|dep| log.position(dep).is_some())
 }
 
 fn token(admission: Admission) -> Option<Token> {

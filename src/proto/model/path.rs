@@ -1,5 +1,6 @@
 //! Where a model is in its room: the keys from the root to it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,14 +24,14 @@ impl Path {
     #[must_use]
     pub fn join(&self, key: &str) -> Self {
         let key = if key.contains(['/', '%']) {
-            key.replace('%', "%25").replace('/', "%2F")
+            Cow::Owned(key.replace('%', "%25").replace('/', "%2F"))
         } else {
-            key.to_owned()
+            Cow::Borrowed(key)
         };
         if self.is_root() {
-            Self(Arc::from(key))
+            Self(Arc::from(&*key))
         } else {
-            Self(Arc::from(format!("{}/{key}", self.0)))
+            Self(Arc::from([&*self.0, "/", &*key].concat()))
         }
     }
 
@@ -59,19 +60,19 @@ impl Path {
     }
 
     /// The keys, unescaped, from the root on.
-    pub fn keys(&self) -> impl Iterator<Item = String> + '_ {
+    pub fn keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let text: &str = &self.0;
-        text.split('/')
-            .filter(|_| !text.is_empty())
-            .map(|key| key.replace("%2F", "/").replace("%25", "%"))
+        text.split('/').filter(|_| !text.is_empty()).map(unescaped)
     }
 
     /// The path without its last key, and that key; nothing for the root.
     #[must_use]
     pub fn split(&self) -> Option<(Self, String)> {
-        let last = self.keys().last()?;
-        let parent = self.0.rsplit_once('/').map_or("", |(parent, _)| parent);
-        Some((Self(Arc::from(parent)), last))
+        if self.is_root() {
+            return None;
+        }
+        let (parent, last) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        Some((Self(Arc::from(parent)), unescaped(last).into_owned()))
     }
 
     /// Whether `other` is this path or lies below it.
@@ -82,6 +83,14 @@ impl Path {
                 .0
                 .strip_prefix(&*self.0)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+fn unescaped(key: &str) -> Cow<'_, str> {
+    if key.contains('%') {
+        Cow::Owned(key.replace("%2F", "/").replace("%25", "%"))
+    } else {
+        Cow::Borrowed(key)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The open link of a peer.
 
+use super::documents::Passage;
 use crate::proto::config::{Limits, PeerConfig};
 use crate::proto::feed::Intake;
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
-use crate::proto::lane::DocumentLane;
+use crate::proto::lane::{DocumentLane, Side};
 use crate::proto::time::Time;
 use crate::proto::wire::message::{Hello, Message, SnapshotOffer};
 
@@ -50,6 +51,11 @@ pub(super) struct Connection {
     pub(super) ping_at: Time,
     pub(super) compare_at: Time,
     pub(super) roster_asked: Option<Time>,
+    pub(super) passages: [Passage; 2],
+    /// Since when the relay has everything and does not take it.
+    pub(super) stuck_since: Option<Time>,
+    /// When a cut goes on.
+    pub(super) cut_at: Option<Time>,
 }
 
 impl Connection {
@@ -67,7 +73,7 @@ impl Connection {
             nonce,
             theirs: None,
             join: None,
-            lane: DocumentLane::new(limits),
+            lane: DocumentLane::new(limits, Side::Member),
             snapshots: [None, None],
             behind: [0; 2],
             outstanding: [0; 3],
@@ -77,6 +83,9 @@ impl Connection {
             ping_at: now,
             compare_at: now,
             roster_asked: None,
+            passages: [Passage::default(), Passage::default()],
+            stuck_since: None,
+            cut_at: None,
         }
     }
 
@@ -88,6 +97,7 @@ impl Connection {
     /// Whether every document is as far as the relay said.
     pub(super) fn is_loaded(&self) -> bool {
         self.snapshots.iter().all(Option::is_none)
+            && !self.passages.iter().any(Passage::is_between)
             && DocumentId::ALL
                 .into_iter()
                 .zip(self.behind)
@@ -106,6 +116,6 @@ impl Connection {
             Stage::Greeting | Stage::Asking => self.repeat_at.min(self.began + config.join_timeout),
             Stage::Loading | Stage::Ready => self.ping_at.min(self.compare_at),
         };
-        [Some(silence), Some(stage), self.lane.deadline()].into_iter().flatten().min()
+        [Some(silence), Some(stage), self.lane.deadline(), self.cut_at].into_iter().flatten().min()
     }
 }

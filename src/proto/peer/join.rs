@@ -2,13 +2,11 @@
 
 use bytes::Bytes;
 use rand_core::Rng;
-use sha2::{Digest, Sha256};
 
 use super::Peer;
-use super::connection::{Connection, Incoming, Stage};
-use crate::proto::document::Snapshot;
+use super::connection::{Connection, Stage};
+use crate::proto::delta::Member;
 use crate::proto::event::{Effect, Event, State};
-use crate::proto::feed::Intake;
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
 use crate::proto::lane::{heads_message, lane_of};
 use crate::proto::proof::{self, Side};
@@ -16,7 +14,7 @@ use crate::proto::reason::{Reason, Refusal, Version};
 use crate::proto::statistics::Direction;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::{Blob, Line, List};
-use crate::proto::wire::message::{EntryRecord, Hello, Join, Known, Message, Offer, Welcome};
+use crate::proto::wire::message::{Hello, Join, Known, Message, Welcome};
 use crate::proto::wire::{self, DecodeError};
 
 /// How many pings there are before the clocks agree.
@@ -36,7 +34,12 @@ impl Peer {
         self.backoff.stop();
         let mut nonce = [0; 16];
         self.rng.fill_bytes(&mut nonce);
-        self.connection = Some(Connection::new(link, relay, nonce, &self.config.limits, now));
+        let mut connection = Connection::new(link, relay, nonce, &self.config.limits, now);
+        for document in DocumentId::ALL {
+            let actor = self.store.log(document).scope().actor(&self.author);
+            connection.lane.set_member(document, Member { introduction: self.author, actor });
+        }
+        self.connection = Some(connection);
         if matches!(self.state, State::Connecting) {
             self.enter(State::Joining);
         }
@@ -102,6 +105,17 @@ impl Peer {
             Message::Changes { document, first, entries } => {
                 self.on_changes(now, document, first, &entries);
             }
+            Message::Deltas { document, position, records } => {
+                self.on_records(now, document, (position, &records), false);
+            }
+            Message::Bundle { document, position, records } => {
+                self.on_records(now, document, (position, &records), true);
+            }
+            Message::InFull { document, received } => {
+                if let Some(open) = self.known_document(document) {
+                    open.lane.say_in_full(document, received, now);
+                }
+            }
             Message::Acknowledge { document, received, gap } => {
                 if let Some(open) = self.known_document(document) {
                     open.lane.acknowledge(document, received, gap, now);
@@ -110,11 +124,15 @@ impl Peer {
             Message::Piece { document, index, bytes } => {
                 self.on_piece(now, document, index, &bytes);
             }
-            Message::Compare { document, sent, digest, roster } => {
-                self.on_compare(now, document, (sent, digest), roster);
+            Message::Compare { document, epoch, sent, digest, roster } => {
+                if self.is_in_epoch(document, epoch) {
+                    self.on_compare(now, document, (sent, digest), roster);
+                }
             }
-            Message::HeadsAre { document, heads, answer } => {
-                self.on_heads(now, document, &heads, answer);
+            Message::HeadsAre { document, epoch, heads, answer } => {
+                if self.is_in_epoch(document, epoch) {
+                    self.on_heads(now, document, &heads, answer);
+                }
             }
             Message::Join(_)
             | Message::Leave
@@ -133,7 +151,7 @@ impl Peer {
         }
     }
 
-    fn known_document(&mut self, document: DocumentId) -> Option<&mut Connection> {
+    pub(super) fn known_document(&mut self, document: DocumentId) -> Option<&mut Connection> {
         let known = DocumentId::ALL.contains(&document);
         self.connection.as_mut().filter(|open| known && open.is_in())
     }
@@ -157,9 +175,16 @@ impl Peer {
             nonces,
             &self.room,
         );
-        let known = DocumentId::ALL.into_iter().filter_map(|document| {
-            let heads: Vec<_> = self.store.log(document).heads().collect();
-            (!heads.is_empty()).then(|| Known { document, heads: List::of(heads) })
+        let known = DocumentId::ALL.map(|document| {
+            let log = self.store.log(document);
+            Known {
+                document,
+                epoch: log.scope().epoch(),
+                lineage: self.lineage,
+                incarnation: self.store.author().incarnation,
+                afresh: self.estranged[document.0 as usize],
+                heads: List::of(log.heads()),
+            }
         });
         let join = Message::Join(Join {
             room: Line::new(self.room.as_str()).unwrap_or_default(),
@@ -196,107 +221,15 @@ impl Peer {
             self.store.begin_quiet();
         }
         self.clock.guess(welcome.room_time, now);
+        let before = self.lineage;
         for offer in welcome.documents.into_vec() {
-            self.on_offer(&offer);
+            self.on_offer(now, &offer, before);
+            self.lineage = offer.lineage;
         }
         self.finish_loading(now);
     }
 
-    fn on_offer(&mut self, offer: &Offer) {
-        if !DocumentId::ALL.contains(&offer.document) {
-            return;
-        }
-        let place = offer.document.0 as usize;
-        let limit = self.config.limits.snapshot;
-        let Some(open) = &mut self.connection else {
-            return;
-        };
-        open.behind[place] = offer.behind;
-        if let Some(snapshot) = &offer.snapshot {
-            if snapshot.bytes > limit {
-                let size = snapshot.bytes;
-                self.close(Reason::SnapshotTooLarge { limit, size });
-                return;
-            }
-            open.snapshots[place] = Some(Incoming {
-                offer: snapshot.clone(),
-                bytes: Vec::new(),
-                intake: Intake::default(),
-            });
-        }
-        open.lane.push_missing(self.store.log(offer.document), &offer.heads);
-    }
-
-    fn on_changes(&mut self, now: Time, document: DocumentId, first: u64, entries: &[EntryRecord]) {
-        let Some(open) = self.known_document(document) else {
-            return;
-        };
-        // Nothing may come of a document before its snapshot.
-        if open.snapshots[document.0 as usize].is_some() {
-            return;
-        }
-        let fresh = open.lane.receive(document, first, entries, now);
-        if let Err(fault) = self.store.receive(document, fresh) {
-            self.fault(&format!("a change of the room is refused: {fault}"));
-            return;
-        }
-        self.finish_loading(now);
-    }
-
-    fn on_piece(&mut self, now: Time, document: DocumentId, index: u32, bytes: &[u8]) {
-        let Some(open) = self.known_document(document) else {
-            return;
-        };
-        let place = document.0 as usize;
-        let Some(incoming) = &mut open.snapshots[place] else {
-            // Already whole: the last acknowledgement was lost.
-            let received = u32::MAX;
-            self.say(&Message::AcknowledgePieces { document, received, gap: false }, now);
-            return;
-        };
-        if incoming.intake.offer(u64::from(index), 1) == Some(0) {
-            incoming.bytes.extend_from_slice(bytes);
-        }
-        let (total, received) = (incoming.offer.bytes, incoming.bytes.len() as u64);
-        let whole = incoming.intake.next() >= u64::from(incoming.offer.pieces);
-        let acknowledgement = incoming.intake.take_acknowledgement();
-        if received > total {
-            self.fault("a snapshot larger than it said");
-            return;
-        }
-        if let Some((received, gap)) = acknowledgement {
-            let received = u32::try_from(received).unwrap_or(u32::MAX);
-            self.say(&Message::AcknowledgePieces { document, received, gap }, now);
-        }
-        self.tell(Event::Progress { document, received, total });
-        if whole {
-            self.on_snapshot(now, document);
-        }
-    }
-
-    fn on_snapshot(&mut self, now: Time, document: DocumentId) {
-        let slot = self.connection.as_mut().map(|open| &mut open.snapshots[document.0 as usize]);
-        let Some(incoming) = slot.and_then(Option::take) else {
-            return;
-        };
-        if Sha256::digest(&incoming.bytes)[..] != incoming.offer.digest {
-            self.fault("a snapshot that is not the one it offered");
-            return;
-        }
-        let entries = Snapshot::entries(&incoming.bytes, self.store.log(document).scope());
-        let outcome = match entries {
-            Ok(entries) => {
-                self.store.receive(document, &entries).map_err(|fault| fault.to_string())
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        match outcome {
-            Ok(_) => self.finish_loading(now),
-            Err(why) => self.fault(&format!("its snapshot is refused: {why}")),
-        }
-    }
-
-    fn finish_loading(&mut self, now: Time) {
+    pub(super) fn finish_loading(&mut self, now: Time) {
         let loaded = self.connection.as_ref().is_some_and(Connection::is_loaded);
         let Some(open) =
             self.connection.as_mut().filter(|open| loaded && open.stage == Stage::Loading)
@@ -418,6 +351,7 @@ impl Peer {
         for comparison in comparisons {
             self.say(&comparison, now);
         }
+        self.look_for_stuck(now);
     }
 
     /// The relay broke the protocol: nothing good can come of another try.

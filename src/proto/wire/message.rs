@@ -5,17 +5,21 @@ use serde::{Deserialize, Serialize};
 
 use super::bounded::{Blob, Line, List};
 use crate::proto::event::LeaveReason;
-use crate::proto::id::{AppId, ClientNumber, DocumentId, PeerId};
+use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, PeerId};
 use crate::proto::reason::{Refusal, Version};
 
 /// A change's hash, as automerge computes it.
 pub type Hash = [u8; 32];
 /// An actor of a document.
 pub type Actor = [u8; 16];
+/// Drawn by a relay for a room that it opens, and kept for as long as anybody remembers the room.
+pub type Lineage = [u8; 8];
 /// An ed25519 signature.
 pub type SignatureBytes = Blob<64>;
 /// Bytes of a change; the receiver's limits are tighter.
 pub type ChangeBytes = Blob<{ 1 << 20 }>;
+/// The records of a frame.
+pub type RecordBytes = Blob<{ 1 << 20 }>;
 /// Heads of a document: as many as it may have actors.
 pub type Heads = List<Hash, 4_096>;
 
@@ -116,6 +120,8 @@ pub enum Message {
     Compare {
         /// Which document.
         document: DocumentId,
+        /// The first four bytes of its epoch.
+        epoch: [u8; 4],
         /// How many entries I sent on this link.
         sent: u64,
         /// The first 8 bytes of SHA-256 over my heads in ascending order.
@@ -127,12 +133,44 @@ pub enum Message {
     HeadsAre {
         /// Which document.
         document: DocumentId,
+        /// The first four bytes of its epoch: heads of another are nothing.
+        epoch: [u8; 4],
         /// My heads, ascending.
         heads: Heads,
         /// Whether the other should answer with its own.
         answer: bool,
     },
+    /// Control, both: entries before this position have arrived, and the one there could not be made
+    /// of its record: say it, and what is behind it, in full.
+    InFull {
+        /// Which document.
+        document: DocumentId,
+        /// The position of the next entry that is expected.
+        received: u64,
+    },
+    /// Document, both: entries of a document's log, without what the receiver's log says already.
+    Deltas {
+        /// Which document.
+        document: DocumentId,
+        /// The position of the first record, modulo [`POSITIONS`].
+        position: u16,
+        /// The records (`datastore-spec/deltas.md`). In a frame they have no length: they are its
+        /// rest.
+        records: RecordBytes,
+    },
+    /// Document, both: the same, deflated.
+    Bundle {
+        /// Which document.
+        document: DocumentId,
+        /// The position of the first record, modulo [`POSITIONS`].
+        position: u16,
+        /// The records, deflated.
+        records: RecordBytes,
+    },
 }
+
+/// Where the positions of frames begin anew: two bytes hold those below.
+pub const POSITIONS: u16 = 1 << 14;
 
 /// Who speaks, and which protocol.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -169,6 +207,14 @@ pub struct Join {
 pub struct Known {
     /// Which document.
     pub document: DocumentId,
+    /// In which epoch.
+    pub epoch: EpochId,
+    /// Of which lineage; zeros for a document that was never in a room.
+    pub lineage: Lineage,
+    /// The incarnation with which the peer wrote there.
+    pub incarnation: u64,
+    /// Whether the peer wants all of it again: what it has does not fit what the relay has.
+    pub afresh: bool,
     /// Its heads, ascending.
     pub heads: List<Hash, 1_024>,
 }
@@ -193,10 +239,19 @@ pub struct Welcome {
 pub struct Offer {
     /// Which document.
     pub document: DocumentId,
+    /// In which epoch.
+    pub epoch: EpochId,
+    /// Of which lineage: epochs of one lineage follow from each other.
+    pub lineage: Lineage,
     /// The relay's heads, ascending; the peer sends what they do not cover.
     pub heads: List<Hash, 1_024>,
-    /// A snapshot, for a peer that has nothing.
+    /// What the epoch began with, in columns, for a peer that comes from another.
     pub snapshot: Option<SnapshotOffer>,
+    /// Whether the relay has nothing of the peer's epoch, and takes what it began with from the peer.
+    pub wanted: bool,
+    /// How many of the changes of the peer's incarnation in the epoch that it comes from are here or
+    /// went into later ones, if the relay remembers it.
+    pub included: Option<u64>,
     /// How many entries come after the snapshot before the peer has what the relay had.
     pub behind: u64,
 }
@@ -241,6 +296,30 @@ pub enum EntryRecord {
     WellKnown(WellKnownRecord),
     /// An author's word for its changes up to one.
     Signed(SignatureRecord),
+    /// From a relay: history is cut here, and what comes next is of another epoch. From a peer: what
+    /// comes next is of that epoch.
+    Cut(CutRecord),
+    /// From a peer whose relay wanted it: a piece of what the epoch began with, in columns.
+    Base(BaseRecord),
+}
+
+/// Where an epoch begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CutRecord {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// The last change of what it begins with, which everybody makes from what is confirmed; zeros
+    /// if it begins with nothing.
+    pub base: Hash,
+}
+
+/// A piece of what an epoch began with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BaseRecord {
+    /// How many bytes come after this piece.
+    pub left: u64,
+    /// Its bytes.
+    pub bytes: Blob<{ 64 << 10 }>,
 }
 
 /// Whose an actor is: it is derived from these.

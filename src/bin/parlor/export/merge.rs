@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 /// Both documents in one. A peer writes in both with the same actor, of which a document has one, so
 /// the actors of the texts become others; the texts stand at the root, by their paths.
-pub(super) fn both(models: &Automerge, texts: &Automerge) -> Result<Automerge, AutomergeError> {
-    let mut both = models.clone();
+pub(super) fn both(models: Automerge, texts: &Automerge) -> Result<Automerge, AutomergeError> {
+    let mut both = models;
     let mut hashes = BTreeMap::new();
     let mut changes = Vec::new();
     for change in texts.get_changes(&[]) {

@@ -1,9 +1,9 @@
 //! Places in a room, by names or ids.
 
-use automerge::{Automerge, ReadDoc, ScalarValue, Value as Stored};
 use parlor::proto::datastore::tree::{self, Records};
 use parlor::proto::model::path::Path;
 use parlor::proto::model::value::Value;
+use parlor::proto::table::{Cell, Table};
 
 /// What is at a place, as far as the room's records say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +51,12 @@ impl Place {
 
 /// Finds places.
 pub(super) struct Finder<'a> {
-    models: &'a Automerge,
+    models: &'a Table,
     pub(super) records: Records,
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(models: &'a Automerge) -> Self {
+    pub(super) fn new(models: &'a Table) -> Self {
         Self { models, records: Records::read(models) }
     }
 
@@ -81,7 +81,7 @@ impl<'a> Finder<'a> {
             self.below(place.clone(), &key).unwrap_or_else(|_| Place {
                 path: place.path.join(&key),
                 what: What::Value(String::new()),
-                steps: stepped(place.steps, Step::Name(key)),
+                steps: stepped(place.steps, Step::Name(key.into_owned())),
             })
         })
     }
@@ -160,41 +160,22 @@ impl<'a> Finder<'a> {
     /// What is at a path of which no record speaks.
     fn unknown(&self, path: &Path) -> What {
         match self.stored(path) {
-            Some(Stored::Object(_)) => What::Set(None),
-            Some(Stored::Scalar(scalar)) if matches!(*scalar, ScalarValue::Counter(_)) => {
-                What::Counter
-            }
-            Some(Stored::Scalar(_)) | None => What::Value(String::new()),
+            Some(Cell::Object(_)) => What::Set(None),
+            Some(Cell::Counter(_)) => What::Counter,
+            Some(Cell::Value(_)) | None => What::Value(String::new()),
         }
     }
 
-    fn stored(&self, path: &Path) -> Option<Stored<'_>> {
-        let mut stored = None;
-        let mut object = automerge::ROOT;
-        for key in path.keys() {
-            let (value, below) = self.models.get(&object, key).ok()??;
-            stored = Some(value);
-            object = below;
-        }
-        stored
+    fn stored(&self, path: &Path) -> Option<&Cell> {
+        let (above, key) = path.split()?;
+        self.models.get(self.models.find(&above)?, &key)
     }
 
     /// The value at a path now.
     pub(super) fn value(&self, path: &Path) -> Option<Value> {
         match self.stored(path)? {
-            Stored::Scalar(scalar) => match scalar.as_ref() {
-                ScalarValue::Boolean(value) => Some(Value::Bool(*value)),
-                ScalarValue::Int(value) => Some(Value::Int(*value)),
-                ScalarValue::Uint(value) => Some(Value::Uint(*value)),
-                ScalarValue::F64(value) => Some(Value::Float(*value)),
-                ScalarValue::Str(value) => Some(Value::Text(value.to_string())),
-                ScalarValue::Bytes(value) => Some(Value::Bytes(value.clone())),
-                ScalarValue::Null
-                | ScalarValue::Counter(_)
-                | ScalarValue::Timestamp(_)
-                | ScalarValue::Unknown { .. } => None,
-            },
-            Stored::Object(_) => None,
+            Cell::Value(Value::Null) | Cell::Counter(_) | Cell::Object(_) => None,
+            Cell::Value(value) => Some(value.clone()),
         }
     }
 

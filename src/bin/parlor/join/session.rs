@@ -163,7 +163,7 @@ impl Session {
     }
 
     fn finder(&self) -> Finder<'_> {
-        Finder::new(self.room.document(DocumentId::MODELS).automerge())
+        Finder::new(self.room.table())
     }
 
     fn show(&mut self, path: &str) -> Result<Result<(), String>, Failure> {
@@ -259,8 +259,7 @@ impl Session {
         let finder = self.finder();
         let model = place.path.join(&key);
         let position = matches!(place.what, What::List(_)).then(|| {
-            let order =
-                tree::order(self.room.document(DocumentId::MODELS).automerge(), &place.path);
+            let order = tree::order(self.room.table(), &place.path);
             Position::between(order.last().map(|(last, _)| last), None, &tag)
         });
         let mut intents = vec![Intent::Create {
@@ -304,8 +303,7 @@ impl Session {
         if place.what != What::Text {
             return Err(format!("{path} is no text"));
         }
-        let models = self.room.document(DocumentId::MODELS).automerge();
-        let texts = self.room.document(DocumentId::TEXTS).automerge();
+        let (models, texts) = (self.room.table(), self.room.texts());
         let now = tree::value_at(models, texts, &place.path);
         let len = now.as_ref().and_then(Json::as_str).unwrap_or_default();
         let len = len.chars().count();

@@ -24,9 +24,7 @@ pub(super) struct Look {
 impl Look {
     /// Looks at a room now.
     pub(super) fn at(store: &Datastore) -> Self {
-        let models = store.document(DocumentId::MODELS).automerge();
-        let texts = store.document(DocumentId::TEXTS).automerge();
-        Self { lines: tree::lines(models, texts), changes: count(store) }
+        Self { lines: tree::lines(store.table(), store.texts()), changes: count(store) }
     }
 
     /// What is different from last time, as objects for programs.
@@ -36,8 +34,7 @@ impl Look {
         }
         let now = Self::at(store);
         let before = std::mem::replace(self, now);
-        let models = store.document(DocumentId::MODELS).automerge();
-        let texts = store.document(DocumentId::TEXTS).automerge();
+        let (models, texts) = (store.table(), store.texts());
         let finder = Finder::new(models);
         let mut happened = Vec::new();
         let mut gone = Path::parse("//");

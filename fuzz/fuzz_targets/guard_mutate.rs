@@ -1,0 +1,7 @@
+//! Any choices of what is done to honest changes: what is let in does no harm.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use parlor::sim::fuzz;
+
+fuzz_target!(|data: &[u8]| fuzz::guard_mutate(data));

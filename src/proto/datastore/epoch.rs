@@ -1,0 +1,333 @@
+//! Another epoch: history goes, values stay, and what this peer wrote that nobody confirmed is
+//! written anew.
+
+use smol_str::SmolStr;
+
+use super::draft::Draft;
+use super::write::ensure;
+use super::{Datastore, ElementId};
+use crate::proto::authorship::Scope;
+use crate::proto::change::chunk;
+use crate::proto::cut::Cut;
+use crate::proto::document::Image;
+use crate::proto::event::Event;
+use crate::proto::id::DocumentId;
+use crate::proto::log::{Candidate, ChangeLog, Index, Origin};
+use crate::proto::model::path::Path;
+use crate::proto::model::value::Value;
+use crate::proto::table::{Cell, ObjectIndex, ObjectKind, RegisterIndex, Role, Table};
+use crate::proto::wire::message::{Hash, Made};
+
+/// One thing that this peer wrote and nobody confirmed: the difference that it makes.
+#[derive(Clone, Debug)]
+struct Step {
+    object: Path,
+    key: SmolStr,
+    deed: Deed,
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Make {
+        fixed: bool,
+    },
+    Put(Value),
+    /// Begin a counter at zero.
+    Begin {
+        fixed: bool,
+    },
+    Count(i64),
+    /// Raise a counter to what it has come to.
+    Raise(i64),
+    Delete,
+}
+
+/// What a peer takes along into an epoch that began elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// What it wrote and nobody confirmed: the rest is there.
+    Unconfirmed,
+    /// Everything that shows, because it was left behind there: counters are raised to what they have
+    /// come to here.
+    Ahead,
+    /// Everything that shows, because nobody there knows of it: counters are added.
+    Everything,
+}
+
+impl Datastore {
+    /// Begins to cut the history of the models: what is confirmed is where the epoch of `scope`
+    /// begins. Until [`Self::step_cut`] says that it is done, nothing may be received, and nothing
+    /// is written.
+    pub fn begin_cut(&mut self, scope: Scope) {
+        self.cut = Some(Cut::into(scope));
+    }
+
+    /// Forgets a cut that is on its way: the link from which it came is gone.
+    pub fn abandon_cut(&mut self) {
+        self.cut = None;
+    }
+
+    /// Whether a cut is on its way.
+    #[must_use]
+    pub const fn is_cutting(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// Gives back a part of what an epoch that is over took: all of it at once would stall a frame.
+    /// Returns whether there is more.
+    pub fn tidy(&mut self, budget: usize) -> bool {
+        let more = self.left.as_mut().is_some_and(|left| left.wither(budget));
+        if !more {
+            self.left = None;
+        }
+        more
+    }
+
+    /// Goes on with a cut, through about `budget` values. Returns whether it is done, or there was
+    /// none.
+    pub fn step_cut(&mut self, budget: usize) -> bool {
+        let Some(cut) = &mut self.cut else {
+            return true;
+        };
+        let Some(begun) = cut.step(&self.models, budget) else {
+            return false;
+        };
+        self.cut = None;
+        let steps = steps(self.models.table());
+        self.enter(begun);
+        let refused = self.write_steps(steps);
+        self.refuse(refused);
+        true
+    }
+
+    /// Goes over to an epoch that began elsewhere, whatever it has in common with this one. What
+    /// this peer wrote and nobody confirmed is written on top of it; what has no place there is
+    /// reported as dropped, one by one.
+    pub fn go_over(&mut self, begun: ChangeLog, kept: Kept) {
+        self.cut = None;
+        let steps = match kept {
+            Kept::Unconfirmed => steps(self.models.table()),
+            Kept::Ahead => all(self.models.table(), false),
+            Kept::Everything => all(self.models.table(), true),
+        };
+        self.enter(begun);
+        let refused = self.write_steps(steps);
+        self.refresh_all();
+        self.refuse(refused);
+    }
+
+    /// This peer's change at a place in a log has its place in the room's order now.
+    pub fn confirm(&mut self, document: DocumentId, place: Index) {
+        self.log_mut(document).confirm(place);
+    }
+
+    /// Everything that `heads` cover has its place in the room's order.
+    pub fn confirm_covered(&mut self, document: DocumentId, heads: &[Hash]) {
+        self.log_mut(document).confirm_covered(heads);
+    }
+
+    /// Nothing else has than what `heads` cover.
+    pub fn confirm_only(&mut self, document: DocumentId, heads: &[Hash]) {
+        self.log_mut(document).confirm_only(heads);
+    }
+
+    fn enter(&mut self, begun: ChangeLog) {
+        for (actor, author) in self.models.authors() {
+            if let (Origin::Peer(_), Some(half)) = (&author.origin, actor.first_chunk::<8>()) {
+                self.departed.insert(*half, author.changes.len() as u64);
+            }
+        }
+        self.actor = begun.scope().actor(&self.author);
+        let left = std::mem::replace(&mut self.models, begun);
+        self.left = Some(Box::new(left));
+        self.image = Image::new();
+        self.cuts += 1;
+        self.described = false;
+        self.written[0].clear();
+    }
+
+    fn refuse(&mut self, refused: Vec<Step>) {
+        for step in refused {
+            tracing::debug!(object = %step.object, key = %step.key, "an edit has no place any more");
+            self.tell(Event::Dropped { model: step.object });
+        }
+    }
+
+    /// Writes steps as changes of this peer. Returns those that have no place.
+    fn write_steps(&mut self, steps: Vec<Step>) -> Vec<Step> {
+        let mut refused = Vec::new();
+        let share = self.share();
+        let mut steps = steps.into_iter().peekable();
+        while steps.peek().is_some() {
+            let mut size = 0;
+            let part: Vec<Step> = std::iter::from_fn(|| {
+                size += steps.peek()?.size();
+                if size > share && size > steps.peek()?.size() { None } else { steps.next() }
+            })
+            .collect();
+            self.write_part(part, &mut refused);
+        }
+        refused
+    }
+
+    fn write_part(&mut self, part: Vec<Step>, refused: &mut Vec<Step>) {
+        for step in &part {
+            self.prepare_step(step);
+        }
+        let before = self.models.len();
+        let next = self.models.next(&self.actor);
+        let mut draft = Draft::new(self.models.table(), self.actor, next, part.len());
+        let mut written = Vec::new();
+        for step in part {
+            if perform(&mut draft, &step).is_some() { &mut written } else { &mut *refused }
+                .push(step);
+        }
+        if let Some(change) = draft.finish() {
+            let change = chunk::encode(change);
+            let candidate = Candidate { introduction: Some(self.author), change, pending: true };
+            if let Err(fault) = self.models.admit(candidate) {
+                tracing::debug!(%fault, "edits of an earlier epoch not written");
+                refused.append(&mut written);
+            }
+        }
+        self.written[0].extend(before..self.models.len());
+    }
+
+    /// What is well known is made well known again.
+    fn prepare_step(&mut self, step: &Step) {
+        let made = match step.deed {
+            Deed::Make { fixed: true } => Made::Map,
+            Deed::Begin { fixed: true } => Made::Counter,
+            Deed::Make { .. }
+            | Deed::Begin { .. }
+            | Deed::Put(_)
+            | Deed::Count(_)
+            | Deed::Raise(_)
+            | Deed::Delete => return,
+        };
+        if let Some(object) = self.models.table().find(&step.object)
+            && let Err(fault) = ensure(&mut self.models, object, &step.key, made)
+        {
+            tracing::debug!(%fault, "well-known object not written");
+        }
+    }
+}
+
+impl Step {
+    /// How many bytes it may add to a change at most, as an estimate from above.
+    fn size(&self) -> usize {
+        let value = match &self.deed {
+            Deed::Put(Value::Text(text)) => text.len(),
+            Deed::Put(Value::Bytes(bytes)) => bytes.len(),
+            Deed::Put(_)
+            | Deed::Make { .. }
+            | Deed::Begin { .. }
+            | Deed::Count(_)
+            | Deed::Raise(_)
+            | Deed::Delete => 0,
+        };
+        64 + self.key.len() + value
+    }
+}
+
+/// What this peer wrote and nobody confirmed, as the difference between what shows and what would
+/// show without it.
+fn steps(table: &Table) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for register in table.unconfirmed() {
+        let (object, _) = table.place(register);
+        // Within what this peer made itself: written with that. Within what is gone: gone.
+        if table.is_confirmed(object) && table.is_shown(object) {
+            difference(table, register, &mut steps);
+        }
+    }
+    steps
+}
+
+/// Everything that shows; counters to be added, or to be raised.
+fn all(table: &Table, added: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (_, register) in table.registers(ObjectIndex::ROOT, None) {
+        everything(table, register, &mut steps);
+    }
+    for step in steps.iter_mut().filter(|_| !added) {
+        if let Deed::Count(total) = step.deed {
+            step.deed = Deed::Raise(total);
+        }
+    }
+    steps
+}
+
+fn difference(table: &Table, register: RegisterIndex, steps: &mut Vec<Step>) {
+    let (object, key) = table.place(register);
+    let step = |deed| Step { object: table.path(object).clone(), key: key.clone(), deed };
+    match (table.confirmed(register).last(), table.values(register).last()) {
+        (None, None) => {}
+        (Some(_), None) => steps.push(step(Deed::Delete)),
+        (Some(before), Some(now)) if before.id == now.id => {
+            if let (Cell::Counter(before), Cell::Counter(now)) = (&before.cell, &now.cell)
+                && before != now
+            {
+                steps.push(step(Deed::Count(now.wrapping_sub(*before))));
+            }
+        }
+        (_, Some(_)) => everything(table, register, steps),
+    }
+}
+
+/// Everything that shows in a register and below it.
+fn everything(table: &Table, register: RegisterIndex, steps: &mut Vec<Step>) {
+    let (object, key) = table.place(register);
+    let Some(live) = table.values(register).last() else {
+        return;
+    };
+    let fixed = matches!(table.role(live.id), Some(Role::Fixed(_) | Role::FixedCounter(_)));
+    let mut step =
+        |deed| steps.push(Step { object: table.path(object).clone(), key: key.clone(), deed });
+    let below = match &live.cell {
+        // A record of a type: whoever needs it writes it again.
+        Cell::Value(_) if fixed => return,
+        Cell::Value(value) => {
+            step(Deed::Put(value.clone()));
+            None
+        }
+        Cell::Counter(total) => {
+            step(Deed::Begin { fixed });
+            step(Deed::Count(*total));
+            None
+        }
+        Cell::Object(below) => {
+            step(Deed::Make { fixed });
+            Some(*below)
+        }
+    };
+    let below = below.filter(|below: &ObjectIndex| table.kind(*below) == ObjectKind::Map);
+    for (_, register) in below.into_iter().flat_map(|below| table.registers(below, None)) {
+        everything(table, register, steps);
+    }
+}
+
+/// Writes one step. Nothing if it has no place.
+fn perform(draft: &mut Draft<'_>, step: &Step) -> Option<()> {
+    let root = draft.target(ObjectIndex::ROOT);
+    let object = step.object.keys().try_fold(root, |object, key| draft.below(object, &key))?;
+    let key = || step.key.clone();
+    let has = |draft: &Draft<'_>| draft.has(object, &step.key);
+    let done = match &step.deed {
+        Deed::Make { fixed } => {
+            // Nobody else makes an element under the same id: it is here already.
+            let here = draft.below(object, &step.key).is_some();
+            let same = here && (*fixed || ElementId::parse(&step.key).is_some());
+            same || draft.make(object, key()).is_some()
+        }
+        Deed::Put(value) => draft.put(object, key(), value),
+        Deed::Begin { .. } => has(draft) || draft.begin_count(object, key()),
+        Deed::Raise(total) => {
+            let by = total.saturating_sub(draft.total(object, &step.key));
+            by <= 0 || draft.count(object, key(), by)
+        }
+        Deed::Count(by) => *by == 0 || draft.count(object, key(), *by),
+        Deed::Delete => !has(draft) || draft.delete(object, key()),
+    };
+    done.then_some(())
+}

@@ -1,0 +1,216 @@
+//! What members bring: let in, and passed on.
+
+use super::guest::{Stage, is_known};
+use super::{Hub, RoomKey};
+use crate::proto::delta::{DeltaError, Token};
+use crate::proto::id::{DocumentId, Link};
+use crate::proto::lane::{DocumentLane, Incoming};
+use crate::proto::log::ChangeLog;
+use crate::proto::reason::{ChangeFault, Refusal};
+use crate::proto::time::Time;
+use crate::proto::wire::message::{EntryRecord, Hash, RecordBytes};
+
+/// Where entries come from.
+enum Source {
+    Plain(std::vec::IntoIter<EntryRecord>),
+    Records(Incoming),
+}
+
+impl Source {
+    /// The next, to be let in before this is called again.
+    fn next(&mut self, lane: &mut DocumentLane, log: &ChangeLog, now: Time) -> Option<EntryRecord> {
+        match self {
+            Self::Plain(entries) => entries.next(),
+            // Only a relay says that something has its place: a record of that is nothing here.
+            Self::Records(incoming) => std::iter::from_fn(|| lane.unpack(log, incoming, now))
+                .find_map(|unpacked| unpacked.entry),
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn on_changes(
+        &mut self,
+        now: Time,
+        link: Link,
+        (document, first): (DocumentId, u64),
+        entries: &[EntryRecord],
+    ) {
+        let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) else {
+            return;
+        };
+        if matches!(guest.stage, Stage::Member { .. }) {
+            let stale = guest.lane.is_stale(document);
+            let entries = guest.lane.receive(document, first, entries, now).to_vec().into_iter();
+            if !stale {
+                self.take_in(now, link, document, Source::Plain(entries));
+            }
+        }
+    }
+
+    pub(super) fn on_records(
+        &mut self,
+        now: Time,
+        link: Link,
+        document: DocumentId,
+        records: (u16, &RecordBytes),
+        deflated: bool,
+    ) {
+        let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) else {
+            return;
+        };
+        if !matches!(guest.stage, Stage::Member { .. }) {
+            return;
+        }
+        match guest.lane.open(document, records, deflated, now) {
+            Ok(incoming) => self.take_in(now, link, document, Source::Records(incoming)),
+            Err(DeltaError::TooLarge) => {
+                let limit = self.config.limits.inflated as u64;
+                self.refuse(link, Refusal::TooLarge { limit, size: limit.saturating_add(1) }, now);
+            }
+            Err(_) => self.refuse(link, Refusal::BadMessage, now),
+        }
+    }
+
+    /// Lets in what a member brings, and passes it on.
+    fn take_in(&mut self, now: Time, link: Link, document: DocumentId, mut source: Source) {
+        let Some(guest) = self.guests.get_mut(&link) else {
+            return;
+        };
+        let Stage::Member { room: key, .. } = &guest.stage else {
+            return;
+        };
+        let key = key.clone();
+        let Some(room) = self.rooms.get_mut(&key) else {
+            return;
+        };
+        let limits = &self.config.limits;
+        let mut tokens = Vec::new();
+        let mut outcome = Ok(());
+        // What one record makes, the next may build on.
+        while let Some(entry) = source.next(&mut guest.lane, room.log(document), now) {
+            let offered = match &entry {
+                EntryRecord::Cut(cut) => {
+                    guest.on_follow(room.log(document), cut);
+                    continue;
+                }
+                EntryRecord::Base(piece) => {
+                    room.take_base(document, link, piece, limits).map(|()| Vec::new())
+                }
+                EntryRecord::Authored { .. }
+                | EntryRecord::WellKnown(_)
+                | EntryRecord::Signed(_) => {
+                    let unproven = &mut guest.unproven[document.0 as usize];
+                    unproven.offer(room.log_mut(document), guest.peer, &entry)
+                }
+            };
+            match offered {
+                Ok(more) => tokens.extend(more),
+                Err(fault) => {
+                    outcome = Err(fault);
+                    break;
+                }
+            }
+        }
+        let unproven = &mut guest.unproven[document.0 as usize];
+        if unproven.is_stirred() {
+            tokens.extend(unproven.settle(room.log_mut(document)));
+        }
+        let waiting = unproven.bytes();
+        if !tokens.is_empty() {
+            room.log_and_epochs(document).1.wrote(now);
+        }
+        self.forward(now, &key, document, link, &tokens);
+        self.settle(now, &key, document, &tokens);
+        self.judge(now, link, outcome, waiting);
+    }
+
+    /// Passes entries on to every member; to the one that brought them only that its own changes
+    /// have their places now.
+    fn forward(
+        &mut self,
+        now: Time,
+        key: &RoomKey,
+        document: DocumentId,
+        source: Link,
+        tokens: &[Token],
+    ) {
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
+        let members: Vec<Link> = room.links().collect();
+        for member in &members {
+            let Some(guest) = self.guests.get_mut(member) else {
+                continue;
+            };
+            let log = room.log(document);
+            for token in tokens {
+                match token {
+                    _ if *member != source => guest.lane.push(document, *token),
+                    Token::Change(index) if guest.is_own(log, *index) => {
+                        guest.lane.push(document, Token::Placed(*index));
+                    }
+                    // Nobody's or another's: it has its place when it comes back.
+                    Token::Change(_) => guest.lane.push(document, *token),
+                    Token::Placed(_)
+                    | Token::Repair(_)
+                    | Token::Signature(_)
+                    | Token::Cut
+                    | Token::Base(_)
+                    | Token::Void => {}
+                }
+            }
+        }
+        for member in members {
+            self.pump_guest(member, now);
+        }
+    }
+
+    /// What one member brought may be what another's changes waited for.
+    fn settle(&mut self, now: Time, key: &RoomKey, document: DocumentId, news: &[Token]) {
+        let mut news = news.to_vec();
+        while let Some(room) = self.rooms.get_mut(key) {
+            let log = room.log_mut(document);
+            let changes = hashes(log, &news);
+            if changes.is_empty() {
+                return;
+            }
+            let mut settled = Vec::new();
+            for (link, guest) in &mut self.guests {
+                let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
+                let unproven = &mut guest.unproven[document.0 as usize];
+                if here && unproven.wants(&changes) {
+                    settled.push((*link, unproven.settle(log)));
+                }
+            }
+            news = settled.iter().flat_map(|(_, tokens)| tokens.clone()).collect();
+            for (link, tokens) in settled {
+                self.forward(now, key, document, link, &tokens);
+            }
+        }
+    }
+
+    /// Ends a link that broke a rule, or that asks to remember too much.
+    fn judge(&mut self, now: Time, link: Link, outcome: Result<(), ChangeFault>, waiting: usize) {
+        let limit = self.config.unproven;
+        match outcome {
+            Err(why) => self.refuse(link, Refusal::BadChange { why }, now),
+            Ok(()) if waiting > limit => {
+                let refusal = Refusal::TooLarge { limit: limit as u64, size: waiting as u64 };
+                self.refuse(link, refusal, now);
+            }
+            Ok(()) => {}
+        }
+    }
+}
+
+/// The changes among what is new in a log.
+fn hashes(log: &ChangeLog, tokens: &[Token]) -> Vec<Hash> {
+    let changes = tokens.iter().filter_map(|token| match token {
+        Token::Change(index) | Token::Placed(index) | Token::Repair(index) => {
+            log.entry(*index).map(|entry| entry.hash)
+        }
+        Token::Signature(_) | Token::Cut | Token::Base(_) | Token::Void => None,
+    });
+    changes.collect()
+}

@@ -1,0 +1,295 @@
+//! When a relay cuts history, how it says so, and what of earlier epochs it remembers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::guest::Guest;
+use super::room::Room;
+use super::{Hub, RoomKey};
+use crate::proto::base::{Base, columns};
+use crate::proto::config::{EpochConfig, Limits};
+use crate::proto::cut::Cut;
+use crate::proto::delta::Member;
+use crate::proto::id::{DocumentId, EpochId, Link};
+use crate::proto::log::{ChangeLog, Origin};
+use crate::proto::reason::{ChangeFault, Refusal};
+use crate::proto::time::Time;
+use crate::proto::wire::message::{Actor, BaseRecord, CutRecord, Introduction};
+
+/// The epochs of one document of a room.
+#[derive(Debug, Default)]
+pub(super) struct Epochs {
+    /// A cut on its way.
+    cut: Option<Cut>,
+    /// The log of the epoch before the present one: not everybody may have all of it yet.
+    pub(super) before: Option<ChangeLog>,
+    /// How many changes of each author went into the next epoch, of each epoch, oldest first.
+    past: VecDeque<(EpochId, BTreeMap<Actor, u64>)>,
+    began: Option<Time>,
+    wrote: Option<Time>,
+    step_at: Option<Time>,
+    not_before: Option<Time>,
+    /// Who is bringing what the epoch began with, and what has come of it.
+    restoring: Option<(Link, Vec<u8>)>,
+}
+
+impl Epochs {
+    pub(super) const fn is_cutting(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// Epochs of which the first begins now.
+    pub(super) fn beginning(now: Time) -> Self {
+        Self { began: Some(now), ..Self::default() }
+    }
+
+    /// How many changes of an actor of an epoch went into the next one.
+    pub(super) fn included(&self, epoch: EpochId, actor: &Actor) -> Option<u64> {
+        let (_, authors) = self.past.iter().find(|(past, _)| *past == epoch)?;
+        Some(authors.get(actor).copied().unwrap_or_default())
+    }
+
+    /// The link from which what the epoch began with is expected.
+    pub(super) fn restored_by(&self) -> Option<Link> {
+        self.restoring.as_ref().map(|(link, _)| *link)
+    }
+
+    /// When there is something to do: the next step of a cut, or a cut.
+    fn due(&self, log: &ChangeLog, config: &EpochConfig) -> Option<Time> {
+        if self.cut.is_some() {
+            return self.step_at;
+        }
+        let weight = log.weight();
+        if self.restoring.is_some() || weight == 0 {
+            return None;
+        }
+        let (began, wrote) = (self.began.unwrap_or(Time::ZERO), self.wrote.unwrap_or(Time::ZERO));
+        let heavy = weight > config.floor.max(log.base_weight().saturating_mul(config.ratio) / 100);
+        let little = log.base_weight().saturating_mul(config.rest_ratio) / 100;
+        let rests = weight > config.rest_floor.max(little);
+        let soon = heavy.then(|| began + config.interval);
+        let later = rests.then(|| (wrote + config.rest).max(began + config.rest));
+        let due = soon.into_iter().chain(later).min()?;
+        Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
+    }
+
+    /// There is no cut before a time.
+    const fn put_off(&mut self, until: Time) {
+        self.not_before = Some(until);
+    }
+
+    /// Something was written.
+    pub(super) const fn wrote(&mut self, now: Time) {
+        self.wrote = Some(now);
+    }
+
+    fn remember(&mut self, log: &ChangeLog, most: usize) {
+        let authors = log.authors().filter_map(|(actor, author)| match author.origin {
+            Origin::Peer(_) => Some((*actor, author.changes.len() as u64)),
+            Origin::WellKnown(_) | Origin::Base => None,
+        });
+        self.past.push_back((log.scope().epoch(), authors.collect()));
+        while self.past.len() > most {
+            self.past.pop_front();
+        }
+    }
+}
+
+impl Room {
+    /// Goes on with a cut. Returns whether the next epoch has begun.
+    fn step_cut(&mut self, document: DocumentId, config: &EpochConfig, now: Time) -> bool {
+        let (log, epochs) = self.log_and_epochs(document);
+        let Some(cut) = &mut epochs.cut else {
+            return false;
+        };
+        epochs.step_at = Some(now + config.pause);
+        let Some(next) = cut.step(log, config.budget) else {
+            return false;
+        };
+        epochs.cut = None;
+        epochs.began = Some(now);
+        epochs.remember(log, config.remembered);
+        epochs.before = Some(std::mem::replace(log, next));
+        true
+    }
+
+    /// How many changes of an incarnation of a peer in an epoch are here, or went into later epochs.
+    pub(super) fn included(
+        &self,
+        document: DocumentId,
+        epoch: EpochId,
+        wrote: &Introduction,
+    ) -> Option<u64> {
+        let actor = self.first().of(epoch).actor(wrote);
+        let log = self.log(document);
+        if log.scope().epoch() == epoch {
+            return log.author(&actor).map(|author| author.changes.len() as u64);
+        }
+        self.epochs(document).included(epoch, &actor)
+    }
+
+    /// Whether what an epoch began with is wanted from a member that has it: nothing is here.
+    pub(super) fn wants(&self, document: DocumentId, epoch: EpochId) -> bool {
+        let log = self.log(document);
+        let blank = log.is_empty() && self.epochs(document).restored_by().is_none();
+        blank && epoch != log.scope().epoch() && log.scope().epoch() == self.first().epoch()
+    }
+
+    /// Takes up the epoch of a member, because nothing is here.
+    pub(super) fn restore(&mut self, document: DocumentId, epoch: EpochId, link: Link) {
+        let (log, epochs) = self.log_and_epochs(document);
+        *log = log.successor(log.scope().of(epoch), Base::default());
+        epochs.restoring = Some((link, Vec::new()));
+    }
+
+    /// Whoever was restoring is gone: nothing is here again.
+    pub(super) fn abandon(&mut self, link: Link) {
+        for document in DocumentId::ALL {
+            let first = self.first().clone();
+            let (log, epochs) = self.log_and_epochs(document);
+            if epochs.restored_by() == Some(link) {
+                *log = log.successor(first, Base::default());
+                epochs.restoring = None;
+            }
+        }
+    }
+
+    /// A piece of what the epoch began with.
+    pub(super) fn take_base(
+        &mut self,
+        document: DocumentId,
+        link: Link,
+        piece: &BaseRecord,
+        limits: &Limits,
+    ) -> Result<(), ChangeFault> {
+        let (log, epochs) = self.log_and_epochs(document);
+        let Some((_, bytes)) = epochs.restoring.as_mut().filter(|(from, _)| *from == link) else {
+            return Err(ChangeFault::Unproven);
+        };
+        bytes.extend_from_slice(&piece.bytes);
+        if bytes.len() as u64 + piece.left > limits.snapshot {
+            return Err(ChangeFault::TooLarge);
+        }
+        if piece.left == 0 {
+            let base = columns::decode(bytes, limits)?;
+            epochs.restoring = None;
+            *log = log.successor(log.scope().clone(), base);
+            while log.lay() {}
+        }
+        Ok(())
+    }
+
+    /// What the epoch of a document began with, in columns; nothing if it began with nothing.
+    pub(super) fn columns(&self, document: DocumentId) -> Option<Bytes> {
+        let base = self.log(document).base();
+        (!base.is_empty()).then(|| columns::encode(base).into())
+    }
+}
+
+impl Hub {
+    /// Cuts the history of a room's models now, whatever it weighs. Returns whether there is such a
+    /// room and anything to cut.
+    pub fn cut(&mut self, key: &RoomKey, now: Time) -> bool {
+        let document = DocumentId::MODELS;
+        let weight = self.rooms.get(key).map(|room| room.log(document).weight());
+        if weight.is_none_or(|weight| weight == 0) {
+            return false;
+        }
+        let may = self.may_cut(key, document);
+        if may {
+            self.begin_cut(key, document, now);
+            self.finish_cut(key, document, now);
+        }
+        may
+    }
+
+    /// Whether nothing waits for an author's word that would be left out.
+    fn may_cut(&self, key: &RoomKey, document: DocumentId) -> bool {
+        let links = self.rooms.get(key).into_iter().flat_map(Room::links);
+        let mut guests = links.filter_map(|link| self.guests.get(&link));
+        guests.all(|guest| guest.unproven[document.0 as usize].bytes() == 0)
+    }
+
+    /// Brings a cut that is on its way to its end.
+    pub(super) fn finish_cut(&mut self, key: &RoomKey, document: DocumentId, now: Time) {
+        while self.rooms.get(key).is_some_and(|room| room.epochs(document).is_cutting()) {
+            self.step_cut(key, document, now);
+        }
+    }
+
+    pub(super) fn tick_epochs(&mut self, now: Time) {
+        let config = &self.config.epochs;
+        let due = self.rooms.iter().filter(|(_, room)| {
+            let due = room.epochs(DocumentId::MODELS).due(room.log(DocumentId::MODELS), config);
+            due.is_some_and(|due| due <= now)
+        });
+        let due: Vec<RoomKey> = due.map(|(key, _)| key.clone()).collect();
+        for key in due {
+            let cutting = self.rooms.get(&key).map(|room| room.epochs(DocumentId::MODELS));
+            if cutting.is_some_and(Epochs::is_cutting) {
+                self.step_cut(&key, DocumentId::MODELS, now);
+            } else if self.may_cut(&key, DocumentId::MODELS) {
+                self.begin_cut(&key, DocumentId::MODELS, now);
+            } else if let Some(room) = self.rooms.get_mut(&key) {
+                room.log_and_epochs(DocumentId::MODELS).1.put_off(now + self.config.epochs.rest);
+            }
+        }
+    }
+
+    pub(super) fn epochs_due(&self, room: &Room) -> Option<Time> {
+        room.epochs(DocumentId::MODELS).due(room.log(DocumentId::MODELS), &self.config.epochs)
+    }
+
+    fn begin_cut(&mut self, key: &RoomKey, document: DocumentId, now: Time) {
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let members: Vec<Link> = room.links().collect();
+        let lease = 0;
+        let (log, epochs) = room.log_and_epochs(document);
+        let heads: Vec<_> = log.heads().collect();
+        epochs.cut = Some(Cut::into(log.scope().next(document, &heads, lease)));
+        epochs.step_at = Some(now);
+        for link in members {
+            // Whoever has not followed the last cut would need the log before the last.
+            if self.guests.get(&link).is_some_and(|guest| guest.lane.is_stale(document)) {
+                self.refuse(link, Refusal::SlowConsumer, now);
+            } else if let Some(guest) = self.guests.get_mut(&link) {
+                guest.lane.begin_cut(document);
+            }
+        }
+    }
+
+    fn step_cut(&mut self, key: &RoomKey, document: DocumentId, now: Time) {
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        if !room.step_cut(document, &self.config.epochs, now) {
+            return;
+        }
+        let epoch = room.log(document).scope().epoch();
+        tracing::debug!(?document, ?epoch, "history cut");
+        let members: Vec<Link> = room.links().collect();
+        for link in members {
+            if let Some(guest) = self.guests.get_mut(&link) {
+                guest.unproven[document.0 as usize] = super::unproven::Unproven::default();
+                guest.lane.push_cut(document);
+            }
+            self.pump_guest(link, now);
+        }
+    }
+}
+
+impl Guest {
+    /// The peer follows a cut: what it says from now on counts again, if it is the last cut that was
+    /// made.
+    pub(super) fn on_follow(&mut self, log: &ChangeLog, cut: &CutRecord) {
+        if log.cut_record() == *cut
+            && let Some(introduction) = self.introduction
+        {
+            let actor = log.scope().actor(&introduction);
+            self.follow(log.document(), Member { introduction, actor });
+        }
+    }
+}

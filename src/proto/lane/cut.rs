@@ -1,0 +1,74 @@
+//! Cuts on a document lane: what is said of the epoch before, and what of it is nothing any more.
+
+use bytes::Bytes;
+
+use super::{DocumentLane, Incoming, place};
+use crate::proto::delta::record::{Kind, Record};
+use crate::proto::delta::unpack::postcard;
+use crate::proto::delta::{Member, Token};
+use crate::proto::id::DocumentId;
+use crate::proto::wire::message::EntryRecord;
+
+impl DocumentLane {
+    /// At a relay: what the member says from now on is nothing, until it follows the cut that is
+    /// about to be made.
+    pub const fn begin_cut(&mut self, document: DocumentId) {
+        self.stream_mut(document).stale = true;
+    }
+
+    /// Whether the member has not followed the last cut.
+    #[must_use]
+    pub const fn is_stale(&self, document: DocumentId) -> bool {
+        self.streams[place(document)].stale
+    }
+
+    /// At a relay: says that history is cut here.
+    pub fn push_cut(&mut self, document: DocumentId) {
+        let stream = self.stream_mut(document);
+        stream.cut_at = stream.feed.pushed();
+        stream.feed.push(Token::Cut);
+    }
+
+    /// At a relay: the member has followed the cut.
+    pub const fn end_cut(&mut self, document: DocumentId, member: Member) {
+        self.stream_mut(document).stale = false;
+        self.set_member(document, member);
+    }
+
+    /// At a member: follows a cut. What was to be said of the epoch before is void.
+    pub fn follow(&mut self, document: DocumentId, member: Member) {
+        self.set_member(document, member);
+        let stream = self.stream_mut(document);
+        stream.feed.void(Token::Void);
+        stream.feed.push(Token::Cut);
+    }
+
+    /// Sends what the epoch began with, because the relay wanted it.
+    pub fn push_columns(&mut self, document: DocumentId, columns: Bytes) {
+        let stream = self.stream_mut(document);
+        for from in stream.packer.set_columns(columns) {
+            stream.feed.push(Token::Base(from));
+        }
+    }
+}
+
+impl Incoming {
+    /// How many bytes the records have.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.records.as_slice().iter().map(Record::size).sum()
+    }
+
+    /// Passes over records of an epoch that is over, up to the word that another is followed.
+    pub(super) fn follows(&mut self) -> Option<EntryRecord> {
+        loop {
+            let record = self.records.next()?;
+            self.position += 1;
+            if record.kind() == Kind::Entry
+                && let Ok(entry @ EntryRecord::Cut(_)) = postcard(&record.body)
+            {
+                return Some(entry);
+            }
+        }
+    }
+}
