@@ -133,6 +133,9 @@ pub struct EpochConfig {
     pub budget: usize,
     /// How long others come first after that.
     pub pause: Duration,
+    /// How long a member may take to bring back what an epoch began with, to a relay that has nothing
+    /// of it; others are sent away meanwhile. Then it is closed (`HandshakeTimeout`).
+    pub restoring: Duration,
     /// Of how many epochs a relay remembers whose changes went into the next. A peer that comes back
     /// from an older one may write again what it was not told the fate of.
     pub remembered: usize,
@@ -149,6 +152,7 @@ impl Default for EpochConfig {
             rest_ratio: 10,
             budget: 8_192,
             pause: Duration::from_millis(1),
+            restoring: Duration::from_secs(30),
             remembered: 256,
         }
     }

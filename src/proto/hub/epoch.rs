@@ -32,6 +32,8 @@ pub(super) struct Epochs {
     not_before: Option<Time>,
     /// Who is bringing what the epoch began with, and what has come of it.
     restoring: Option<(Link, Vec<u8>)>,
+    /// By when it must be whole.
+    restore_by: Option<Time>,
 }
 
 impl Epochs {
@@ -61,7 +63,10 @@ impl Epochs {
             return self.step_at;
         }
         let weight = log.weight();
-        if self.restoring.is_some() || weight == 0 {
+        if self.restoring.is_some() {
+            return self.restore_by;
+        }
+        if weight == 0 {
             return None;
         }
         let (began, wrote) = (self.began.unwrap_or(Time::ZERO), self.wrote.unwrap_or(Time::ZERO));
@@ -132,15 +137,24 @@ impl Room {
     /// Whether what an epoch began with is wanted from a member that has it: nothing is here.
     pub(super) fn wants(&self, document: DocumentId, epoch: EpochId) -> bool {
         let log = self.log(document);
-        let blank = log.is_empty() && self.epochs(document).restored_by().is_none();
-        blank && epoch != log.scope().epoch() && log.scope().epoch() == self.first().epoch()
+        // Only models have epochs beside their first.
+        let may = document == DocumentId::MODELS && self.epochs(document).restored_by().is_none();
+        may && log.is_empty()
+            && epoch != log.scope().epoch()
+            && log.scope().epoch() == self.first().epoch()
     }
 
     /// Takes up the epoch of a member, because nothing is here.
-    pub(super) fn restore(&mut self, document: DocumentId, epoch: EpochId, link: Link) {
+    pub(super) fn restore(
+        &mut self,
+        document: DocumentId,
+        epoch: EpochId,
+        (link, by): (Link, Time),
+    ) {
         let (log, epochs) = self.log_and_epochs(document);
         *log = log.successor(log.scope().of(epoch), Base::default());
         epochs.restoring = Some((link, Vec::new()));
+        epochs.restore_by = Some(by);
     }
 
     /// Whoever was restoring is gone: nothing is here again.
@@ -168,7 +182,7 @@ impl Room {
             return Err(ChangeFault::Unproven);
         };
         bytes.extend_from_slice(&piece.bytes);
-        if bytes.len() as u64 + piece.left > limits.snapshot {
+        if piece.left.saturating_add(bytes.len() as u64) > limits.snapshot {
             return Err(ChangeFault::TooLarge);
         }
         if piece.left == 0 {
@@ -226,8 +240,11 @@ impl Hub {
         });
         let due: Vec<RoomKey> = due.map(|(key, _)| key.clone()).collect();
         for key in due {
-            let cutting = self.rooms.get(&key).map(|room| room.epochs(DocumentId::MODELS));
-            if cutting.is_some_and(Epochs::is_cutting) {
+            let epochs = self.rooms.get(&key).map(|room| room.epochs(DocumentId::MODELS));
+            if let Some(link) = epochs.and_then(Epochs::restored_by) {
+                // Nobody else may come in meanwhile.
+                self.refuse(link, Refusal::HandshakeTimeout, now);
+            } else if epochs.is_some_and(Epochs::is_cutting) {
                 self.step_cut(&key, DocumentId::MODELS, now);
             } else if self.may_cut(&key, DocumentId::MODELS) {
                 self.begin_cut(&key, DocumentId::MODELS, now);
@@ -291,5 +308,40 @@ impl Guest {
             let actor = log.scope().actor(&introduction);
             self.follow(log.document(), Member { introduction, actor });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::config::HubConfig;
+    use crate::proto::id::{AppKey, RoomName};
+    use crate::proto::wire::bounded::Blob;
+
+    #[test]
+    fn only_models_are_brought_back_and_no_more_than_fits() {
+        let config = HubConfig::default();
+        let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
+        let mut room = Room::new(app, name, &config, ([1; 8], Time::ZERO));
+        let other = EpochId([7; 32]);
+        assert!(room.wants(DocumentId::MODELS, other));
+        assert!(!room.wants(DocumentId::TEXTS, other));
+        assert!(!room.wants(DocumentId::MODELS, room.first().epoch()));
+
+        let (link, by) = (Link(1), Time::ZERO + config.epochs.restoring);
+        room.restore(DocumentId::MODELS, other, (link, by));
+        let epochs = room.epochs(DocumentId::MODELS);
+        assert_eq!(epochs.due(room.log(DocumentId::MODELS), &config.epochs), Some(by));
+        let piece = |left| BaseRecord { left, bytes: Blob::new(vec![0].into()).unwrap() };
+        for (from, left, why) in [
+            (Link(2), 0, ChangeFault::Unproven),
+            (link, config.limits.snapshot, ChangeFault::TooLarge),
+            (link, u64::MAX, ChangeFault::TooLarge),
+        ] {
+            let taken = room.take_base(DocumentId::MODELS, from, &piece(left), &config.limits);
+            assert_eq!(taken, Err(why));
+        }
+        room.abandon(link);
+        assert_eq!(room.log(DocumentId::MODELS).scope().epoch(), room.first().epoch());
     }
 }

@@ -171,6 +171,7 @@ impl Hub {
             return;
         };
         let others: Vec<Link> = room.links().collect();
+        let by = now + self.config.epochs.restoring;
         let introduction = Introduction { peer: guest.peer, incarnation: join.incarnation };
         let member = room.join(link, record);
         // A room of which nobody here knows anything is taken up from whoever remembers it.
@@ -180,7 +181,7 @@ impl Hub {
             room.descend(lineage);
         }
         let offers = DocumentId::ALL
-            .map(|document| answer(room, (guest, link), document, (&introduction, join)));
+            .map(|document| answer(room, (guest, link, by), document, (&introduction, join)));
         let restored = room.is_restored();
         let client = member.client;
         let documents = List::of(offers);
@@ -213,7 +214,7 @@ impl Hub {
 /// What a relay offers of a document for what a joining peer says that it knows.
 fn answer(
     room: &mut Room,
-    (guest, link): (&mut Guest, Link),
+    (guest, link, by): (&mut Guest, Link, Time),
     document: DocumentId,
     (introduction, join): (&Introduction, &Join),
 ) -> Offer {
@@ -224,7 +225,7 @@ fn answer(
     };
     let wanted = room.wants(document, epoch);
     if wanted {
-        room.restore(document, epoch, link);
+        room.restore(document, epoch, (link, by));
     }
     let actor = room.log(document).scope().actor(introduction);
     guest.set_member(document, Member { introduction: *introduction, actor });

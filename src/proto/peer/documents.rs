@@ -93,6 +93,10 @@ impl Peer {
     /// The relay is in another epoch.
     fn pass_over(&mut self, now: Time, offer: &Offer, (before, estranged): (Lineage, bool)) {
         let (document, place) = (offer.document, offer.document.0 as usize);
+        if document != DocumentId::MODELS {
+            self.fault("it cuts what has no epochs");
+            return;
+        }
         // Of another lineage, it knows nothing of what is confirmed here.
         let kin = before == offer.lineage || before == Lineage::default();
         let behind = !estranged && self.left[place].contains(&offer.epoch);
