@@ -29,10 +29,10 @@ use sha2::{Digest, Sha256};
 use self::engine::{Happening, Wire};
 use self::follower::Follower;
 use self::network::Network;
-use crate::proto::config::{EpochConfig, HubConfig, PeerConfig};
+use crate::proto::config::{EpochConfig, HubConfig, Limits, PeerConfig};
 use crate::proto::datastore::Datastore;
 use crate::proto::hub::{Hub, RoomKey};
-use crate::proto::id::{AppKey, Identity, Link, PeerId, RoomName};
+use crate::proto::id::{AppKey, DocumentId, Identity, Link, PeerId, RoomName};
 use crate::proto::model::Shape;
 use crate::proto::peer::{Peer, Setup};
 use crate::proto::time::Time;
@@ -107,6 +107,8 @@ impl World {
             hub_config: HubConfig {
                 joins_per_minute: 100_000,
                 epochs: hurried(),
+                // Pieces so small that snapshots have many, and joins break off between them.
+                limits: Limits { chunk: 64, ..Limits::default() },
                 ..HubConfig::default()
             },
             hub: None,
@@ -249,11 +251,14 @@ impl World {
         }
     }
 
-    /// The relay cuts the history of the models, if it is there and has any.
+    /// The relay cuts the history of every document that has any, if it is there.
     pub fn cut_history(&mut self) {
         let (room, now) = (self.room_key(), self.now);
-        if self.hub.as_mut().is_some_and(|hub| hub.cut(&room, now)) {
-            self.see("history cut");
+        for document in DocumentId::ALL {
+            if self.hub.as_mut().is_some_and(|hub| hub.cut(&room, document, now)) {
+                let texts = document == DocumentId::TEXTS;
+                self.see(if texts { "history of texts cut" } else { "history cut" });
+            }
         }
     }
 

@@ -3,6 +3,9 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "simulation/resume.rs"]
+mod resume;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::time::Duration;

@@ -20,18 +20,41 @@ use self::replay::Replay;
 /// Transactions of the recorded trace that are replayed by default.
 const BEGINNING: usize = 1_500;
 
+/// After how many changes history is cut of a recording.
+const CUT_EVERY: usize = 500;
+
 /// What the recording says of itself: transactions that the other agent names as parent.
 const NAMED: usize = 2_446;
 
 #[test]
 fn a_trace_made_here_ends_in_one_text() {
     for (seed, agents) in [(1, 2), (2, 3), (3, 3)] {
-        let trace = generated::trace(seed, agents, 300);
+        let trace = generated::trace(seed, agents, 300, true);
         assert!(trace.concurrent() > 50, "hardly anything is concurrent");
         let mut replay = Replay::new(seed, &trace);
         replay.run();
         assert_eq!(replay.finish(), trace.end, "seed {seed}");
     }
+}
+
+#[test]
+fn a_trace_made_here_keeps_every_letter_while_its_history_is_cut() {
+    // Not always in the same order: what is written again in another epoch has another place beside
+    // what somebody else wrote just there.
+    for (seed, agents) in [(1, 2), (4, 2), (5, 2)] {
+        let trace = generated::trace(seed, agents, 900, false);
+        let mut replay = Replay::new(seed, &trace);
+        replay.cut_every(4);
+        replay.run();
+        assert_eq!(letters(&replay.finish()), letters(&trace.end), "seed {seed}");
+        assert!(replay.cuts() > 2, "{} cuts", replay.cuts());
+    }
+}
+
+fn letters(text: &str) -> Vec<char> {
+    let mut letters: Vec<char> = text.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 #[test]
@@ -64,6 +87,12 @@ fn a_recording_ends_in_the_recorded_text() {
         replay.run();
         assert_eq!(replay.named_frames(), NAMED);
         assert_eq!(replay.finish(), trace.end, "seed {seed}");
+
+        let mut replay = Replay::new(seed, &trace);
+        replay.cut_every(CUT_EVERY);
+        replay.run();
+        assert_eq!(replay.finish(), trace.end, "seed {seed}, with its history cut");
+        assert!(replay.cuts() >= NAMED / CUT_EVERY, "{} cuts", replay.cuts());
     }
 }
 

@@ -20,16 +20,16 @@ pub(crate) const fn index(lane: Lane) -> usize {
     }
 }
 
-/// A lane as it is named when a stream is opened.
+/// A lane as it is named when a stream is opened, with the protocol's major version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol(pub(crate) Lane);
 
 impl AsRef<str> for Protocol {
     fn as_ref(&self) -> &str {
         match self.0 {
-            Lane::Control => "/parlor/1/control",
-            Lane::Document => "/parlor/1/document",
-            Lane::Snapshot => "/parlor/1/snapshot",
+            Lane::Control => "/parlor/2/control",
+            Lane::Document => "/parlor/2/document",
+            Lane::Snapshot => "/parlor/2/snapshot",
         }
     }
 }
@@ -80,5 +80,19 @@ impl OutboundUpgrade<Stream> for Offer {
 
     fn upgrade_outbound(self, stream: Stream, protocol: Protocol) -> Self::Future {
         ready(Ok((protocol.0, stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::reason::Version;
+
+    #[test]
+    fn lanes_are_named_by_the_major_version() {
+        for lane in Lane::ALL {
+            let name = format!("/parlor/{}/{lane:?}", Version::CURRENT.major).to_lowercase();
+            assert_eq!(Protocol(lane).as_ref(), name);
+        }
     }
 }

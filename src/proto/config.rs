@@ -58,7 +58,7 @@ impl Default for PeerConfig {
             silence: Duration::from_secs(10),
             compare_interval: Duration::from_secs(1),
             event_capacity: 65_536,
-            cut_budget: 8_192,
+            cut_budget: 4_096,
             cut_pause: Duration::from_millis(4),
             unconfirmed: Duration::from_secs(10),
             remembered_epochs: 256,
@@ -129,7 +129,10 @@ pub struct EpochConfig {
     /// Nor is, at rest, history of at most so many hundredths of what the epoch began with.
     pub rest_ratio: usize,
     /// How many values are gone through at once, so that other rooms don't wait: about a
-    /// millisecond.
+    /// millisecond. So are cuts made, and behind each the columns of what the epoch begins with, which
+    /// whoever joins is sent. Columns are kept as long as the epoch, whether anybody comes or not:
+    /// about as many bytes as the values have deflated. Who comes before they are there has them made
+    /// at once.
     pub budget: usize,
     /// How long others come first after that.
     pub pause: Duration,
@@ -150,7 +153,7 @@ impl Default for EpochConfig {
             rest: Duration::from_secs(10),
             rest_floor: 1 << 10,
             rest_ratio: 10,
-            budget: 8_192,
+            budget: 4_096,
             pause: Duration::from_millis(1),
             restoring: Duration::from_secs(30),
             remembered: 256,
@@ -195,7 +198,8 @@ pub struct Limits {
     pub depth: usize,
     /// Bytes of the metadata that a peer shows to others.
     pub metadata: usize,
-    /// Bytes of a snapshot that is taken from a relay.
+    /// Bytes of a snapshot that is taken from a relay. As many are kept of each document's when its
+    /// link breaks, until the next link brings the rest or another snapshot, or the room is left.
     pub snapshot: u64,
     /// Rows of a base that is taken from a relay: keys of all of its maps. In memory each takes 64
     /// bytes and what it holds.

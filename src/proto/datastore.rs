@@ -3,27 +3,29 @@
 //! Reads borrow from a typed mirror. Edits change the mirror at once and are written to the
 //! documents when the network frame is over, as one change of each; what others wrote is let into
 //! the log as it comes and refreshed in the mirror, except where this peer's own edits of the frame
-//! stand. Models are read and written through the log's table; their automerge document gets the same
-//! changes in batches. Texts are automerge's own.
+//! stand. Both documents are read and written through their logs' tables; automerge's documents get
+//! the same changes in batches.
 
 mod collections;
 mod draft;
 mod edit;
+mod element;
 mod epoch;
 mod hold;
 pub mod intent;
 pub mod mirror;
 mod refresh;
+mod script;
 pub mod tree;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use automerge::Automerge;
-use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+pub use self::element::ElementId;
 pub use self::epoch::Kept;
 use self::hold::Waiting;
 use self::intent::Pending;
@@ -31,9 +33,9 @@ use self::mirror::{Mirror, Node};
 use crate::proto::authorship::Scope;
 use crate::proto::config::Limits;
 use crate::proto::cut::Cut;
-use crate::proto::document::{self, Image, ImageError, Texts};
+use crate::proto::document::{self, Image, ImageError};
 use crate::proto::event::Event;
-use crate::proto::id::DocumentId;
+use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::handle::{Handle, ModelRef, Presence};
 use crate::proto::model::path::Path;
@@ -52,8 +54,8 @@ pub struct Datastore {
     text_actor: Actor,
     shape: Shape,
     models: ChangeLog,
-    image: Image,
-    texts: Texts,
+    texts: ChangeLog,
+    images: [Image; 2],
     mirror: Mirror,
     pending: Pending,
     waiting_texts: Waiting,
@@ -66,14 +68,16 @@ pub struct Datastore {
     described: bool,
     wakes: bool,
     written: [Vec<Index>; 2],
-    /// A cut of the models' history on its way.
-    cut: Option<Cut>,
-    /// How often it was cut.
+    /// A cut of a document's history on its way.
+    cut: [Option<Cut>; 2],
+    /// How often that of the models was cut.
     cuts: u32,
-    /// The log of the epoch before, until its memory is given back.
-    left: Option<Box<ChangeLog>>,
+    /// Logs of epochs that are over, until their memory is given back.
+    left: Vec<ChangeLog>,
     /// How many changes of actors of earlier epochs there were, by the first half of the actor.
     departed: BTreeMap<[u8; 8], u64>,
+    /// How many changes of texts there were in earlier epochs, by who wrote them.
+    typed: BTreeMap<PeerId, u64>,
 }
 
 impl Datastore {
@@ -91,8 +95,8 @@ impl Datastore {
             actor: scope.actor(&author),
             text_actor: scope.actor(&author),
             models: ChangeLog::new(scope.clone(), DocumentId::MODELS, limits.clone()),
-            image: Image::new(),
-            texts: Texts::new(scope.clone(), &author, limits.clone()),
+            texts: ChangeLog::new(scope.clone(), DocumentId::TEXTS, limits.clone()),
+            images: [Image::new(), Image::new()],
             mirror: Mirror::new(&shape),
             shape,
             pending: Pending::default(),
@@ -105,10 +109,11 @@ impl Datastore {
             described: false,
             wakes: false,
             written: [Vec::new(), Vec::new()],
-            cut: None,
+            cut: [None, None],
             cuts: 0,
-            left: None,
+            left: Vec::new(),
             departed: BTreeMap::new(),
+            typed: BTreeMap::new(),
         }
     }
 
@@ -146,8 +151,7 @@ impl Datastore {
         let mut at = Path::root();
         for key in path.keys() {
             at = at.join(&key);
-            if self.mirror.nodes().next().is_some()
-                && self.mirror.node(&at).is_none()
+            if self.mirror.node(&at).is_none()
                 && ElementId::parse(&key).is_some_and(|element| self.made(&element))
             {
                 return Presence::Gone;
@@ -174,29 +178,31 @@ impl Datastore {
     #[must_use]
     pub fn rebuilt(&self) -> Mirror {
         let mut mirror = Mirror::new(&self.shape);
-        refresh::load_all(&mut mirror, self.models.table(), &self.texts);
+        refresh::load_all(&mut mirror, self.models.table(), self.texts.table());
         mirror
     }
 
-    /// Where the table and a document differ that automerge makes of the same changes, saves and
+    /// Where a table and a document differ that automerge makes of the same changes, saves and
     /// loads again; nothing if they are equal: the other oracle. Costs the whole history.
     #[must_use]
     pub fn difference(&self) -> Option<String> {
-        let mut image = Image::new();
-        let saved = match image.of(&self.models) {
-            Ok(document) => document.save(),
-            Err(error) => return Some(error.to_string()),
-        };
-        match Automerge::load(&saved) {
-            Ok(document) => self.models.table().difference(&document),
-            Err(error) => Some(error.to_string()),
-        }
+        [&self.models, &self.texts].into_iter().find_map(|log| {
+            let mut image = Image::new();
+            let saved = match image.of(log) {
+                Ok(document) => document.save(),
+                Err(error) => return Some(error.to_string()),
+            };
+            match Automerge::load(&saved) {
+                Ok(document) => log.table().difference(&document),
+                Err(error) => Some(error.to_string()),
+            }
+        })
     }
 
     /// The log of a document.
     #[must_use]
     pub const fn log(&self, document: DocumentId) -> &ChangeLog {
-        if document.0 == DocumentId::TEXTS.0 { self.texts.log() } else { &self.models }
+        if document.0 == DocumentId::TEXTS.0 { &self.texts } else { &self.models }
     }
 
     /// Every value of the models, with those that lost to others.
@@ -205,10 +211,10 @@ impl Datastore {
         self.models.table()
     }
 
-    /// The document of the texts.
+    /// Every text.
     #[must_use]
-    pub const fn texts(&self) -> &Automerge {
-        self.texts.automerge()
+    pub const fn text_table(&self) -> &Table {
+        self.texts.table()
     }
 
     /// The document of the models, brought up to date. Costs what came since the last time.
@@ -217,7 +223,17 @@ impl Datastore {
     ///
     /// When automerge refuses a change that the log let in, which its rules exclude.
     pub fn models(&mut self) -> Result<&Automerge, ImageError> {
-        self.image.of(&self.models)
+        self.images[0].of(&self.models)
+    }
+
+    /// The document of the texts, brought up to date. Costs what came since the last time, and where
+    /// a text is long, its length for each change.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::models`].
+    pub fn texts(&mut self) -> Result<&Automerge, ImageError> {
+        self.images[1].of(&self.texts)
     }
 
     /// SHA-256 over every value and text, in the order of paths, as the documents hold them: equal
@@ -227,7 +243,7 @@ impl Datastore {
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for (path, line) in tree::lines(self.models.table(), self.texts.automerge()) {
+        for (path, line) in tree::lines(self.models.table(), self.texts.table()) {
             for part in [path.as_str(), &line] {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part.as_bytes());
@@ -264,7 +280,7 @@ impl Datastore {
         }
         // What was let in is in the log, so it must show whatever came after it.
         if document == DocumentId::TEXTS {
-            self.receive_texts(places.clone());
+            self.receive_texts(&places);
         } else {
             self.refresh(&touched, &[]);
         }
@@ -277,7 +293,7 @@ impl Datastore {
     }
 
     const fn log_mut(&mut self, document: DocumentId) -> &mut ChangeLog {
-        if document.0 == DocumentId::TEXTS.0 { self.texts.log_mut() } else { &mut self.models }
+        if document.0 == DocumentId::TEXTS.0 { &mut self.texts } else { &mut self.models }
     }
 
     /// Ends the frame: writes what is pending, then applies the texts that waited.
@@ -311,7 +327,7 @@ impl Datastore {
     fn make_room(&mut self) {
         if self.pending.size() > self.share() {
             // What waits must fit one change: a cut that takes so long is finished at once.
-            while !self.step_cut(usize::MAX) {}
+            while !self.step_cut(DocumentId::MODELS, usize::MAX) {}
             self.write_out();
         }
     }
@@ -331,8 +347,7 @@ impl Datastore {
     pub(crate) fn set_author(&mut self, author: Introduction) {
         self.author = author;
         self.actor = self.models.scope().actor(&author);
-        self.text_actor = self.texts.log().scope().actor(&author);
-        self.texts.set_actor(self.text_actor);
+        self.text_actor = self.texts.scope().actor(&author);
     }
 
     /// This peer's first `count` changes of the present epoch have their places, and so has what they
@@ -403,54 +418,6 @@ impl Datastore {
         let mut id = ElementId { actor: [0; 8], sequence: written as u64 + 1, count: self.created };
         id.actor.copy_from_slice(&actor[..8]);
         id.to_key()
-    }
-}
-
-/// The id of an element of a set or list: the first 8 bytes of its creator's actor, the sequence of
-/// the change that created it, and a count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ElementId {
-    /// The first half of the actor.
-    pub actor: [u8; 8],
-    /// The sequence of the creating change, from 1.
-    pub sequence: u64,
-    /// The count among its creator's elements.
-    pub count: u64,
-}
-
-impl ElementId {
-    /// The key in the document: the actor's bytes and both numbers as LEB128, in URL-safe base64.
-    #[must_use]
-    pub fn to_key(&self) -> String {
-        let mut bytes = self.actor.to_vec();
-        for mut number in [self.sequence, self.count] {
-            while number >= 0x80 {
-                bytes.push((number & 0x7f) as u8 | 0x80);
-                number >>= 7;
-            }
-            bytes.push((number & 0x7f) as u8);
-        }
-        BASE64URL_NOPAD.encode(&bytes)
-    }
-
-    /// The id of a key, if it is one.
-    #[must_use]
-    pub fn parse(key: &str) -> Option<Self> {
-        let bytes = BASE64URL_NOPAD.decode(key.as_bytes()).ok()?;
-        let (actor, numbers) = bytes.split_first_chunk::<8>()?;
-        let mut numbers = numbers.iter();
-        let mut number = || {
-            let mut value = 0_u64;
-            for shift in (0..63).step_by(7) {
-                let byte = *numbers.next()?;
-                value |= u64::from(byte & 0x7f) << shift;
-                if byte < 0x80 {
-                    return Some(value);
-                }
-            }
-            None
-        };
-        Some(Self { actor: *actor, sequence: number()?, count: number()? })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The relay is a peer of every room in that it keeps the documents' logs and lets nothing in that
 //! breaks a rule; it stamps nobody's work as its own.
 
+mod columns;
 mod entries;
 mod epoch;
 mod guest;
@@ -139,6 +140,7 @@ impl Hub {
             self.tick_guest(link, now);
         }
         self.tick_epochs(now);
+        self.tick_columns(now);
         let empty: Vec<RoomKey> = self
             .rooms
             .iter()
@@ -175,7 +177,7 @@ impl Hub {
         let guests = self.guests.values().filter_map(|guest| guest.deadline(&self.config));
         let epochs = self.rooms.values().filter_map(|room| self.epochs_due(room));
         let closes = self.rooms.values().filter_map(|room| self.closes(room));
-        guests.chain(epochs).chain(closes).min()
+        guests.chain(epochs).chain(self.columns_due()).chain(closes).min()
     }
 
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote.

@@ -17,7 +17,7 @@ use crate::proto::id::{DocumentId, Lane};
 use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Blob;
-use crate::proto::wire::message::{EntryRecord, Hash, Heads, Message, POSITIONS, RecordBytes};
+use crate::proto::wire::message::{Hash, Heads, Message, POSITIONS, RecordBytes};
 
 /// Which end of a link this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,23 +198,6 @@ impl DocumentLane {
         }
         stream.feed.arm(now, patience);
         frame(document, first, &records)
-    }
-
-    /// Plain entries came. Returns those to use: none after a gap, and not those that came before.
-    pub fn receive<'a>(
-        &mut self,
-        document: DocumentId,
-        first: u64,
-        entries: &'a [EntryRecord],
-        now: Time,
-    ) -> &'a [EntryRecord] {
-        let known = self.offer(document, first, entries.len(), now);
-        let entries = known.and_then(|known| entries.get(known..)).unwrap_or_default();
-        if self.side == Side::Member {
-            let order = &mut self.stream_mut(document).order;
-            entries.iter().for_each(|_| order.place(None, []));
-        }
-        entries
     }
 
     /// Records came: gives those to use, each to be read by [`Self::unpack`].

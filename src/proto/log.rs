@@ -6,6 +6,7 @@
 
 mod epoch;
 mod hashes;
+mod next;
 mod well_known;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 
 use self::epoch::weight;
 use self::hashes::Hashes;
+pub use self::next::Next;
 use crate::proto::authorship::Scope;
 use crate::proto::base::Base;
 use crate::proto::change::{Change, Key, ObjectId, OpId, Sealed, chunk};
@@ -84,6 +86,14 @@ pub enum Origin {
     Base,
 }
 
+impl Origin {
+    /// Whether it is a peer's.
+    #[must_use]
+    pub fn is_of(&self, peer: PeerId) -> bool {
+        matches!(self, Self::Peer(introduction) if introduction.peer == peer)
+    }
+}
+
 /// What became of a change that was offered.
 #[derive(Clone, Debug)]
 pub enum Admission {
@@ -102,17 +112,6 @@ pub struct Candidate {
     pub change: Sealed,
     /// Whether this peer wrote it and nobody has confirmed it.
     pub pending: bool,
-}
-
-/// What the next change of an actor begins with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Next {
-    /// Its sequence.
-    pub sequence: u64,
-    /// The counter of its first operation.
-    pub start: u64,
-    /// What it follows, if that is everything.
-    pub deps: Vec<Hash>,
 }
 
 /// The log of one document.
@@ -259,39 +258,42 @@ impl ChangeLog {
     ) -> Admission {
         let touched = self.table.apply(&sealed.change, places, standing);
         self.weight += weight(&sealed.change);
-        let index = self.append(origin, sealed, deps);
+        let Sealed { change, bytes, hash } = sealed;
+        let index = self.append(
+            origin,
+            Entry {
+                hash,
+                actor: change.actor,
+                sequence: change.sequence,
+                start: change.start,
+                end: change.end(),
+                bytes,
+                deps,
+                followed: false,
+            },
+        );
         if standing.pending {
             self.pending.insert(index);
         }
         Admission::New(index, touched)
     }
 
-    fn append(&mut self, origin: Origin, sealed: Sealed, deps: Deps) -> Index {
-        let Sealed { change, bytes, hash } = sealed;
+    fn append(&mut self, origin: Origin, entry: Entry) -> Index {
         self.revision += 1;
         let index = self.entries.len();
-        for &dep in &deps {
-            let entry = &mut self.entries[dep as usize];
-            if !std::mem::replace(&mut entry.followed, true) {
-                self.heads.remove(&entry.hash);
+        for dep in entry.deps() {
+            let followed = &mut self.entries[dep];
+            if !std::mem::replace(&mut followed.followed, true) {
+                self.heads.remove(&followed.hash);
             }
         }
-        self.heads.insert(hash, index);
-        self.index.insert(&hash, index);
-        self.entries.push(Entry {
-            hash,
-            actor: change.actor,
-            sequence: change.sequence,
-            start: change.start,
-            end: change.end(),
-            bytes,
-            deps,
-            followed: false,
-        });
-        let author = self.authors.entry(change.actor);
+        self.heads.insert(entry.hash, index);
+        self.index.insert(&entry.hash, index);
+        let author = self.authors.entry(entry.actor);
         let author =
             author.or_insert_with(|| Author { origin, changes: Vec::new(), signature: None });
         author.changes.push(index);
+        self.entries.push(entry);
         index
     }
 
@@ -359,20 +361,6 @@ impl ChangeLog {
     #[must_use]
     pub fn entry(&self, index: Index) -> Option<&Entry> {
         self.entries.get(index)
-    }
-
-    /// What the next change of an actor begins with that follows everything that is here: the heads,
-    /// ascending, and behind them the actor's previous change if it is none of them.
-    #[must_use]
-    pub fn next(&self, actor: &Actor) -> Next {
-        let written = self.authors.get(actor).map_or(&[][..], |author| &author.changes);
-        let mut deps: Vec<Hash> = Vec::with_capacity(self.heads.len() + 1);
-        deps.extend(self.heads.keys());
-        let previous = written.last().map(|&index| &self.entries[index]);
-        deps.extend(previous.filter(|previous| previous.followed).map(|previous| previous.hash));
-        // What others depend on ends before they do.
-        let start = self.heads.values().map(|&head| self.entries[head].end).max().unwrap_or(0) + 1;
-        Next { sequence: written.len() as u64 + 1, start, deps }
     }
 
     /// The place of the change that has an operation.

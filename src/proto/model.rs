@@ -172,6 +172,11 @@ impl Shape {
         self.properties.iter().find(|property| property.id == id)
     }
 
+    /// The properties whose fields are handles, which learn where their model is.
+    pub(in crate::proto) fn handles(&self) -> impl Iterator<Item = &PropertyShape> {
+        self.properties.iter().filter(|property| property.kind.is_handle())
+    }
+
     /// A digest of the names, ids and kinds of this type and all below it; equal for equal versions
     /// of an application's models. The first 8 bytes of SHA-256 over the lines of [`Shape::record`]
     /// of each type, in the order of their first appearance, depth first.

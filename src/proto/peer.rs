@@ -16,7 +16,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use self::backoff::Backoff;
-use self::connection::{Connection, Stage};
+use self::connection::{Connection, Incoming, Stage};
 use self::roster::Roster;
 use crate::proto::authorship::Scope;
 use crate::proto::clock::RoomClock;
@@ -71,6 +71,8 @@ pub struct Peer {
     client: Option<ClientNumber>,
     relay: Option<PeerId>,
     connection: Option<Connection>,
+    /// What has come of snapshots whose link broke: the next one goes on from there.
+    begun: [Option<Incoming>; 2],
     backoff: Backoff,
     clock: RoomClock,
     roster: Roster,
@@ -82,8 +84,8 @@ pub struct Peer {
     estranged: [bool; 2],
     /// Epochs that are over, oldest first.
     left: [VecDeque<EpochId>; 2],
-    /// An epoch that is gone back to, by another incarnation.
-    returning: Option<EpochId>,
+    /// Epochs that are gone back to, by another incarnation.
+    returning: [Option<EpochId>; 2],
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -116,6 +118,7 @@ impl Peer {
             client: None,
             relay: None,
             connection: None,
+            begun: [None, None],
             clock: RoomClock::default(),
             roster: Roster::default(),
             meter: Meter::default(),
@@ -123,7 +126,7 @@ impl Peer {
             lineage: Lineage::default(),
             estranged: [false; 2],
             left: [VecDeque::new(), VecDeque::new()],
-            returning: None,
+            returning: [None; 2],
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -195,8 +198,11 @@ impl Peer {
         }
         self.tick_connection(now);
         self.store.tidy(self.config.cut_budget);
-        if self.connection.as_ref().is_some_and(|open| open.cut_at.is_some_and(|at| at <= now)) {
-            self.step_cut(now, self.config.cut_budget);
+        for document in DocumentId::ALL {
+            let at = self.connection.as_ref().and_then(|open| open.cut_at[document.0 as usize]);
+            if at.is_some_and(|at| at <= now) {
+                self.step_cut(now, document, self.config.cut_budget);
+            }
         }
         self.drive(now);
     }
@@ -288,9 +294,10 @@ impl Peer {
     /// Whether the relay has let in everything that was edited here.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let confirmed = |document| self.store.log(document).pending().next().is_none();
+        let confirmed = |document| {
+            !self.store.is_cutting(document) && self.store.log(document).pending().next().is_none()
+        };
         !self.store.is_waiting()
-            && !self.store.is_cutting()
             && DocumentId::ALL.into_iter().all(confirmed)
             && self
                 .connection
@@ -417,6 +424,7 @@ impl Peer {
     fn close(&mut self, reason: Reason) {
         let left = matches!(reason, Reason::Left);
         self.hang_up(if left { LeaveReason::Left } else { LeaveReason::Lost });
+        self.begun = [None, None];
         self.online = false;
         self.backoff = Backoff::default();
         self.store.end_quiet();
@@ -424,9 +432,14 @@ impl Peer {
     }
 
     fn hang_up(&mut self, reason: LeaveReason) {
-        self.store.abandon_cut();
+        self.store.abandon_cuts();
         if let Some(connection) = self.connection.take() {
             self.effects.push_back(Effect::Disconnect { link: connection.link });
+            for (begun, incoming) in self.begun.iter_mut().zip(connection.snapshots) {
+                // Before the offer came, it is what the last link left.
+                let came = incoming.filter(|incoming| !incoming.bytes.is_empty());
+                *begun = came.or_else(|| begun.take());
+            }
         }
         self.client = None;
         self.backoff.stop();

@@ -5,9 +5,11 @@
 //! them shows, as in automerge. Every operation that was ever applied is noted with where it stands,
 //! so that a change that replaces something is known to replace what was there.
 
+mod keys;
 mod note;
 mod oracle;
 mod shadow;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -17,8 +19,11 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use self::note::Notes;
+use self::keys::Keys;
 pub use self::note::Role;
+use self::note::{Laid, Notes};
+use self::texts::Texts;
+pub use self::texts::{Piece, View};
 use crate::proto::change::{Action, Change, Key, ObjectId, OpId, Operation};
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
@@ -41,7 +46,7 @@ pub struct RegisterIndex(u32);
 pub enum ObjectKind {
     /// A map.
     Map,
-    /// A text, whose characters are not kept here.
+    /// A text.
     Text,
 }
 
@@ -79,7 +84,7 @@ struct Register {
 struct Object {
     id: ObjectId,
     kind: ObjectKind,
-    keys: BTreeMap<SmolStr, RegisterIndex>,
+    keys: Keys,
     /// Where it was made; nothing for the root.
     at: Option<RegisterIndex>,
     depth: usize,
@@ -117,11 +122,14 @@ pub type Touched = SmallVec<[RegisterIndex; 4]>;
 #[derive(Clone, Debug)]
 pub struct Table {
     objects: Vec<Object>,
+    /// Those that did not stand there when the epoch began.
     made: HashMap<OpId, ObjectIndex, BuildHasherDefault<DefaultHasher>>,
     registers: Vec<Register>,
+    base: Laid,
     notes: Notes,
     /// What registers would hold without the changes that nobody confirmed, where those touched them.
     shadows: BTreeMap<RegisterIndex, Values>,
+    texts: Texts,
     /// How many objects beside the root were laid.
     laid: u32,
 }
@@ -139,7 +147,7 @@ impl Table {
         let root = Object {
             id: ObjectId::Root,
             kind: ObjectKind::Map,
-            keys: BTreeMap::new(),
+            keys: Keys::default(),
             at: None,
             depth: 0,
             path: Path::root(),
@@ -148,8 +156,10 @@ impl Table {
             objects: vec![root],
             made: HashMap::default(),
             registers: Vec::new(),
+            base: Laid::default(),
             notes: Notes::default(),
             shadows: BTreeMap::new(),
+            texts: Texts::default(),
             laid: 0,
         }
     }
@@ -159,7 +169,7 @@ impl Table {
     pub fn object(&self, id: &ObjectId) -> Option<ObjectIndex> {
         match id {
             ObjectId::Root => Some(ObjectIndex::ROOT),
-            ObjectId::Made(id) => self.made.get(id).copied(),
+            ObjectId::Made(id) => self.base.object(*id).or_else(|| self.made.get(id).copied()),
         }
     }
 
@@ -196,7 +206,7 @@ impl Table {
     /// Where the values under a key of an object are, if there ever were any.
     #[must_use]
     pub fn register(&self, object: ObjectIndex, key: &str) -> Option<RegisterIndex> {
-        self.objects.get(object.0 as usize)?.keys.get(key).copied()
+        self.objects.get(object.0 as usize)?.keys.get(&self.registers, key)
     }
 
     /// The object and the key of a register.
@@ -263,33 +273,45 @@ impl Table {
         true
     }
 
+    /// How many keys an object has, whether they have a value or not.
+    #[must_use]
+    pub fn len(&self, object: ObjectIndex) -> usize {
+        self.at(object).keys.len()
+    }
+
     /// The keys of an object behind one, whether they have a value or not, in order.
     pub fn registers(
         &self,
         object: ObjectIndex,
         after: Option<&SmolStr>,
     ) -> impl Iterator<Item = (&SmolStr, RegisterIndex)> {
-        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
-        let keys = self.at(object).keys.range((from, Bound::Unbounded));
-        keys.map(|(key, register)| (key, *register))
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_str()));
+        self.at(object).keys.from(&self.registers, from)
     }
 
     /// The keys of an object that have a value, in order.
     pub fn keys(&self, object: ObjectIndex) -> impl Iterator<Item = &SmolStr> {
-        let keys = self.at(object).keys.iter();
-        keys.filter(|(_, register)| !self.values(**register).is_empty()).map(|(key, _)| key)
+        self.with_value(object, Bound::Unbounded)
     }
 
     /// The keys of an object from one on that have a value, in order.
     pub fn keys_from(&self, object: ObjectIndex, from: &str) -> impl Iterator<Item = &SmolStr> {
-        let keys = self.at(object).keys.range(SmolStr::new(from)..);
-        keys.filter(|(_, register)| !self.values(**register).is_empty()).map(|(key, _)| key)
+        self.with_value(object, Bound::Included(from))
+    }
+
+    fn with_value(
+        &self,
+        object: ObjectIndex,
+        from: Bound<&str>,
+    ) -> impl Iterator<Item = &SmolStr> + use<'_> {
+        let keys = self.at(object).keys.from(&self.registers, from);
+        keys.filter(|(_, register)| !self.values(*register).is_empty()).map(|(key, _)| key)
     }
 
     /// Where an operation stands, and what it was there; nothing for one that was never applied.
     #[must_use]
     pub fn role(&self, id: OpId) -> Option<Role> {
-        self.notes.role(id)
+        self.base.role(id).or_else(|| self.notes.role(id))
     }
 
     /// What an operation was that may stand in a register. For what stands there, it costs less than
@@ -335,7 +357,7 @@ impl Table {
             let id = change.id(at);
             let (role, register) = match &operation.key {
                 Key::Map(key) => self.write(id, operation, (*place, key), standing),
-                Key::Head | Key::Element(_) => self.type_at(operation, place.object),
+                Key::Head | Key::Element(_) => self.type_at(id, operation, place.object, standing),
             };
             roles.push(role);
             if let Some(register) = register
@@ -346,11 +368,6 @@ impl Table {
         }
         self.notes.add(change.actor, change.start, &roles);
         touched
-    }
-
-    fn type_at(&self, operation: &Operation, text: ObjectIndex) -> (Role, Option<RegisterIndex>) {
-        let role = if operation.insert { Role::Element(text) } else { Role::Erasure(text) };
-        (role, self.at(text).at)
     }
 
     fn write(
@@ -392,19 +409,25 @@ impl Table {
     }
 
     fn make(&mut self, id: OpId, kind: ObjectKind, at: RegisterIndex) -> ObjectIndex {
+        let index = self.stand(id, kind, at);
+        self.made.insert(id, index);
+        index
+    }
+
+    /// Adds an object that an operation made in a register.
+    fn stand(&mut self, id: OpId, kind: ObjectKind, at: RegisterIndex) -> ObjectIndex {
         let index = self.next_object(0);
         let Register { object, key, .. } = &self.registers[at.0 as usize];
         let above = self.at(*object);
         let object = Object {
             id: ObjectId::Made(id),
             kind,
-            keys: BTreeMap::new(),
+            keys: Keys::default(),
             at: Some(at),
             depth: above.depth + 1,
             path: above.path.join(key),
         };
         self.objects.push(object);
-        self.made.insert(id, index);
         index
     }
 
@@ -412,8 +435,8 @@ impl Table {
     fn reserve(&mut self, object: ObjectIndex, key: &SmolStr) -> RegisterIndex {
         let next = RegisterIndex(u32::try_from(self.registers.len()).unwrap_or(u32::MAX));
         let keys = &mut self.objects[object.0 as usize].keys;
-        if let Some(register) = keys.get(key) {
-            return *register;
+        if let Some(register) = keys.get(&self.registers, key) {
+            return register;
         }
         keys.insert(key.clone(), next);
         let (key, live) = (key.clone(), SmallVec::new());

@@ -41,6 +41,7 @@ pub(crate) fn describe(rows: &[Row]) -> Value {
     let rows = rows.iter().map(|row| {
         let content = match &row.content {
             Content::Map => json!("map"),
+            Content::Text(text) => json!({ "text": text }),
             Content::Counter(total) => json!({ "counter": total.to_string() }),
             Content::Value(Held::Null) => json!("null"),
             Content::Value(Held::Bool(value)) => json!({ "bool": value }),
@@ -64,6 +65,11 @@ fn row(object: u32, key: impl AsRef<str>, content: Content) -> Row {
 
 fn value(object: u32, key: impl AsRef<str>, value: Held) -> Row {
     row(object, key, Content::Value(value))
+}
+
+/// A text under a key that is what it says.
+fn text(text: &str) -> Row {
+    Row { fixed: true, ..row(0, format!("1{text}"), Content::Text(text.to_owned())) }
 }
 
 /// A dictionary in the root: one column for each kind.
@@ -95,6 +101,11 @@ fn kinds() -> Vec<Case> {
         case("kinds", "each kind of content", rows(false).collect()),
         case("kinds-fixed", "the same, well known", rows(true).collect()),
         case("keys", "keys that are no properties", keys.collect()),
+        case(
+            "kinds-texts",
+            "what a base of texts has",
+            ["", "a", "caf\u{e9} \u{1f30d}"].map(text).into(),
+        ),
     ]
 }
 

@@ -270,7 +270,7 @@ fn flush(store: &mut Datastore) -> Value {
 }
 
 fn whole(store: &Datastore) -> Value {
-    let (models, texts) = (store.table(), store.texts());
+    let (models, texts) = (store.table(), store.text_table());
     let lines = tree::lines(models, texts);
     let lines: Vec<_> = lines.iter().map(|(path, line)| json!([path.as_str(), line])).collect();
     let documents = DocumentId::ALL.map(|document| {

@@ -75,10 +75,12 @@ struct Writer {
 
 impl Writer {
     fn new() -> Self {
-        Self {
-            log: ChangeLog::new(scope(), DocumentId::MODELS, Limits::default()),
-            entries: Vec::new(),
-        }
+        Self::of(DocumentId::MODELS)
+    }
+
+    fn of(document: DocumentId) -> Self {
+        let log = ChangeLog::new(scope(), document, Limits::default());
+        Self { log, entries: Vec::new() }
     }
 
     fn take(&mut self, entry: EntryRecord) {
@@ -151,6 +153,12 @@ fn cuts() -> Vec<Case> {
         cut("cut-fixed", "what is well known stays so, and what replaced it is not", &fixed()),
         cut("cut-long", "one change has 1,024 rows at most; the next follows it", &long()),
         again(),
+        cut("cut-texts", "a text is what shows of it; an empty one is nothing", &texts()),
+        cut(
+            "cut-long-text",
+            "a change has 1,024 operations, wherever a text is then",
+            &long_text(),
+        ),
     ]
 }
 
@@ -247,6 +255,54 @@ fn long() -> Writer {
     writer
 }
 
+/// Inserts each character behind the one before, the first at the beginning.
+fn typed(log: &ChangeLog, (seed, text): (u8, OpId), typed: &str) -> Vec<Operation> {
+    let actor = log.scope().actor(&author(seed));
+    let start = log.next(&actor).start;
+    let behind = |counter| Key::Element(OpId { counter, actor });
+    let keys = std::iter::once(Key::Head).chain((start..).map(behind));
+    let characters = typed.chars().zip(keys).map(|(character, key)| Operation {
+        object: ObjectId::Made(text),
+        key,
+        insert: true,
+        action: Action::Put(Held::Text(character.to_string())),
+        predecessors: std::iter::empty().collect(),
+    });
+    characters.collect()
+}
+
+/// A text of two, of whom one took a letter out; and another that is empty again.
+fn texts() -> Writer {
+    let mut writer = Writer::of(DocumentId::TEXTS);
+    let text = writer.make(None, "3", Made::Text);
+    let other = writer.make(None, "4", Made::Text);
+    let before = writer.log.clone();
+    let first = writer.write(1, Some(&before), typed(&before, (1, text), "caf\u{e9}"));
+    writer.write(2, Some(&before), typed(&before, (2, text), "\u{1f30d} "));
+    writer.write(2, None, typed(&writer.log.clone(), (2, other), "x"));
+    let last = writer.log.next(&writer.log.scope().actor(&author(2))).start - 1;
+    let erase = |text, id: OpId| Operation {
+        object: ObjectId::Made(text),
+        key: Key::Element(id),
+        insert: false,
+        action: Action::Delete,
+        predecessors: std::iter::once(id).collect(),
+    };
+    let x = OpId { counter: last, actor: writer.log.scope().actor(&author(2)) };
+    writer.write(1, None, vec![erase(other, x), erase(text, first)]);
+    writer
+}
+
+fn long_text() -> Writer {
+    let mut writer = Writer::of(DocumentId::TEXTS);
+    for (key, length) in [("1", 1_022), ("2", 3), ("3", 1)] {
+        let text = writer.make(None, key, Made::Text);
+        let letters: String = ('a'..='z').cycle().take(length).collect();
+        writer.write(1, None, typed(&writer.log.clone(), (1, text), &letters));
+    }
+    writer
+}
+
 /// The log of the next epoch.
 fn next(log: &ChangeLog, budget: usize) -> ChangeLog {
     let heads: Vec<Hash> = log.heads().collect();
@@ -261,10 +317,10 @@ fn next(log: &ChangeLog, budget: usize) -> ChangeLog {
 fn cut(name: &'static str, why: &'static str, writer: &Writer) -> Case {
     let begun = next(&writer.log, usize::MAX);
     assert_eq!(next(&writer.log, 1).cut_record(), begun.cut_record(), "{name}");
-    let entries = if name == "cut-long" {
-        json!("0000 to 1023 in a map, each with its number")
-    } else {
-        entries(&writer.entries)
+    let entries = match name {
+        "cut-long" => json!("0000 to 1023 in a map, each with its number"),
+        "cut-long-text" => json!("texts of 1,022, 3 and 1 letters: a to z, again and again"),
+        _ => entries(&writer.entries),
     };
     Case { name, why, given: given(&writer.log, entries), gives: gives(&begun) }
 }
@@ -304,7 +360,7 @@ fn given(log: &ChangeLog, entries: Value) -> Value {
 
 fn gives(begun: &ChangeLog) -> Value {
     let base = begun.base();
-    let long = base.rows().len() > 100;
+    let long = begun.laid() > 1;
     let changes: Vec<Value> = (0..begun.laid())
         .map(|place| {
             let entry = begun.entry(place).unwrap();
@@ -320,7 +376,7 @@ fn gives(begun: &ChangeLog) -> Value {
             json!(change)
         })
         .collect();
-    let rows = if long { shape(base) } else { describe(base.rows()) };
+    let rows = if base.rows().len() > 100 { shape(base) } else { describe(base.rows()) };
     let columns = columns::encode(base);
     assert_eq!(columns::decode(&columns, &Limits::default()).unwrap().rows(), base.rows());
     let record = begun.cut_record();

@@ -9,6 +9,7 @@ mod deltas;
 mod documents;
 mod epochs;
 mod identity;
+mod passages;
 mod readme;
 mod refused;
 mod scripts;

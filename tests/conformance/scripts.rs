@@ -5,11 +5,13 @@ use bytes::Bytes;
 use parlor::proto::change::{Action, Change as Written, ObjectId, OpId, Operation, chunk};
 use parlor::proto::config::{HubConfig, Limits};
 use parlor::proto::datastore::Datastore;
+use parlor::proto::delta::record::{self, Follows, Kind, Record};
+use parlor::proto::event::State;
 use parlor::proto::id::{AppId, DocumentId, Lane, Link};
 use parlor::proto::model::Model;
 use parlor::proto::model::value::Value as Held;
 use parlor::proto::proof::{Side, prove};
-use parlor::proto::reason::Version;
+use parlor::proto::reason::{Reason, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::encode;
 use parlor::proto::wire::message::{
@@ -19,13 +21,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::epochs::at;
+use crate::passages;
 use crate::session::Rig;
 use crate::stage::{APP_KEY, RELAY, ROOM, app_key, author, identity, peer, room, scope};
 use crate::vectors::check;
 use crate::world::{Item, Lobby};
 
 #[derive(Serialize)]
-struct Case {
+pub(crate) struct Case {
     name: &'static str,
     why: &'static str,
     setup: Setup,
@@ -45,7 +48,7 @@ struct Setup {
     left_out: &'static str,
 }
 
-fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
+pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
     let setup = Setup {
         app_key: APP_KEY,
         room: ROOM,
@@ -61,7 +64,7 @@ fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
 
 #[test]
 fn sessions() {
-    let cases = [meetings(), epochs(), refusals(), strangers(), members()];
+    let cases = [meetings(), passages::epochs(), refusals(), strangers(), members()];
     check("session.json", &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 
@@ -69,7 +72,7 @@ fn rig() -> Rig {
     Rig::new(HubConfig::default(), APP_KEY)
 }
 
-fn add_lamp(rig: &mut Rig, place: usize) {
+pub(crate) fn add_lamp(rig: &mut Rig, place: usize) {
     rig.act(place, "adds the item lamp, 3", |peer, now| {
         let items = peer.store().root::<Lobby>().unwrap().items.clone();
         let lamp = Item { label: "lamp".to_owned(), count: 3 };
@@ -138,95 +141,6 @@ fn offline() -> Rig {
     rig
 }
 
-fn epochs() -> Vec<Case> {
-    vec![
-        case("cut", "the relay cuts: both go over, and each writes on", cut_in_two()),
-        case("late-after-cut", "a second peer gets what the epoch began with in columns", after()),
-        case("back-after-cut", "a peer that was away learns which of its changes went in", back()),
-        case("restore", "an empty relay takes the base back from the first that comes", restore()),
-    ]
-}
-
-fn cut(rig: &mut Rig) {
-    rig.relay_does("cuts the history of the models", |hub, now| {
-        let key = (app_key().app(), room());
-        assert!(hub.cut(&key, now));
-    });
-}
-
-/// The first peer is in, has an item, and gave its word for it.
-fn begun() -> Rig {
-    let mut rig = rig();
-    let first = rig.add(1, 1);
-    rig.connect(first);
-    rig.run(100);
-    add_lamp(&mut rig, first);
-    rig.run(200);
-    rig
-}
-
-fn cut_in_two() -> Rig {
-    let mut rig = begun();
-    let second = rig.add(2, 1);
-    rig.connect(second);
-    rig.run(300);
-    cut(&mut rig);
-    // Written before the cut is known: void, and written anew.
-    rig.act(second, "calls the lobby hall", |peer, now| {
-        let name = |lobby: &mut Lobby| lobby.title = "hall".to_owned();
-        peer.store_mut().update_root(name).unwrap();
-        peer.flush(now);
-    });
-    rig.run(400);
-    add_lamp(&mut rig, 0);
-    rig.run(500);
-    assert_eq!(rig.peers[0].store().state_hash(), rig.peers[1].store().state_hash());
-    rig
-}
-
-fn after() -> Rig {
-    let mut rig = begun();
-    cut(&mut rig);
-    rig.run(300);
-    let second = rig.add(2, 1);
-    rig.connect(second);
-    rig.run(400);
-    assert_eq!(rig.peers[0].store().state_hash(), rig.peers[1].store().state_hash());
-    rig
-}
-
-fn back() -> Rig {
-    let mut rig = begun();
-    let second = rig.add(2, 1);
-    rig.connect(second);
-    rig.run(300);
-    rig.act(second, "leaves", |peer, now| peer.leave(now));
-    rig.act(second, "calls the lobby hall", |peer, now| {
-        let name = |lobby: &mut Lobby| lobby.title = "hall".to_owned();
-        peer.store_mut().update_root(name).unwrap();
-        peer.flush(now);
-    });
-    rig.run(310);
-    cut(&mut rig);
-    rig.run(350);
-    rig.connect(second);
-    rig.run(500);
-    assert_eq!(rig.peers[0].store().state_hash(), rig.peers[1].store().state_hash());
-    rig
-}
-
-fn restore() -> Rig {
-    let mut rig = begun();
-    cut(&mut rig);
-    rig.run(300);
-    rig.forget(HubConfig::default(), APP_KEY);
-    rig.run(800);
-    let key = (app_key().app(), room());
-    let log = rig.hub.log(&key, DocumentId::MODELS).unwrap();
-    assert!(log.heads().eq(rig.peers[0].store().log(DocumentId::MODELS).heads()));
-    rig
-}
-
 /// A peer that connects to a relay with a configuration that serves a key.
 fn one(config: HubConfig, key: &str) -> Rig {
     let mut rig = Rig::new(config, key);
@@ -276,6 +190,21 @@ fn newer_relay() -> Rig {
     rig
 }
 
+/// A frame that nobody sends.
+fn nobodys() -> Bytes {
+    let entries = List::of([]);
+    encode(&Message::Changes { document: DocumentId::MODELS, first: 0, entries })
+}
+
+/// A peer whose relay says something that nobody sends.
+fn misled() -> Rig {
+    let mut rig = one(HubConfig::default(), APP_KEY);
+    rig.hears(0, Lane::Document, nobodys());
+    rig.run(25);
+    assert!(matches!(rig.peers[0].state(), State::Closed(Reason::RelayFault { .. })));
+    rig
+}
+
 fn hello() -> Hello {
     Hello { version: Version::CURRENT, nonce: [7; 16], app: app_key().app(), schema: [0; 8] }
 }
@@ -312,9 +241,14 @@ fn scripted(hello: &Hello, join: Option<fn(Join) -> Join>, more: &[(Lane, Bytes)
 }
 
 /// A frame of entries of document 0 from a position on.
-fn changes(first: u64, entries: &[EntryRecord]) -> (Lane, Bytes) {
-    let entries = List::of(entries.iter().cloned());
-    let message = Message::Changes { document: DocumentId::MODELS, first, entries };
+fn entries(first: u16, entries: &[EntryRecord]) -> (Lane, Bytes) {
+    let record = |entry| {
+        let body = postcard::to_allocvec(entry).unwrap();
+        Record::new(Kind::Entry, Follows::Previous, 0, body)
+    };
+    let records = record::join(&entries.iter().map(record).collect::<Vec<_>>());
+    let records = Blob::new(records).unwrap();
+    let message = Message::Deltas { document: DocumentId::MODELS, position: first, records };
     (Lane::Document, encode(&message))
 }
 
@@ -330,6 +264,11 @@ fn titled(seed: u8, title: &str) -> Vec<EntryRecord> {
     let signature = scope().sign(&identity(seed), DocumentId::MODELS, word);
     let records = (0..log.len()).filter_map(|place| log.record(place));
     records.chain([EntryRecord::Signed(signature)]).collect()
+}
+
+/// The position behind entries.
+fn behind(entries: &[EntryRecord]) -> u16 {
+    entries.len().try_into().unwrap()
 }
 
 /// The same entries, with another introduction of their author.
@@ -357,7 +296,7 @@ fn within(entries: &[EntryRecord]) -> (Lane, Bytes) {
     };
     let key = Line::new("1").unwrap();
     let record = WellKnownRecord { parent: Some(parent), key, made: Made::Map };
-    changes(entries.len() as u64, &[EntryRecord::WellKnown(record)])
+    self::entries(behind(entries), &[EntryRecord::WellKnown(record)])
 }
 
 /// A change that puts a value, and then does what no peer does.
@@ -416,11 +355,12 @@ fn members() -> Vec<Case> {
     let good = |more: &[(Lane, Bytes)]| scripted(&hello(), Some(|join| join), more);
     let control = |message: &[u8]| (Lane::Control, Bytes::copy_from_slice(message));
     let pong = encode(&Message::Pong { sent: 0, room_time: 0 });
+    let nobodys = (Lane::Document, nobodys());
     let leave = (Lane::Control, encode(&Message::Leave));
     let garbage = Blob::new(Bytes::from_static(b"no change")).unwrap();
     let garbage = [EntryRecord::Authored { introduction: None, bytes: garbage }];
     let (one, other) = (titled(1, "one"), titled(1, "other"));
-    let twice_written = [changes(0, &one), changes(one.len() as u64, &other)];
+    let twice_written = [entries(0, &one), entries(behind(&one), &other)];
     let unknown = introduced(&one, None);
     let foreign = introduced(&one, Some(Introduction { incarnation: 2, ..author(1) }));
     let parent_why = "a well-known map in what a change put as a value; it only stands in maps";
@@ -429,23 +369,25 @@ fn members() -> Vec<Case> {
         case("not-a-message", "a variant that does not exist", good(&[control(&[2, 99])])),
         case("wrong-lane", "a leave on the control lane", good(&[leave])),
         case("relays-message", "a message that only relays send", good(&[control(&pong)])),
+        case("nobodys-message", "a message that nobody sends", good(&[nobodys])),
+        case("nobodys-message-heard", "the same from a relay", misled()),
         case("join-again", "the answer is said again", twice()),
-        case("no-change", "bytes that are no change", good(&[changes(0, &garbage)])),
-        case("no-introduction", "the first change of nobody", good(&[changes(0, &unknown)])),
-        case("false-introduction", "another's incarnation", good(&[changes(0, &foreign)])),
-        case("wrong-parent", parent_why, good(&[changes(0, &one), within(&one)])),
-        case("wrong-operation", "a text in the models", good(&[changes(0, &crafted(text))])),
+        case("no-change", "bytes that are no change", good(&[entries(0, &garbage)])),
+        case("no-introduction", "the first change of nobody", good(&[entries(0, &unknown)])),
+        case("false-introduction", "another's incarnation", good(&[entries(0, &foreign)])),
+        case("wrong-parent", parent_why, good(&[entries(0, &one), within(&one)])),
+        case("wrong-operation", "a text in the models", good(&[entries(0, &crafted(text))])),
         case(
             "wrong-place",
             "a value in what no change made",
-            good(&[changes(0, &crafted(nowhere))]),
+            good(&[entries(0, &crafted(nowhere))]),
         ),
         case(
             "wrong-predecessor",
             "it replaces a value of another key",
-            good(&[changes(0, &crafted(elsewhere))]),
+            good(&[entries(0, &crafted(elsewhere))]),
         ),
-        case("gap", gap_why, good(&[changes(5, &garbage)])),
+        case("gap", gap_why, good(&[entries(5, &garbage)])),
         case("equivocation", "two first changes of one actor", good(&twice_written)),
         case("refill", "another's change waits until its author's word comes", refill()),
     ]
@@ -455,9 +397,9 @@ fn members() -> Vec<Case> {
 fn refill() -> Rig {
     let others = titled(2, "two");
     let (signature, written) = others.split_last().unwrap();
-    let mut rig = scripted(&hello(), Some(|join| join), &[changes(0, written)]);
+    let mut rig = scripted(&hello(), Some(|join| join), &[entries(0, written)]);
     rig.run(1_010);
-    let (lane, frame) = changes(written.len() as u64, std::slice::from_ref(signature));
+    let (lane, frame) = entries(behind(written), std::slice::from_ref(signature));
     rig.says(Link(1), lane, frame);
     rig.run(2_010);
     rig

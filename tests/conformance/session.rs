@@ -105,6 +105,19 @@ impl Rig {
         }
     }
 
+    /// The link of a peer breaks, with what is on its way.
+    pub(crate) fn lose(&mut self, place: usize) {
+        self.note(json!({ "who": name(Some(place)), "does": "loses its link" }));
+        let of = |end: &End| matches!(end, End::Peer(other) if *other == place);
+        let link = self.links.iter().rev().find_map(|(link, end)| of(end).then_some(*link));
+        let lost = || Input::Disconnected { link: link.unwrap() };
+        self.queue.retain(
+            |_, (_, input)| !matches!(input, Input::Received { link: on, .. } if Some(*on) == link),
+        );
+        self.give(None, lost());
+        self.give(Some(place), lost());
+    }
+
     pub(crate) fn connect(&mut self, place: usize) {
         self.act(place, "connects", |peer, now| peer.connect(now));
     }

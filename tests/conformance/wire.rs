@@ -9,7 +9,7 @@ use parlor::proto::reason::{ChangeFault, Refusal, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::message::{
     BaseRecord, CutRecord, EntryRecord, Hello, Join, Known, Made, MemberRecord, Message, Offer,
-    ParentRecord, SignatureRecord, SnapshotOffer, Welcome, WellKnownRecord,
+    ParentRecord, Partial, SignatureRecord, SnapshotOffer, Welcome, WellKnownRecord,
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use serde::Serialize;
@@ -96,6 +96,7 @@ fn known() -> [Known; 2] {
         incarnation: 3,
         afresh: true,
         heads: List::of([[1; 32], [2; 32]]),
+        partial: Some(Partial { digest: [4; 32], bytes: 65_536 }),
     };
     let unknown = Known {
         document: DocumentId::TEXTS,
@@ -104,6 +105,7 @@ fn known() -> [Known; 2] {
         incarnation: 1,
         afresh: false,
         heads: List::of([]),
+        partial: None,
     };
     [known, unknown]
 }
@@ -127,8 +129,10 @@ fn handshake() -> Vec<Named> {
         behind: 3,
     };
     let models = Offer { document: DocumentId::MODELS, ..offer.clone() };
-    let columns = SnapshotOffer { bytes: 70_000, pieces: 2, digest: [4; 32] };
+    let columns = SnapshotOffer { bytes: 70_000, pieces: 2, digest: [4; 32], from: 0 };
+    let rest = SnapshotOffer { pieces: 1, from: 65_536, ..columns.clone() };
     let over = Offer { snapshot: Some(columns), included: Some(300), behind: 0, ..models.clone() };
+    let resumed = Offer { snapshot: Some(rest), ..over.clone() };
     let wanted = Offer { heads: List::of([]), wanted: true, behind: 0, ..models.clone() };
     let welcome = |models| {
         Message::Welcome(Welcome {
@@ -152,6 +156,7 @@ fn handshake() -> Vec<Named> {
         ),
         ("welcome", "both documents are of the peer's epoch", welcome(models)),
         ("welcome-over", "models of another epoch, with 300 of the peer's changes", welcome(over)),
+        ("welcome-resumed", "the same, of which the peer has 65,536 bytes", welcome(resumed)),
         ("welcome-wanted", "the relay has nothing, and takes the peer's base", welcome(wanted)),
         ("leave", "a message without fields, behind what was written", Message::Leave),
     ]

@@ -166,30 +166,34 @@ proptest! {
 
 /// Cuts the history of those who all have the same.
 fn cut(replicas: &mut [Replica]) {
-    let log = replicas[0].store.log(DocumentId::MODELS);
-    let heads: Vec<_> = log.heads().collect();
-    let next = log.scope().next(DocumentId::MODELS, &heads, 0);
-    for replica in replicas {
-        replica.store.confirm_covered(DocumentId::MODELS, &heads);
-        replica.store.begin_cut(next.clone());
-        while !replica.store.step_cut(7) {}
-        replica.follow();
-        replica.check();
+    for document in DocumentId::ALL {
+        let log = replicas[0].store.log(document);
+        let heads: Vec<_> = log.heads().collect();
+        let next = log.scope().next(document, &heads, 0);
+        for replica in &mut *replicas {
+            replica.store.confirm_covered(document, &heads);
+            replica.store.begin_cut(document, next.clone());
+            while !replica.store.step_cut(document, 7) {}
+            replica.follow();
+            replica.check();
+        }
     }
 }
 
-/// Takes the base that a relay sends which has all of `source`, if it began another epoch.
+/// Takes the bases that a relay sends which has all of `source`, if it began other epochs.
 fn go_over(replica: &mut Replica, source: &Replica) {
-    let relay = source.store.log(DocumentId::MODELS);
-    let log = replica.store.log(DocumentId::MODELS);
-    if log.scope().epoch() == relay.scope().epoch() {
-        return;
+    for document in DocumentId::ALL {
+        let relay = source.store.log(document);
+        let log = replica.store.log(document);
+        if log.scope().epoch() == relay.scope().epoch() {
+            continue;
+        }
+        let base = decode(&encode(relay.base()), &Limits::default()).unwrap();
+        let mut begun = log.successor(relay.scope().clone(), base);
+        while begun.lay() {}
+        replica.store.go_over(begun, Kept::Unconfirmed);
+        replica.follow();
     }
-    let base = decode(&encode(relay.base()), &Limits::default()).unwrap();
-    let mut begun = log.successor(relay.scope().clone(), base);
-    while begun.lay() {}
-    replica.store.go_over(begun, Kept::Unconfirmed);
-    replica.follow();
 }
 
 /// What a relay sends of a document behind the base.

@@ -9,8 +9,6 @@ use proptest::prelude::*;
 
 use crate::replica::{Replica, cases, edit};
 
-const MODELS: DocumentId = DocumentId::MODELS;
-
 /// What happens.
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,8 +18,9 @@ enum Step {
     Flush(usize),
     /// A peer and the relay tell each other everything.
     Sync(usize),
-    /// The relay cuts, and those who are there follow; each looks at so many values at a time.
-    Cut { asleep: Option<usize>, budget: usize },
+    /// The relay cuts a document, and those who are there follow; each looks at so many values at a
+    /// time.
+    Cut { texts: bool, asleep: Option<usize>, budget: usize },
 }
 
 fn step(peers: usize) -> impl Strategy<Value = Step> {
@@ -29,8 +28,8 @@ fn step(peers: usize) -> impl Strategy<Value = Step> {
         8 => (0..peers, edit()).prop_map(|(peer, edit)| Step::Edit(peer, edit)),
         4 => (0..peers).prop_map(Step::Flush),
         4 => (0..peers).prop_map(Step::Sync),
-        1 => (option::of(0..peers), 1..64_usize)
-            .prop_map(|(asleep, budget)| Step::Cut { asleep, budget }),
+        1 => (any::<bool>(), option::of(0..peers), 1..64_usize)
+            .prop_map(|(texts, asleep, budget)| Step::Cut { texts, asleep, budget }),
     ]
 }
 
@@ -52,63 +51,71 @@ impl Room {
             }
             Step::Flush(peer) => self.peers[peer].flush(),
             Step::Sync(peer) => self.sync(peer),
-            Step::Cut { asleep, budget } => self.cut(asleep, budget),
+            Step::Cut { texts, asleep, budget } => {
+                let document = if texts { DocumentId::TEXTS } else { DocumentId::MODELS };
+                self.cut(document, asleep, budget);
+            }
         }
     }
 
-    fn epoch(replica: &Replica) -> [u8; 32] {
-        replica.store.log(MODELS).scope().epoch().0
+    fn epoch(replica: &Replica, document: DocumentId) -> [u8; 32] {
+        replica.store.log(document).scope().epoch().0
     }
 
     /// A peer comes, in whatever epoch it was.
     fn sync(&mut self, peer: usize) {
         let peer = &mut self.peers[peer];
         peer.flush();
-        if Self::epoch(peer) != Self::epoch(&self.relay) {
-            let relay = self.relay.store.log(MODELS);
-            let mut begun = relay.successor(relay.scope().clone(), relay.base().clone());
-            while begun.lay() {}
-            peer.store.go_over(begun, Kept::Unconfirmed);
-            peer.follow();
+        for document in DocumentId::ALL {
+            if Self::epoch(peer, document) != Self::epoch(&self.relay, document) {
+                let relay = self.relay.store.log(document);
+                let mut begun = relay.successor(relay.scope().clone(), relay.base().clone());
+                while begun.lay() {}
+                peer.store.go_over(begun, Kept::Unconfirmed);
+                peer.follow();
+            }
         }
         peer.pull_written(&self.relay);
         peer.flush();
         self.relay.pull_written(peer);
         self.relay.flush();
-        let heads: Vec<_> = self.relay.store.log(MODELS).heads().collect();
-        peer.store.confirm_covered(MODELS, &heads);
+        for document in DocumentId::ALL {
+            let heads: Vec<_> = self.relay.store.log(document).heads().collect();
+            peer.store.confirm_covered(document, &heads);
+        }
         peer.check();
     }
 
     /// A cut arrives at a peer behind everything that the relay had, and before what the relay did
     /// not have.
-    fn cut(&mut self, asleep: Option<usize>, budget: usize) {
-        let log = self.relay.store.log(MODELS);
+    fn cut(&mut self, document: DocumentId, asleep: Option<usize>, budget: usize) {
+        let log = self.relay.store.log(document);
         let heads: Vec<_> = log.heads().collect();
-        let next = log.scope().next(MODELS, &heads, 0);
-        let before = Self::epoch(&self.relay);
+        let next = log.scope().next(document, &heads, 0);
+        let there = DocumentId::ALL.map(|document| Self::epoch(&self.relay, document));
         for (number, peer) in self.peers.iter_mut().enumerate() {
-            if Some(number) == asleep || Self::epoch(peer) != before {
+            let follows = DocumentId::ALL.map(|document| Self::epoch(peer, document)) == there;
+            if Some(number) == asleep || !follows {
                 continue;
             }
             peer.pull_written(&self.relay);
-            peer.store.confirm_covered(MODELS, &heads);
-            peer.store.begin_cut(next.clone());
-            while !peer.store.step_cut(budget) {}
+            peer.store.confirm_covered(document, &heads);
+            peer.store.begin_cut(document, next.clone());
+            while !peer.store.step_cut(document, budget) {}
             peer.follow();
-            if !peer.store.is_pending() {
+            if !peer.store.is_waiting() {
                 peer.check();
             }
         }
-        self.relay.store.begin_cut(next);
-        while !self.relay.store.step_cut(budget) {}
+        self.relay.store.begin_cut(document, next);
+        while !self.relay.store.step_cut(document, budget) {}
         self.relay.check();
         let base = |replica: &Replica| {
-            let log = replica.store.log(MODELS);
+            let log = replica.store.log(document);
             log.entry(log.laid().wrapping_sub(1)).map(|entry| entry.hash)
         };
         for peer in &self.peers {
-            if Self::epoch(peer) == Self::epoch(&self.relay) {
+            if Self::epoch(peer, document) == Self::epoch(&self.relay, document) {
                 assert_eq!(base(peer), base(&self.relay), "epochs begin with other values");
             }
         }
@@ -145,4 +152,33 @@ proptest! {
         }
         room.agree();
     }
+
+    #[test]
+    fn every_letter_that_was_typed_is_there_once(
+        count in 2..5_usize,
+        steps in vec(step(4), 1..120),
+        letters in vec(any::<(u8, u8)>(), 120),
+    ) {
+        let mut room = Room::new(count);
+        let mut typed = 0;
+        for (step, (at, letter)) in steps.into_iter().zip(letters) {
+            match step {
+                Step::Edit(peer, _) if peer < count => {
+                    let peer = &mut room.peers[peer];
+                    let before = length(peer);
+                    prop_assert!(peer.edit(Edit::Type(at, letter)));
+                    typed += length(peer) - before;
+                }
+                Step::Flush(peer) | Step::Sync(peer) if peer >= count => {}
+                Step::Edit(..) => {}
+                step => room.play(step),
+            }
+        }
+        room.agree();
+        prop_assert_eq!(length(&room.relay), typed);
+    }
+}
+
+fn length(replica: &Replica) -> usize {
+    replica.root().notes.read(&replica.store).chars().count()
 }

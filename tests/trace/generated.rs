@@ -19,8 +19,8 @@ struct Agent {
     seen: Vec<usize>,
 }
 
-/// A trace of `count` transactions of some agents.
-pub(crate) fn trace(seed: u64, agents: usize, count: usize) -> Trace {
+/// A trace of `count` transactions of some agents, in which something is taken out or not.
+pub(crate) fn trace(seed: u64, agents: usize, count: usize, erases: bool) -> Trace {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let mut writers = writers(seed, agents);
     let mut trace = Trace { agents, ..Trace::default() };
@@ -36,7 +36,7 @@ pub(crate) fn trace(seed: u64, agents: usize, count: usize) -> Trace {
         let place = below(len + 1);
         let patch = Patch {
             at: place,
-            delete: if below(3) == 0 { below(4).min(len - place) } else { 0 },
+            delete: if below(3) == 0 && erases { below(4).min(len - place) } else { 0 },
             insert: ["a", "b\u{e9}", "\u{1F980}", " x", "def"][below(5)].to_owned(),
         };
         let delete = isize::try_from(patch.delete).unwrap();

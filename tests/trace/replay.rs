@@ -8,8 +8,10 @@ use parlor::Model;
 use parlor::proto::authorship::Scope;
 use parlor::proto::config::PeerConfig;
 use parlor::proto::datastore::Datastore;
+use parlor::proto::event::State;
 use parlor::proto::id::{DocumentId, PeerId};
 use parlor::proto::model::handle::{Handle, Text};
+use parlor::proto::time::Time;
 use parlor::proto::wire::message::{Actor, Introduction};
 use parlor::sim::network::Network;
 use parlor::sim::{World, oracle};
@@ -26,6 +28,9 @@ pub(crate) struct Page {
 
 /// How long a change may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it may take until everybody follows a cut and the relay knows.
+const FOLLOWS: Duration = Duration::from_secs(2);
 
 /// A room with `agents` peers, all of them offline.
 fn world(seed: u64, agents: usize) -> World {
@@ -58,12 +63,18 @@ pub(crate) struct Replay<'a> {
     named: BTreeSet<usize>,
     /// How many changes an author had written when a transaction that others name was in them.
     changes: BTreeMap<usize, u64>,
+    /// After how many changes the relay cuts.
+    cut_every: Option<usize>,
+    cuts: usize,
+    /// Before which there is no further cut.
+    not_before: Time,
 }
 
 impl<'a> Replay<'a> {
     /// The agents of a trace in an empty room.
     pub(crate) fn new(seed: u64, trace: &'a Trace) -> Self {
         let mut world = world(seed, trace.agents);
+        world.keep_history();
         let mut own = vec![Vec::new(); trace.agents];
         for (number, transaction) in trace.transactions.iter().enumerate() {
             own[transaction.agent].push(number);
@@ -73,23 +84,72 @@ impl<'a> Replay<'a> {
             world.connect(agent);
         }
         let (past, named) = (trace.past(), trace.named());
-        Self { world, trace, own, at: vec![0; trace.agents], past, named, changes: BTreeMap::new() }
+        let (at, changes) = (vec![0; trace.agents], BTreeMap::new());
+        Self {
+            world,
+            trace,
+            own,
+            at,
+            past,
+            named,
+            changes,
+            cut_every: None,
+            cuts: 0,
+            not_before: Time::ZERO,
+        }
+    }
+
+    /// Lets the relay cut history whenever it has so many changes, and everybody has followed the cut
+    /// before.
+    pub(crate) const fn cut_every(&mut self, changes: usize) {
+        self.cut_every = Some(changes);
+    }
+
+    /// How often it was told to.
+    pub(crate) const fn cuts(&self) -> usize {
+        self.cuts
+    }
+
+    fn cut(&mut self) {
+        let room = self.world.room_key();
+        let log = self.world.hub().and_then(|hub| hub.log(&room, DocumentId::TEXTS));
+        let changes = log.map_or(0, |log| log.len() - log.laid());
+        let epoch = log.map(|log| log.scope().epoch());
+        let follows = |agent| {
+            let store = self.world.peer(agent).store();
+            *self.world.peer(agent).state() == State::Ready
+                && !store.is_cutting(DocumentId::TEXTS)
+                && epoch == Some(store.log(DocumentId::TEXTS).scope().epoch())
+        };
+        let all = (0..self.trace.agents).all(follows);
+        let late = self.world.now() >= self.not_before;
+        if all && late && self.cut_every.is_some_and(|most| changes >= most) {
+            self.world.cut_history();
+            self.cuts += 1;
+            // The relay refuses whoever has not followed the cut before.
+            self.not_before = self.world.now() + FOLLOWS;
+        }
     }
 
     /// Lets everybody write all that is theirs.
     pub(crate) fn run(&mut self) {
         let agents = 0..self.trace.agents;
+        let mut last = self.world.now();
         while agents.clone().any(|agent| self.next_of(agent).is_some()) {
             let mut wrote = false;
             for agent in agents.clone() {
                 while self.next_of(agent).is_some_and(|next| self.is_ready(next)) {
                     self.write(agent);
+                    self.cut();
                     wrote = true;
                 }
             }
             if !wrote {
-                let before = self.world.now();
-                assert!(self.world.step(before + PATIENCE), "everybody waits for everybody");
+                agents.clone().for_each(|agent| self.see(agent));
+                self.cut();
+                assert!(self.world.step(last + PATIENCE), "everybody waits for everybody");
+            } else {
+                last = self.world.now();
             }
         }
     }
@@ -115,13 +175,30 @@ impl<'a> Replay<'a> {
     /// Whether all that a transaction follows has come to its author.
     fn is_ready(&self, transaction: usize) -> bool {
         let agent = self.trace.transactions[transaction].agent;
-        let here: BTreeMap<PeerId, usize> =
-            self.world.peer(agent).authors(DocumentId::TEXTS).collect();
-        self.needs(transaction).is_some_and(|needs| {
-            needs
-                .iter()
-                .all(|(peer, count)| here.get(peer).is_some_and(|here| *here as u64 >= *count))
-        })
+        let store = self.world.peer(agent).store();
+        self.needs(transaction)
+            .is_some_and(|needs| needs.iter().all(|(peer, count)| store.typed_by(*peer) >= *count))
+    }
+
+    /// Shows to an agent that waits what its next transaction follows, as far as it is here. It may
+    /// be what a cut waits for, and everything else behind that.
+    fn see(&mut self, agent: usize) {
+        let Some(next) = self.next_of(agent) else {
+            self.world.edit(agent, |store| store.let_in_texts(|_, _| true)).unwrap();
+            return;
+        };
+        let others = (0..self.trace.agents).filter(|&other| other != agent);
+        let needs: BTreeMap<PeerId, u64> = others
+            .map(|other| {
+                let seen = self.past[next][other];
+                let last = seen.checked_sub(1).map(|last| self.own[other][last]);
+                // What is not written yet is behind all that is.
+                let count = last.map_or(0, |last| *self.changes.get(&last).unwrap_or(&u64::MAX));
+                (self.world.peer(other).peer(), count)
+            })
+            .collect();
+        let may = |peer, change| needs.get(&peer).is_some_and(|count| change <= *count);
+        self.world.edit(agent, |store| store.let_in_texts(may)).unwrap();
     }
 
     /// An agent's next transaction, onto exactly what it follows.
@@ -149,10 +226,8 @@ impl<'a> Replay<'a> {
         self.at[agent] += 1;
         if self.named.contains(&number) {
             self.world.flush(agent);
-            let me = self.world.peer(agent).peer();
-            let authors: BTreeMap<PeerId, usize> =
-                self.world.peer(agent).authors(DocumentId::TEXTS).collect();
-            self.changes.insert(number, authors[&me] as u64);
+            let me = self.world.peer(agent);
+            self.changes.insert(number, me.store().typed_by(me.peer()));
         }
     }
 

@@ -75,10 +75,10 @@ impl Parlor {
     /// Cuts history, about `budget` values at a time. Returns what each call took, in microseconds.
     pub(crate) fn cut(&mut self, budget: usize) -> Vec<f64> {
         let scope = self.store.log(DocumentId::MODELS).scope().of(NEXT);
-        let mut calls = vec![timed(|| self.store.begin_cut(scope)).1];
+        let mut calls = vec![timed(|| self.store.begin_cut(DocumentId::MODELS, scope)).1];
         let mut done = false;
         while !done {
-            let (stepped, taken) = timed(|| self.store.step_cut(budget));
+            let (stepped, taken) = timed(|| self.store.step_cut(DocumentId::MODELS, budget));
             done = stepped;
             calls.push(taken);
         }

@@ -10,7 +10,7 @@ use crate::measure::{Series, timed};
 use crate::report::{Report, Section};
 
 /// How many values are gone through at once, as peers and relays do.
-const BUDGET: usize = 8_192;
+const BUDGET: usize = 4_096;
 
 /// Cuts the history of a room that eight have written.
 pub(super) fn run(plan: &Plan, report: &mut Report) -> Outcome<()> {

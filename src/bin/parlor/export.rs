@@ -36,12 +36,12 @@ pub(crate) async fn run(arguments: &ExportArguments) -> Result<(), Failure> {
 
 /// The room's values by their names.
 pub(crate) fn values(store: &Datastore) -> Json {
-    tree::to_json(store.table(), store.texts())
+    tree::to_json(store.table(), store.text_table())
 }
 
 fn write(store: &mut Datastore, path: &Path) -> Result<usize, Failure> {
     let models = store.models().map_err(Failure::failed)?.clone();
-    let bytes = merge::both(models, store.texts())
+    let bytes = merge::both(models, store.texts().map_err(Failure::failed)?)
         .map_err(|error| Failure::failed(format_args!("the documents cannot be merged: {error}")))?
         .save();
     fs::write(path, &bytes).map_err(|error| {

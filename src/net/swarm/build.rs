@@ -20,7 +20,7 @@ use crate::net::clock::Clock;
 use crate::net::config::{CircuitConfig, NetConfig, RelayNetConfig};
 
 /// What identify calls this protocol.
-const PROTOCOL: &str = "/parlor/1";
+const PROTOCOL: &str = "/parlor/2";
 
 /// How long a ping may be unanswered. libp2p's default; nothing hangs on it.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);

@@ -7,6 +7,8 @@
 mod block;
 mod floats;
 mod integers;
+mod pack;
+mod plan;
 mod read;
 mod shape;
 mod strings;
@@ -15,7 +17,7 @@ mod tests;
 mod write;
 
 pub use self::read::decode;
-pub use self::write::encode;
+pub use self::write::{Encoder, encode};
 use super::{Content, Row};
 use crate::proto::config::Limits;
 use crate::proto::model::value::Value;
@@ -32,6 +34,7 @@ const TEXT: u8 = 5;
 const BYTES: u8 = 6;
 const COUNTER: u8 = 7;
 const MAP: u8 = 8;
+const WRITING: u8 = 9;
 
 /// Of columns whose rows are well known.
 const FIXED: u8 = 16;
@@ -47,6 +50,7 @@ impl Kind {
     const fn of(row: &Row) -> Self {
         let value = match &row.content {
             Content::Map => MAP,
+            Content::Text(_) => WRITING,
             Content::Counter(_) => COUNTER,
             Content::Value(Value::Null) => NULL,
             Content::Value(Value::Bool(_)) => BOOL,
@@ -65,6 +69,6 @@ impl Kind {
 
     fn from_code(code: u8) -> Option<Self> {
         let value = code & !FIXED;
-        (value <= MAP).then_some(Self { value, fixed: code & FIXED != 0 })
+        (value <= WRITING).then_some(Self { value, fixed: code & FIXED != 0 })
     }
 }

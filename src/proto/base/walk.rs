@@ -4,12 +4,14 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::{Base, Content, Row};
-use crate::proto::table::{Cell, ObjectIndex, ObjectKind, Role, Table};
+use crate::proto::table::{Cell, ObjectIndex, ObjectKind, Role, Table, View};
 
 /// A walk over the confirmed values of a table, which must not change meanwhile.
 #[derive(Clone, Debug)]
 pub struct Walk {
     rows: Vec<Row>,
+    /// The places of the rows that hold maps.
+    maps: Vec<u32>,
     /// The objects that were named, in order: those before `at` were walked through.
     objects: Vec<ObjectIndex>,
     at: usize,
@@ -19,7 +21,13 @@ pub struct Walk {
 
 impl Default for Walk {
     fn default() -> Self {
-        Self { rows: Vec::new(), objects: vec![ObjectIndex::ROOT], at: 0, after: None }
+        Self {
+            rows: Vec::new(),
+            maps: Vec::new(),
+            objects: vec![ObjectIndex::ROOT],
+            at: 0,
+            after: None,
+        }
     }
 }
 
@@ -41,16 +49,13 @@ impl Walk {
                 let Some(live) = table.confirmed(register).last() else {
                     continue;
                 };
-                let content = match &live.cell {
-                    Cell::Value(value) => Content::Value(value.clone()),
-                    Cell::Counter(total) => Content::Counter(*total),
-                    Cell::Object(below) if table.kind(*below) == ObjectKind::Map => {
-                        seen.push(*below);
-                        Content::Map
-                    }
-                    // Texts have a document of their own.
-                    Cell::Object(_) => continue,
+                let Some(content) = content(table, &live.cell, &mut left) else {
+                    continue;
                 };
+                if let (Cell::Object(below), Content::Map) = (&live.cell, &content) {
+                    seen.push(*below);
+                    self.maps.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
+                }
                 let fixed =
                     matches!(table.role(live.id), Some(Role::Fixed(_) | Role::FixedCounter(_)));
                 self.rows.push(Row { object: number, key: key.clone(), content, fixed });
@@ -59,6 +64,21 @@ impl Walk {
             self.after = None;
             self.at += 1;
         }
-        Base::new(std::mem::take(&mut self.rows))
+        Base::from_ordered(std::mem::take(&mut self.rows), std::mem::take(&mut self.maps))
     }
+}
+
+/// What a row holds of what shows; nothing of an empty text: who writes in it makes it again. The
+/// characters of a text count against the budget.
+fn content(table: &Table, cell: &Cell, left: &mut usize) -> Option<Content> {
+    Some(match cell {
+        Cell::Value(value) => Content::Value(value.clone()),
+        Cell::Counter(total) => Content::Counter(*total),
+        Cell::Object(below) if table.kind(*below) == ObjectKind::Map => Content::Map,
+        Cell::Object(text) => {
+            let text = table.read(*text, View::Confirmed);
+            *left = left.saturating_sub(text.len());
+            return (!text.is_empty()).then_some(Content::Text(text));
+        }
+    })
 }

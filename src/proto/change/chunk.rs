@@ -96,18 +96,119 @@ mod kinds {
 /// The actors that a change's operations name beside its own, ascending.
 type Others = SmallVec<[Actor; 4]>;
 
+/// What a change says beside its operations.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proto) struct Head<'a> {
+    pub(in crate::proto) actor: Actor,
+    pub(in crate::proto) sequence: u64,
+    pub(in crate::proto) start: u64,
+    pub(in crate::proto) deps: &'a [Hash],
+}
+
+impl<'a> Head<'a> {
+    fn of(change: &'a Change) -> Self {
+        let Change { actor, sequence, start, ref deps, .. } = *change;
+        Self { actor, sequence, start, deps }
+    }
+}
+
+/// An operation as it is written, borrowed from whatever holds it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proto) struct Written<'a> {
+    object: Option<OpId>,
+    name: Option<&'a SmolStr>,
+    /// The key in a text; the inner option is of its beginning.
+    element: Option<Option<OpId>>,
+    insert: bool,
+    deed: Deed<'a>,
+    predecessors: &'a [OpId],
+}
+
+/// What an operation does, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proto) enum Deed<'a> {
+    /// It makes a map.
+    MakeMap,
+    /// It makes a text.
+    MakeText,
+    /// It writes a value.
+    Put(&'a Value),
+    /// It writes a counter.
+    Counter(i64),
+    /// It adds to counters.
+    Increment(i64),
+    /// It takes values away.
+    Delete,
+}
+
+impl<'a> Written<'a> {
+    /// An operation on a key of a map, the root's or another's, that replaces nothing.
+    pub(in crate::proto) const fn first(
+        object: Option<OpId>,
+        key: &'a SmolStr,
+        deed: Deed<'a>,
+    ) -> Self {
+        Self { object, name: Some(key), element: None, insert: false, deed, predecessors: &[] }
+    }
+
+    fn of(operation: &'a Operation) -> Self {
+        Self {
+            object: match operation.object {
+                ObjectId::Root => None,
+                ObjectId::Made(id) => Some(id),
+            },
+            name: match &operation.key {
+                Key::Map(name) => Some(name),
+                Key::Head | Key::Element(_) => None,
+            },
+            element: match operation.key {
+                Key::Map(_) => None,
+                Key::Head => Some(None),
+                Key::Element(id) => Some(Some(id)),
+            },
+            insert: operation.insert,
+            deed: match &operation.action {
+                Action::MakeMap => Deed::MakeMap,
+                Action::MakeText => Deed::MakeText,
+                Action::Put(value) => Deed::Put(value),
+                Action::Counter(from) => Deed::Counter(*from),
+                Action::Increment(by) => Deed::Increment(*by),
+                Action::Delete => Deed::Delete,
+            },
+            predecessors: &operation.predecessors,
+        }
+    }
+}
+
 /// Seals a change: its bytes, as automerge writes them, and its hash. Predecessors are given in
 /// ascending order.
 #[must_use]
 pub fn encode(change: Change) -> Sealed {
-    let others = others(&change);
-    let mut bytes = write(&change, &others);
+    let bytes = write(Head::of(&change), &others(&change), operations(&change));
+    let (bytes, hash) = seal(bytes);
+    Sealed { change, bytes, hash }
+}
+
+/// The bytes of a change whose operations name no other actor than its own, and its hash.
+pub(in crate::proto) fn encode_own<'a>(
+    head: Head<'_>,
+    operations: impl Iterator<Item = Written<'a>> + Clone,
+) -> (Bytes, Hash) {
+    seal(write(head, &[], operations))
+}
+
+fn operations(change: &Change) -> impl Iterator<Item = Written<'_>> + Clone {
+    change.operations.iter().map(Written::of)
+}
+
+/// Puts its checksum into a chunk.
+fn seal(mut bytes: Vec<u8>) -> (Bytes, Hash) {
     let hash = hash(&bytes);
     let checksum = bytes.iter_mut().skip(MAGIC.len()).take(HASHED.saturating_sub(MAGIC.len()));
     for (byte, hashed) in checksum.zip(hash) {
         *byte = hashed;
     }
-    Sealed { change, bytes: Bytes::from(bytes), hash }
+    (Bytes::from(bytes), hash)
 }
 
 /// The hash of a chunk.
@@ -143,12 +244,16 @@ fn others(change: &Change) -> Others {
 }
 
 /// Writes a chunk, with zeros for its checksum.
-fn write(change: &Change, others: &[Actor]) -> Vec<u8> {
+fn write<'a>(
+    head: Head<'_>,
+    others: &[Actor],
+    operations: impl Iterator<Item = Written<'a>> + Clone,
+) -> Vec<u8> {
     // The columns stand first here, so that their lengths are known, and the rest behind them.
-    let mut scratch = Vec::with_capacity(change.deps.len().saturating_mul(32).saturating_add(256));
-    let lengths = write_columns(&mut scratch, change, others);
+    let mut scratch = Vec::with_capacity(head.deps.len().saturating_mul(32).saturating_add(256));
+    let lengths = write_columns(&mut scratch, head.actor, others, operations);
     let columns = scratch.len();
-    write_head(&mut scratch, change, others);
+    write_head(&mut scratch, head, others);
     write_unsigned(&mut scratch, lengths.iter().filter(|(_, length)| *length > 0).count() as u64);
     for (column, length) in lengths {
         if length > 0 {
@@ -170,13 +275,13 @@ fn write(change: &Change, others: &[Actor]) -> Vec<u8> {
     chunk
 }
 
-fn write_head(out: &mut Vec<u8>, change: &Change, others: &[Actor]) {
-    write_unsigned(out, change.deps.len() as u64);
-    out.extend_from_slice(change.deps.as_flattened());
-    write_unsigned(out, change.actor.len() as u64);
-    out.extend_from_slice(&change.actor);
-    write_unsigned(out, change.sequence);
-    write_unsigned(out, change.start);
+fn write_head(out: &mut Vec<u8>, head: Head<'_>, others: &[Actor]) {
+    write_unsigned(out, head.deps.len() as u64);
+    out.extend_from_slice(head.deps.as_flattened());
+    write_unsigned(out, head.actor.len() as u64);
+    out.extend_from_slice(&head.actor);
+    write_unsigned(out, head.sequence);
+    write_unsigned(out, head.start);
     write_signed(out, 0); // time
     write_unsigned(out, 0); // message
     write_unsigned(out, others.len() as u64);
@@ -187,16 +292,18 @@ fn write_head(out: &mut Vec<u8>, change: &Change, others: &[Actor]) {
 }
 
 /// Appends all columns, in order; returns which they are and how long.
-fn write_columns(
+fn write_columns<'a>(
     out: &mut Vec<u8>,
-    change: &Change,
+    own: Actor,
     others: &[Actor],
+    operations: impl Iterator<Item = Written<'a>> + Clone,
 ) -> [(u64, usize); columns::COUNT] {
-    let operations = &change.operations;
-    let index = |actor: &Actor| index(change, others, actor);
-    let objects = || operations.iter().map(object);
-    let elements = || operations.iter().map(element);
-    let predecessors = || operations.iter().flat_map(|operation| &operation.predecessors);
+    let rows = || operations.clone();
+    let index = |id: OpId| index(&own, others, &id.actor);
+    // Mostly nothing is replaced: then no row is asked for what it replaces.
+    let replaces = rows().any(|row| !row.predecessors.is_empty());
+    let replacing = || rows().take_while(|_| replaces);
+    let predecessors = || replacing().flat_map(|row| row.predecessors.iter().copied());
     let column = |id, out: &mut Vec<u8>, write: &dyn Fn(&mut Vec<u8>)| {
         let start = out.len();
         write(out);
@@ -204,44 +311,38 @@ fn write_columns(
     };
     [
         column(columns::OBJECT_ACTOR, out, &|out| {
-            write_runs(out, objects().map(|id| id.map(|id| index(&id.actor))), write_unsigned);
+            write_runs(out, rows().map(|row| row.object.map(index)), write_unsigned);
         }),
         column(columns::OBJECT_COUNTER, out, &|out| {
-            write_runs(out, objects().map(|id| id.map(|id| id.counter)), write_unsigned);
+            write_runs(out, rows().map(|row| row.object.map(|id| id.counter)), write_unsigned);
         }),
         column(columns::KEY_ACTOR, out, &|out| {
-            let actors = elements().map(|id| id.flatten().map(|id| index(&id.actor)));
-            write_runs(out, actors, write_unsigned);
+            write_runs(out, rows().map(|row| row.element.flatten().map(index)), write_unsigned);
         }),
         column(columns::KEY_COUNTER, out, &|out| {
-            write_deltas(out, elements().map(|id| id.map(|id| id.map_or(0, |id| id.counter))));
+            let counter = |id: Option<OpId>| id.map_or(0, |id| id.counter);
+            write_deltas(out, rows().map(|row| row.element.map(counter)));
         }),
         column(columns::KEY_NAME, out, &|out| {
-            write_runs(out, operations.iter().map(name), |out, name| {
+            write_runs(out, rows().map(|row| row.name), |out, name| {
                 write_unsigned(out, name.len() as u64);
                 out.extend_from_slice(name.as_bytes());
             });
         }),
-        column(columns::INSERT, out, &|out| {
-            write_booleans(out, operations.iter().map(|operation| operation.insert));
-        }),
+        column(columns::INSERT, out, &|out| write_booleans(out, rows().map(|row| row.insert))),
         column(columns::ACTION, out, &|out| {
-            let actions = operations.iter().map(|operation| Some(action(&operation.action)));
-            write_runs(out, actions, write_unsigned);
+            write_runs(out, rows().map(|row| Some(action(row.deed))), write_unsigned);
         }),
         column(columns::KIND, out, &|out| {
-            let kinds = operations.iter().map(|operation| Some(kind(&operation.action)));
-            write_runs(out, kinds, write_unsigned);
+            write_runs(out, rows().map(|row| Some(kind(row.deed))), write_unsigned);
         }),
-        column(columns::VALUE, out, &|out| {
-            operations.iter().for_each(|operation| write_value(out, &operation.action));
-        }),
+        column(columns::VALUE, out, &|out| rows().for_each(|row| write_value(out, row.deed))),
         column(columns::PREDECESSORS, out, &|out| {
-            let counts = operations.iter().map(|operation| operation.predecessors.len() as u64);
-            write_runs(out, counts.map(Some), write_unsigned);
+            let counts = rows().map(|row| Some(row.predecessors.len() as u64));
+            write_runs(out, counts, write_unsigned);
         }),
         column(columns::PREDECESSOR_ACTOR, out, &|out| {
-            write_runs(out, predecessors().map(|id| Some(index(&id.actor))), write_unsigned);
+            write_runs(out, predecessors().map(|id| Some(index(id))), write_unsigned);
         }),
         column(columns::PREDECESSOR_COUNTER, out, &|out| {
             write_deltas(out, predecessors().map(|id| Some(id.counter)));
@@ -250,80 +351,53 @@ fn write_columns(
 }
 
 /// An actor's number in a change: its own is 0, and the others follow.
-fn index(change: &Change, others: &[Actor], actor: &Actor) -> u64 {
-    if *actor == change.actor {
+fn index(own: &Actor, others: &[Actor], actor: &Actor) -> u64 {
+    if actor == own {
         return 0;
     }
     let (Ok(place) | Err(place)) = others.binary_search(actor);
     (place as u64).saturating_add(1)
 }
 
-const fn object(operation: &Operation) -> Option<OpId> {
-    match operation.object {
-        ObjectId::Root => None,
-        ObjectId::Made(id) => Some(id),
-    }
-}
-
-/// The key of an operation on a text; the inner option is of its beginning.
-const fn element(operation: &Operation) -> Option<Option<OpId>> {
-    match operation.key {
-        Key::Map(_) => None,
-        Key::Head => Some(None),
-        Key::Element(id) => Some(Some(id)),
-    }
-}
-
-fn name(operation: &Operation) -> Option<&SmolStr> {
-    match &operation.key {
-        Key::Map(name) => Some(name),
-        Key::Head | Key::Element(_) => None,
-    }
-}
-
-const fn action(action: &Action) -> u64 {
-    match action {
-        Action::MakeMap => actions::MAKE_MAP,
-        Action::MakeText => actions::MAKE_TEXT,
-        Action::Put(_) | Action::Counter(_) => actions::PUT,
-        Action::Increment(_) => actions::INCREMENT,
-        Action::Delete => actions::DELETE,
+const fn action(deed: Deed<'_>) -> u64 {
+    match deed {
+        Deed::MakeMap => actions::MAKE_MAP,
+        Deed::MakeText => actions::MAKE_TEXT,
+        Deed::Put(_) | Deed::Counter(_) => actions::PUT,
+        Deed::Increment(_) => actions::INCREMENT,
+        Deed::Delete => actions::DELETE,
     }
 }
 
 /// What an action's value is, and in front of that how many bytes it has.
-fn kind(action: &Action) -> u64 {
-    let (length, kind) = match action {
-        Action::MakeMap | Action::MakeText | Action::Delete | Action::Put(Value::Null) => {
-            (0, kinds::NULL)
+fn kind(deed: Deed<'_>) -> u64 {
+    let (length, kind) = match deed {
+        Deed::MakeMap | Deed::MakeText | Deed::Delete | Deed::Put(Value::Null) => (0, kinds::NULL),
+        Deed::Put(Value::Bool(false)) => (0, kinds::FALSE),
+        Deed::Put(Value::Bool(true)) => (0, kinds::TRUE),
+        Deed::Put(&Value::Uint(number)) => (unsigned_length(number), kinds::UINT),
+        Deed::Put(&Value::Int(number)) | Deed::Increment(number) => {
+            (signed_length(number), kinds::INT)
         }
-        Action::Put(Value::Bool(false)) => (0, kinds::FALSE),
-        Action::Put(Value::Bool(true)) => (0, kinds::TRUE),
-        Action::Put(Value::Uint(number)) => (unsigned_length(*number), kinds::UINT),
-        Action::Put(Value::Int(number)) | Action::Increment(number) => {
-            (signed_length(*number), kinds::INT)
-        }
-        Action::Put(Value::Float(_)) => (size_of::<f64>() as u64, kinds::FLOAT),
-        Action::Put(Value::Text(text)) => (text.len() as u64, kinds::TEXT),
-        Action::Put(Value::Bytes(bytes)) => (bytes.len() as u64, kinds::BYTES),
-        Action::Counter(number) => (signed_length(*number), kinds::COUNTER),
+        Deed::Put(Value::Float(_)) => (size_of::<f64>() as u64, kinds::FLOAT),
+        Deed::Put(Value::Text(text)) => (text.len() as u64, kinds::TEXT),
+        Deed::Put(Value::Bytes(bytes)) => (bytes.len() as u64, kinds::BYTES),
+        Deed::Counter(number) => (signed_length(number), kinds::COUNTER),
     };
     (length << 4) | kind
 }
 
-fn write_value(out: &mut Vec<u8>, action: &Action) {
-    match action {
-        Action::MakeMap
-        | Action::MakeText
-        | Action::Delete
-        | Action::Put(Value::Null | Value::Bool(_)) => {}
-        Action::Put(Value::Uint(number)) => write_unsigned(out, *number),
-        Action::Put(Value::Int(number)) | Action::Increment(number) | Action::Counter(number) => {
-            write_signed(out, *number);
+fn write_value(out: &mut Vec<u8>, deed: Deed<'_>) {
+    match deed {
+        Deed::MakeMap | Deed::MakeText | Deed::Delete | Deed::Put(Value::Null | Value::Bool(_)) => {
         }
-        Action::Put(Value::Float(number)) => out.extend_from_slice(&number.to_le_bytes()),
-        Action::Put(Value::Text(text)) => out.extend_from_slice(text.as_bytes()),
-        Action::Put(Value::Bytes(bytes)) => out.extend_from_slice(bytes),
+        Deed::Put(&Value::Uint(number)) => write_unsigned(out, number),
+        Deed::Put(&Value::Int(number)) | Deed::Increment(number) | Deed::Counter(number) => {
+            write_signed(out, number);
+        }
+        Deed::Put(Value::Float(number)) => out.extend_from_slice(&number.to_le_bytes()),
+        Deed::Put(Value::Text(text)) => out.extend_from_slice(text.as_bytes()),
+        Deed::Put(Value::Bytes(bytes)) => out.extend_from_slice(bytes),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an application does with handles. Each method takes the room, or its [`Datastore`].
 
+use smol_str::SmolStr;
+
 use super::edit::absent;
 use super::intent::Splice;
 use super::mirror::{ListNode, Node};
@@ -15,7 +17,7 @@ use crate::proto::model::path::Path;
 fn keys<'a>(
     store: &'a Datastore,
     path: Option<&Path>,
-) -> impl Iterator<Item = &'a String> + use<'a> {
+) -> impl Iterator<Item = &'a SmolStr> + use<'a> {
     let node = path.and_then(|path| store.mirror().node(path));
     let keys = match node {
         Some(Node::Collection { keys, .. }) => Some(keys),

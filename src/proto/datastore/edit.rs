@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use smol_str::SmolStr;
+
 use super::intent::{Blueprint, Intent, Splice};
 use super::mirror::Node;
 use super::{Datastore, EditError};
@@ -12,7 +14,7 @@ use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::model::{AnyModel, Field, Kind, Model, PropertyShape, Shape};
-use crate::proto::table::ObjectIndex;
+use crate::proto::table::{ObjectIndex, View};
 
 /// The most bytes of a dictionary's key.
 const MAX_KEY: usize = 256;
@@ -113,7 +115,8 @@ impl Datastore {
         position: Option<Position>,
     ) -> Result<ModelRef<T>, EditError> {
         self.make_room();
-        let (limit, size) = (MAX_KEY, path.split().map_or(0, |(_, key)| key.len()));
+        let (collection, key) = path.split().ok_or(EditError::Nowhere)?;
+        let (limit, size) = (MAX_KEY, key.len());
         if size > limit {
             return Err(EditError::TooLarge { limit, size });
         }
@@ -126,8 +129,9 @@ impl Datastore {
         let size = intents.iter().map(Intent::size).chain(splices.iter().map(Splice::size));
         self.allow_bytes(size.sum())?;
         let replaced = self.mirror.detach(path);
-        self.mirror.enter(path, position.as_ref());
-        if let Some(Node::Model(node)) = self.mirror.node_mut(path) {
+        if let Some(shape) = self.mirror.enter(&collection, &SmolStr::from(key), || position)
+            && let Node::Model(node) = self.mirror.attach(path, &shape)
+        {
             let mut model = model;
             bind(path, &shape, &mut model);
             node.data = Box::new(model);
@@ -145,13 +149,14 @@ impl Datastore {
 
     /// What takes out what earlier models under the same key of a dictionary left in their texts.
     fn emptying(&self, model: &Path) -> Vec<Splice> {
-        let texts = self.texts.log().table().keys_from(ObjectIndex::ROOT, model.as_str());
+        let table = self.texts.table();
+        let texts = table.keys_from(ObjectIndex::ROOT, model.as_str());
         texts
             .map(|text| Path::parse(text))
             .take_while(|text| text.as_str().starts_with(model.as_str()))
             .filter(|text| model.contains(text))
             .filter_map(|text| {
-                let delete = self.texts.text(&text)?.chars().count();
+                let delete = table.showing(table.text(text.as_str())?, View::Shown);
                 let splice = Splice { text, at: 0, delete, insert: String::new() };
                 (delete > 0).then_some(splice)
             })
@@ -278,7 +283,7 @@ fn property_of(intent: &Intent) -> Option<u16> {
 }
 
 fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {
-    for property in shape.properties.iter().filter(|property| property.kind.is_handle()) {
+    for property in shape.handles() {
         if let Some(field) = model.field_mut(property.id) {
             field.bind(&path.property(property.id));
         }

@@ -1,6 +1,8 @@
 //! Another epoch: history goes, values stay, and what this peer wrote that nobody confirmed is
 //! written anew.
 
+mod texts;
+
 use smol_str::SmolStr;
 
 use super::draft::Draft;
@@ -55,48 +57,68 @@ pub enum Kept {
 }
 
 impl Datastore {
-    /// Begins to cut the history of the models: what is confirmed is where the epoch of `scope`
-    /// begins. Until [`Self::step_cut`] says that it is done, nothing may be received, and nothing
-    /// is written.
-    pub fn begin_cut(&mut self, scope: Scope) {
-        self.cut = Some(Cut::into(scope));
+    /// Begins to cut the history of a document: what is confirmed is where the epoch of `scope`
+    /// begins. Until [`Self::step_cut`] says that it is done, nothing of it may be received. Models
+    /// are not written meanwhile; texts are, and again when the epoch has begun.
+    pub fn begin_cut(&mut self, document: DocumentId, scope: Scope) {
+        if document == DocumentId::TEXTS {
+            // Places in this frame's edits count in what shows, and that must be everything.
+            self.flush();
+        }
+        self.cut[place(document)] = Some(Cut::into(scope));
     }
 
-    /// Forgets a cut that is on its way: the link from which it came is gone.
-    pub fn abandon_cut(&mut self) {
-        self.cut = None;
+    /// Forgets the cuts that are on their way: the link from which they came is gone.
+    pub fn abandon_cuts(&mut self) {
+        self.cut = [None, None];
     }
 
-    /// Whether a cut is on its way.
+    /// Whether a cut of a document is on its way.
     #[must_use]
-    pub const fn is_cutting(&self) -> bool {
-        self.cut.is_some()
+    pub const fn is_cutting(&self, document: DocumentId) -> bool {
+        self.cut[place(document)].is_some()
     }
 
     /// Gives back a part of what an epoch that is over took: all of it at once would stall a frame.
     /// Returns whether there is more.
     pub fn tidy(&mut self, budget: usize) -> bool {
-        let more = self.left.as_mut().is_some_and(|left| left.wither(budget));
-        if !more {
-            self.left = None;
+        if let Some(left) = self.left.last_mut()
+            && !left.wither(budget)
+        {
+            self.left.pop();
         }
-        more
+        !self.left.is_empty()
     }
 
-    /// Goes on with a cut, through about `budget` values. Returns whether it is done, or there was
-    /// none.
-    pub fn step_cut(&mut self, budget: usize) -> bool {
-        let Some(cut) = &mut self.cut else {
+    /// Goes on with a cut of a document, through about `budget` values. Returns whether it is done, or
+    /// there was none. That of texts waits for those that are held ([`Self::hold_texts`]), unless the
+    /// budget is [`usize::MAX`].
+    pub fn step_cut(&mut self, document: DocumentId, budget: usize) -> bool {
+        if document == DocumentId::TEXTS
+            && self.is_cutting(document)
+            && !self.waiting_texts().is_empty()
+        {
+            if budget < usize::MAX {
+                return false;
+            }
+            self.let_in_all();
+        }
+        let Some(cut) = &mut self.cut[place(document)] else {
             return true;
         };
-        let Some(begun) = cut.step(&self.models, budget) else {
+        let log = if document == DocumentId::TEXTS { &self.texts } else { &self.models };
+        let Some(begun) = cut.step(log, budget) else {
             return false;
         };
-        self.cut = None;
-        let steps = steps(self.models.table());
-        self.enter(begun);
-        let refused = self.write_steps(steps);
-        self.refuse(refused);
+        self.cut[place(document)] = None;
+        if document == DocumentId::TEXTS {
+            self.enter_with_texts(begun);
+        } else {
+            let steps = steps(self.models.table());
+            self.enter(begun);
+            let refused = self.write_steps(steps);
+            self.refuse(refused);
+        }
         true
     }
 
@@ -104,7 +126,12 @@ impl Datastore {
     /// this peer wrote and nobody confirmed is written on top of it; what has no place there is
     /// reported as dropped, one by one.
     pub fn go_over(&mut self, begun: ChangeLog, kept: Kept) {
-        self.cut = None;
+        let document = begun.document();
+        self.cut[place(document)] = None;
+        if document == DocumentId::TEXTS {
+            self.go_over_with_texts(begun, kept);
+            return;
+        }
         let steps = match kept {
             Kept::Unconfirmed => steps(self.models.table()),
             Kept::Ahead => all(self.models.table(), false),
@@ -139,8 +166,8 @@ impl Datastore {
         }
         self.actor = begun.scope().actor(&self.author);
         let left = std::mem::replace(&mut self.models, begun);
-        self.left = Some(Box::new(left));
-        self.image = Image::new();
+        self.left.push(left);
+        self.images[0] = Image::new();
         self.cuts += 1;
         self.described = false;
         self.written[0].clear();
@@ -211,6 +238,11 @@ impl Datastore {
             tracing::debug!(%fault, "well-known object not written");
         }
     }
+}
+
+/// The place of a document among those that there are.
+const fn place(document: DocumentId) -> usize {
+    if document.0 == DocumentId::TEXTS.0 { 1 } else { 0 }
 }
 
 impl Step {

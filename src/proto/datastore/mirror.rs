@@ -7,6 +7,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smol_str::SmolStr;
 
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
@@ -25,7 +26,7 @@ pub enum Node {
         /// What its models look like.
         shape: Members,
         /// Their keys.
-        keys: BTreeSet<String>,
+        keys: BTreeSet<SmolStr>,
     },
     /// A list.
     List(ListNode),
@@ -98,7 +99,8 @@ impl Members {
         Self { make, made: None }
     }
 
-    fn shape(&mut self) -> Arc<Shape> {
+    /// What one looks like.
+    pub fn shape(&mut self) -> Arc<Shape> {
         Arc::clone(self.made.get_or_insert_with(|| Arc::new((self.make)())))
     }
 }
@@ -139,8 +141,6 @@ impl ListNode {
 #[derive(Debug, Default)]
 pub struct Mirror {
     nodes: HashMap<Path, Node, BuildHasherDefault<DefaultHasher>>,
-    /// Where they are, in order: nothing goes by the order of `nodes`.
-    order: BTreeSet<Path>,
 }
 
 impl Mirror {
@@ -163,31 +163,51 @@ impl Mirror {
         self.nodes.get_mut(path)
     }
 
-    /// Every node, in the order of paths.
+    /// Makes room for at least so many nodes, those that are there among them.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.nodes.reserve(nodes.saturating_sub(self.nodes.len()));
+    }
+
+    /// Every node, in the order of paths. Costs sorting them all: for tools and oracles.
     pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
-        self.order.iter().filter_map(|path| self.nodes.get_key_value(path))
+        let mut nodes: Vec<_> = self.nodes.iter().collect();
+        nodes.sort_unstable_by_key(|(path, _)| *path);
+        nodes.into_iter()
     }
 
-    fn insert(&mut self, path: Path, node: Node) {
-        self.order.insert(path.clone());
-        self.nodes.insert(path, node);
-    }
-
-    /// Where something is at a path and below it, in order.
-    fn below(&self, path: &Path) -> impl Iterator<Item = &Path> {
-        // Sorted as strings, "a" is followed by "a.b" before "a/b": go on past neighbours.
-        let near = self.order.range(path.clone()..);
-        near.take_while(|at| at.as_str().starts_with(path.as_str())).filter(|at| path.contains(at))
+    /// Where something is at a path and below it.
+    fn below(&self, path: &Path) -> Vec<Path> {
+        let mut found = Vec::new();
+        let mut rest = vec![path.clone()];
+        while let Some(at) = rest.pop() {
+            match self.nodes.get(&at) {
+                Some(Node::Model(model)) => {
+                    rest.extend(model.shape.handles().map(|property| at.property(property.id)));
+                }
+                Some(Node::Collection { keys, .. }) => {
+                    rest.extend(keys.iter().map(|key| at.join(key)));
+                }
+                Some(Node::List(list)) => {
+                    rest.extend(list.positions.keys().map(|key| at.join(key)));
+                }
+                Some(Node::Text(_)) => {}
+                // Children lie only so deep.
+                None => continue,
+            }
+            found.push(at);
+        }
+        found
     }
 
     /// Puts a model with its defaults at a path, and whatever always stands below one of its shape.
-    pub fn attach(&mut self, path: &Path, shape: &Arc<Shape>) {
-        self.attach_nested(path, shape, MAX_NESTING);
+    /// Returns it. If it is in a collection, its key must be there: see [`Self::enter`].
+    pub fn attach(&mut self, path: &Path, shape: &Arc<Shape>) -> &mut Node {
+        self.attach_nested(path, shape, MAX_NESTING)
     }
 
-    fn attach_nested(&mut self, path: &Path, shape: &Arc<Shape>, depth: usize) {
+    fn attach_nested(&mut self, path: &Path, shape: &Arc<Shape>, depth: usize) -> &mut Node {
         let mut data = (shape.blank)();
-        for property in shape.properties.iter().filter(|property| property.kind.is_handle()) {
+        for property in shape.handles() {
             let at = path.property(property.id);
             if let Some(field) = data.field_mut(property.id) {
                 field.bind(&at);
@@ -210,10 +230,10 @@ impl Mirror {
                 }),
                 Kind::Text => Node::Text(String::new()),
             };
-            self.insert(at, node);
+            self.nodes.insert(at, node);
         }
-        let shape = Arc::clone(shape);
-        self.insert(path.clone(), Node::Model(ModelNode { shape, data, object: None }));
+        let model = ModelNode { shape: Arc::clone(shape), data, object: None };
+        self.nodes.entry(path.clone()).insert(Node::Model(model)).into_mut()
     }
 
     /// Takes out a model and everything below it. Returns whether there was one.
@@ -221,15 +241,14 @@ impl Mirror {
         if let Some((parent, key)) = path.split() {
             match self.nodes.get_mut(&parent) {
                 Some(Node::Collection { keys, .. }) => {
-                    keys.remove(&key);
+                    keys.remove(key.as_str());
                 }
                 Some(Node::List(list)) => list.take(&key),
                 Some(Node::Model(_) | Node::Text(_)) | None => {}
             }
         }
-        let below: Vec<Path> = self.below(path).cloned().collect();
+        let below = self.below(path);
         for at in &below {
-            self.order.remove(at);
             self.nodes.remove(at);
         }
         !below.is_empty()
@@ -241,13 +260,14 @@ impl Mirror {
         let ours = self
             .nodes()
             .find(|(path, node)| other.node(path).is_none_or(|theirs| !node.same(theirs)));
-        let theirs = other.order.iter().find(|path| !self.nodes.contains_key(*path));
-        ours.map(|(path, _)| path).or(theirs).cloned()
+        let theirs = other.nodes().find(|(path, _)| !self.nodes.contains_key(*path));
+        ours.or(theirs).map(|(path, _)| path.clone())
     }
 
     /// The texts of a model and of those below it.
-    pub fn texts_below(&self, model: &Path) -> impl Iterator<Item = &Path> {
-        self.below(model).filter(|path| matches!(self.node(path), Some(Node::Text(_))))
+    pub fn texts_below(&self, model: &Path) -> impl Iterator<Item = Path> {
+        let below = self.below(model).into_iter();
+        below.filter(|path| matches!(self.node(path), Some(Node::Text(_))))
     }
 
     /// Every model of every collection, by the collection's path and the model's key.
@@ -257,7 +277,7 @@ impl Mirror {
         for (path, node) in &self.nodes {
             match node {
                 Node::Collection { keys, .. } => {
-                    members.extend(keys.iter().map(|key| (path.clone(), key.clone())));
+                    members.extend(keys.iter().map(|key| (path.clone(), key.to_string())));
                 }
                 Node::List(list) => {
                     members.extend(list.positions.keys().map(|key| (path.clone(), key.clone())));
@@ -268,21 +288,24 @@ impl Mirror {
         members
     }
 
-    /// Puts a new model into a collection. Returns whether there was none of that key.
-    pub fn enter(&mut self, path: &Path, position: Option<&Position>) -> bool {
-        let Some((parent, key)) = path.split() else {
-            return false;
-        };
-        let (shape, fresh) = match self.nodes.get_mut(&parent) {
-            Some(Node::Collection { shape, keys }) => (shape.shape(), keys.insert(key)),
-            Some(Node::List(list)) => {
-                let fresh = !list.positions.contains_key(&key);
-                list.place(&key, position.cloned().unwrap_or_else(|| Position::parse("")));
-                (list.shape.shape(), fresh)
+    /// Puts a key into the collection at a path. Returns what its models look like; nothing if there
+    /// is no collection.
+    pub fn enter(
+        &mut self,
+        collection: &Path,
+        key: &SmolStr,
+        position: impl FnOnce() -> Option<Position>,
+    ) -> Option<Arc<Shape>> {
+        match self.nodes.get_mut(collection)? {
+            Node::Collection { shape, keys } => {
+                keys.insert(key.clone());
+                Some(shape.shape())
             }
-            Some(Node::Model(_) | Node::Text(_)) | None => return false,
-        };
-        self.attach(path, &shape);
-        fresh
+            Node::List(list) => {
+                list.place(key, position().unwrap_or_else(|| Position::parse("")));
+                Some(list.shape.shape())
+            }
+            Node::Model(_) | Node::Text(_) => None,
+        }
     }
 }

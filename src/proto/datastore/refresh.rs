@@ -1,20 +1,21 @@
 //! From tables to mirror: what changed there is read anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use smol_str::ToSmolStr;
+use smallvec::SmallVec;
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::Datastore;
 use super::intent::{Intent, Pending};
 use super::mirror::{Known, Mirror, ModelNode, Node};
 use super::tree::position;
-use crate::proto::document::Texts;
 use crate::proto::event::{Changed, Event, Origin};
-use crate::proto::model::Kind;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::table::{Cell, ObjectIndex, RegisterIndex, Table};
+use crate::proto::model::{Kind, PropertyShape, Shape};
+use crate::proto::table::{Cell, ObjectIndex, RegisterIndex, Table, View};
 
 /// A key of the object at a path.
 pub(super) type Spot = (Path, String);
@@ -25,6 +26,8 @@ pub(super) const POSITION: &str = "@";
 /// What a refresh found different.
 #[derive(Default)]
 struct Findings {
+    /// Nobody is told of properties while a room is being joined: they are not kept then.
+    quiet: bool,
     changed: BTreeMap<Path, BTreeSet<u16>>,
     added: Vec<Path>,
     removed: Vec<Path>,
@@ -54,11 +57,11 @@ impl Datastore {
     }
 
     fn read(&mut self, read: impl FnOnce(&mut Reader<'_>)) {
-        let mut findings = Findings::default();
+        let mut findings = Findings { quiet: self.quiet, ..Findings::default() };
         read(&mut Reader {
             mirror: &mut self.mirror,
             table: self.models.table(),
-            texts: &self.texts,
+            texts: self.texts.table(),
             pending: &mut self.pending,
             findings: &mut findings,
             cuts: self.cuts,
@@ -77,7 +80,7 @@ impl Datastore {
             let Some(Node::Text(content)) = self.mirror.node_mut(path) else {
                 continue;
             };
-            let now = self.texts.text(path).unwrap_or_default();
+            let now = read(self.texts.table(), path, View::Shown);
             if *content != now {
                 *content = now;
                 if !self.quiet {
@@ -115,28 +118,44 @@ impl Datastore {
 }
 
 /// Fills an empty mirror.
-pub(super) fn load_all(mirror: &mut Mirror, table: &Table, texts: &Texts) {
+pub(super) fn load_all(mirror: &mut Mirror, table: &Table, texts: &Table) {
     let mut reader = Reader {
         mirror,
         table,
         texts,
         pending: &mut Pending::default(),
-        findings: &mut Findings::default(),
+        findings: &mut Findings { quiet: true, ..Findings::default() },
         cuts: 0,
     };
     reader.object(&Path::root(), ObjectIndex::ROOT);
     let paths: Vec<Path> = reader.mirror.nodes().map(|(path, _)| path.clone()).collect();
     for path in paths {
         if let Some(Node::Text(content)) = reader.mirror.node_mut(&path) {
-            *content = texts.text(&path).unwrap_or_default();
+            *content = read(texts, &path, View::All);
         }
     }
 }
 
+/// What a text says; nothing if it is not there.
+fn read(texts: &Table, path: &Path, view: View) -> String {
+    texts.text(path.as_str()).map_or_else(String::new, |text| texts.read(text, view))
+}
+
+impl Findings {
+    fn change(&mut self, model: &Path, properties: impl IntoIterator<Item = u16>) {
+        if !self.quiet {
+            self.changed.entry(model.clone()).or_default().extend(properties);
+        }
+    }
+}
+
+/// A key of an object and what shows there.
+type Shown<'a> = (&'a SmolStr, Option<&'a Cell>);
+
 struct Reader<'a> {
     mirror: &'a mut Mirror,
     table: &'a Table,
-    texts: &'a Texts,
+    texts: &'a Table,
     pending: &'a mut Pending,
     findings: &'a mut Findings,
     cuts: u32,
@@ -154,12 +173,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one key of what is at a path, and what shows there; nothing may be at the path.
-    fn key(
-        &mut self,
-        path: &Path,
-        object: Option<ObjectIndex>,
-        (key, cell): (&str, Option<&Cell>),
-    ) {
+    fn key(&mut self, path: &Path, object: Option<ObjectIndex>, (key, cell): Shown<'_>) {
         // Below a model that this peer is about to create, the document still has another's.
         if self.pending.reshapes_above(path) {
             return;
@@ -167,19 +181,20 @@ impl<'a> Reader<'a> {
         match self.mirror.node_mut(path) {
             Some(Node::Model(_)) if key == POSITION => self.position(path, object),
             Some(Node::Model(model)) => {
-                let Some(id) = key.parse().ok() else { return };
-                match model.shape.property(id).map(|property| property.kind) {
-                    Some(Kind::Value(_) | Kind::Counter) => {
+                let Some(property) = property(model, key) else { return };
+                match property.kind {
+                    Kind::Value(_) | Kind::Counter => {
+                        let id = property.id;
                         if take(model, self.pending.of(path, id), id, cell) {
-                            self.findings.changed.entry(path.clone()).or_default().insert(id);
+                            self.findings.change(path, [id]);
                         }
                     }
-                    Some(Kind::Child(_) | Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_)) => {
+                    Kind::Child(_) | Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_) => {
                         if let Some(Cell::Object(below)) = cell {
-                            self.object(&path.property(id), *below);
+                            self.object(&path.property(property.id), *below);
                         }
                     }
-                    Some(Kind::Text) | None => {}
+                    Kind::Text => {}
                 }
             }
             Some(Node::Collection { .. } | Node::List(_)) => self.member(path, (key, cell)),
@@ -189,14 +204,41 @@ impl<'a> Reader<'a> {
 
     /// Reads everything below an object.
     fn object(&mut self, path: &Path, object: ObjectIndex) {
-        for key in self.table.keys(object) {
-            self.key(path, Some(object), (key, self.table.get(object, key)));
+        if self.pending.reshapes_above(path) {
+            return;
+        }
+        match self.mirror.node_mut(path) {
+            Some(Node::Model(model)) => {
+                let (pending, findings) = (&*self.pending, &mut *self.findings);
+                let below = properties((path, model), shown(self.table, object), pending, findings);
+                for key in below {
+                    self.key(path, Some(object), key);
+                }
+            }
+            Some(Node::Collection { shape, keys })
+                if keys.is_empty() && self.pending.is_empty() =>
+            {
+                // All keys at once: one by one, each would be searched for among the others.
+                let shape = shape.shape();
+                *keys = members(self.table, object).map(|(key, _)| key.clone()).collect();
+                self.mirror.reserve(self.table.len(object));
+                for (_, object) in members(self.table, object) {
+                    let at = self.table.path(object);
+                    self.findings.added.push(at.clone());
+                    self.fresh(at, object, &shape);
+                }
+            }
+            Some(Node::Collection { .. } | Node::List(_)) => {
+                self.mirror.reserve(self.table.len(object));
+                shown(self.table, object).for_each(|key| self.member(path, key));
+            }
+            Some(Node::Text(_)) | None => {}
         }
     }
 
     fn spot(&mut self, (path, key): &Spot) {
         let object = self.table.find(path);
-        self.key(path, object, (key, self.cell(object, key)));
+        self.key(path, object, (&SmolStr::new(key), self.cell(object, key)));
     }
 
     fn cell(&self, object: Option<ObjectIndex>, key: &str) -> Option<&'a Cell> {
@@ -220,7 +262,7 @@ impl<'a> Reader<'a> {
                 self.key(path, object, (&key, self.cell(object, &key)));
             }
         }
-        self.key(path, object, (POSITION, self.cell(object, POSITION)));
+        self.key(path, object, (&POSITION.into(), self.cell(object, POSITION)));
     }
 
     fn position(&mut self, path: &Path, object: Option<ObjectIndex>) {
@@ -239,7 +281,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn member(&mut self, path: &Path, (key, cell): (&str, Option<&Cell>)) {
+    fn member(&mut self, path: &Path, (key, cell): Shown<'_>) {
         let at = match cell {
             Some(Cell::Object(object)) => self.table.path(*object).clone(),
             Some(Cell::Value(_) | Cell::Counter(_)) | None => path.join(key),
@@ -271,17 +313,32 @@ impl<'a> Reader<'a> {
             // Another model under the same key: read it over a blank one.
             self.detach(&at);
         }
-        self.mirror.enter(&at, position(table, object).map(Position::parse).as_ref());
-        if let Some(Node::Model(model)) = self.mirror.node_mut(&at) {
-            model.object = Some(now);
-        }
+        let place = || position(table, object).map(Position::parse);
+        let Some(shape) = self.mirror.enter(path, key, place) else {
+            return;
+        };
         if known {
             self.findings.replaced.push(at.clone());
         } else {
             self.findings.added.push(at.clone());
         }
-        self.object(&at, object);
-        self.texts_below(&at);
+        self.fresh(&at, object, &shape);
+    }
+
+    /// Reads a model over a blank one that it puts there.
+    fn fresh(&mut self, at: &Path, object: ObjectIndex, shape: &Arc<Shape>) {
+        let Node::Model(model) = self.mirror.attach(at, shape) else {
+            return;
+        };
+        model.object = Some(Known { object, cuts: self.cuts });
+        let (pending, findings) = (&*self.pending, &mut *self.findings);
+        let below = properties((at, model), shown(self.table, object), pending, findings);
+        for key in below {
+            self.key(at, Some(object), key);
+        }
+        if shape.handles().next().is_some() {
+            self.texts_below(at);
+        }
     }
 
     /// Takes a model out, and this peer's edits of it with it: they were of a model that is gone.
@@ -294,15 +351,58 @@ impl<'a> Reader<'a> {
 
     /// Texts that came before the models that they belong to.
     fn texts_below(&mut self, path: &Path) {
-        let texts: Vec<Path> = self.mirror.texts_below(path).cloned().collect();
+        let texts: Vec<Path> = self.mirror.texts_below(path).collect();
         for at in texts {
-            if let (Some(now), Some(Node::Text(content))) =
-                (self.texts.text(&at), self.mirror.node_mut(&at))
-            {
-                *content = now;
+            if let Some(Node::Text(content)) = self.mirror.node_mut(&at) {
+                *content = read(self.texts, &at, View::Shown);
             }
         }
     }
+}
+
+/// The keys of an object that have a value, in order.
+fn shown(table: &Table, object: ObjectIndex) -> impl Iterator<Item = Shown<'_>> {
+    table.registers(object, None).filter_map(|(key, register)| {
+        table.values(register).last().map(|live| (key, Some(&live.cell)))
+    })
+}
+
+/// The keys of an object under which another shows, in order.
+fn members(table: &Table, object: ObjectIndex) -> impl Iterator<Item = (&SmolStr, ObjectIndex)> {
+    shown(table, object).filter_map(|(key, cell)| match cell {
+        Some(Cell::Object(object)) => Some((key, *object)),
+        Some(Cell::Value(_) | Cell::Counter(_)) | None => None,
+    })
+}
+
+/// The property of a model that stands under a key.
+fn property(model: &ModelNode, key: &str) -> Option<PropertyShape> {
+    model.shape.property(key.parse().ok()?).copied()
+}
+
+/// Reads the values of a model out of what shows. Returns what else there is.
+fn properties<'a>(
+    (path, model): (&Path, &mut ModelNode),
+    shown: impl Iterator<Item = Shown<'a>>,
+    pending: &Pending,
+    findings: &mut Findings,
+) -> SmallVec<[Shown<'a>; 4]> {
+    let mut changed = SmallVec::<[u16; 16]>::new();
+    let mut others = SmallVec::new();
+    for (key, cell) in shown {
+        match property(model, key) {
+            Some(PropertyShape { id, kind: Kind::Value(_) | Kind::Counter, .. }) => {
+                if take(model, pending.of(path, id), id, cell) {
+                    changed.push(id);
+                }
+            }
+            _ => others.push((key, cell)),
+        }
+    }
+    if !changed.is_empty() {
+        findings.change(path, changed);
+    }
+    others
 }
 
 /// Reads what shows of a property, over which this peer's own edit of the frame stands. Returns

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use automerge::{Automerge, ObjId, ReadDoc};
 use serde_json::{Map, Value as Json, json};
 
 use super::intent::{Blueprint, MAX_NESTING, Part};
@@ -12,21 +11,21 @@ use crate::proto::id::Hex;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::table::{Cell, ObjectIndex, Table};
+use crate::proto::table::{Cell, ObjectIndex, Table, View};
 
 /// Deeper objects than this are not shown: no model reaches there.
 const MAX_DEPTH: usize = 64;
 
 /// Every value and text, by path, in the order of paths: what a state is, without its history.
 #[must_use]
-pub fn lines(models: &Table, texts: &Automerge) -> BTreeMap<Path, String> {
+pub fn lines(models: &Table, texts: &Table) -> BTreeMap<Path, String> {
     let mut lines = BTreeMap::new();
     collect(models, ObjectIndex::ROOT, &Path::root(), &mut lines, 0);
-    for key in texts.keys(&ObjId::Root) {
-        if let Some(text) = text(texts, &key)
+    for key in texts.keys(ObjectIndex::ROOT) {
+        if let Some(text) = text(texts, key)
             && !text.is_empty()
         {
-            lines.insert(Path::parse(&key), text);
+            lines.insert(Path::parse(key), text);
         }
     }
     lines
@@ -70,11 +69,8 @@ fn value_line(value: &Value) -> String {
     }
 }
 
-fn text(texts: &Automerge, key: &str) -> Option<String> {
-    match texts.get(&ObjId::Root, key) {
-        Ok(Some((automerge::Value::Object(_), text))) => texts.text(&text).ok(),
-        _ => None,
-    }
+fn text(texts: &Table, key: &str) -> Option<String> {
+    Some(texts.read(texts.text(key)?, View::All))
 }
 
 /// The types that the schema records of a document describe.
@@ -195,7 +191,7 @@ impl Records {
 
 /// One value as [`to_json`] shows it: a property that is no model and no collection, or a text.
 #[must_use]
-pub fn value_at(models: &Table, texts: &Automerge, path: &Path) -> Option<Json> {
+pub fn value_at(models: &Table, texts: &Table, path: &Path) -> Option<Json> {
     let (parent, key) = path.split()?;
     let cell = models.find(&parent).and_then(|parent| models.get(parent, &key));
     match cell {
@@ -234,7 +230,7 @@ pub(super) fn position(models: &Table, model: ObjectIndex) -> Option<&str> {
 /// objects by key, lists arrays. 64-bit integers that JavaScript cannot hold are strings; bytes are
 /// hexadecimal.
 #[must_use]
-pub fn to_json(models: &Table, texts: &Automerge) -> Json {
+pub fn to_json(models: &Table, texts: &Table) -> Json {
     let tree = Tree { models, texts, records: Records::read(models) };
     let root = tree.records.root().map(ToOwned::to_owned);
     tree.model(ObjectIndex::ROOT, &Path::root(), root.as_deref(), 0)
@@ -242,7 +238,7 @@ pub fn to_json(models: &Table, texts: &Automerge) -> Json {
 
 struct Tree<'a> {
     models: &'a Table,
-    texts: &'a Automerge,
+    texts: &'a Table,
     records: Records,
 }
 

@@ -1,7 +1,5 @@
 //! From edits to documents: what a frame holds, as one change of each document.
 
-use automerge::transaction::Transactable;
-use automerge::{AutomergeError, ObjId, ObjType, ReadDoc};
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::Datastore;
@@ -9,8 +7,10 @@ use super::draft::{Draft, Target};
 use super::intent::{Blueprint, Intent, Part, Splice};
 use super::mirror::{Known, ModelNode, Node};
 use super::refresh::{POSITION, Spot};
+use super::script::Script;
 use crate::proto::change::{ObjectId, chunk};
 use crate::proto::event::Event;
+use crate::proto::id::DocumentId;
 use crate::proto::log::{Candidate, ChangeLog};
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
@@ -28,8 +28,9 @@ pub(super) const ROOT_TYPE: &str = "";
 impl Datastore {
     /// Writes what is pending. What cannot be written any more is reported as dropped.
     pub(super) fn write(&mut self) {
-        let (intents, splices) = self.pending.take_due(self.is_cutting());
-        if !self.is_cutting() {
+        let cutting = self.is_cutting(DocumentId::MODELS);
+        let (intents, splices) = self.pending.take_due(cutting);
+        if !cutting {
             self.describe();
         }
         if !intents.is_empty() {
@@ -92,35 +93,36 @@ impl Datastore {
         }
     }
 
-    fn write_texts(&mut self, splices: Vec<Splice>) {
+    /// Writes splices as one change. What cannot be written is reported as dropped.
+    pub(super) fn write_texts(&mut self, splices: Vec<Splice>) {
         if splices.is_empty() {
             return;
         }
         for splice in &splices {
             // The same for everybody who edits this text first, so that no edit is lost to a
             // conflict of two creations. If the log is full, the text is not there below.
-            if let Err(fault) = self.texts.ensure(&splice.text) {
+            let made = ensure(&mut self.texts, ObjectIndex::ROOT, splice.text.as_str(), Made::Text);
+            if let Err(fault) = made {
                 tracing::debug!(text = %splice.text, %fault, "text not created");
             }
         }
-        let author = self.author;
+        let next = self.texts.next_without(&self.text_actor, self.waiting_texts());
+        let mut script = Script::new(self.texts.table(), self.text_actor, next);
         let mut dropped = Vec::new();
-        let outcome = self.texts.commit(&author, |transaction| {
-            for splice in &splices {
-                match transaction.get(ObjId::Root, splice.text.as_str())? {
-                    Some((automerge::Value::Object(ObjType::Text), text)) => {
-                        let len = transaction.length(&text);
-                        let at = splice.at.min(len);
-                        let delete = splice.delete.min(len - at).cast_signed();
-                        transaction.splice_text(&text, at, delete, &splice.insert)?;
-                    }
-                    _ => dropped.push(splice.text.clone()),
-                }
+        for splice in &splices {
+            match self.texts.table().text(splice.text.as_str()) {
+                Some(text) => script.splice(text, splice),
+                None => dropped.push(splice.text.clone()),
             }
-            Ok::<(), WriteError>(())
-        });
-        if outcome.is_err() {
-            dropped = splices.into_iter().map(|splice| splice.text).collect();
+        }
+        if let Some(change) = script.finish() {
+            let introduction = Some(self.author);
+            let change = chunk::encode(change);
+            let written = self.texts.admit(Candidate { introduction, change, pending: true });
+            if let Err(fault) = written {
+                tracing::debug!(%fault, "frame not written");
+                dropped = splices.into_iter().map(|splice| splice.text).collect();
+            }
         }
         let lost = dropped.iter().cloned().collect();
         for model in dropped {
@@ -263,26 +265,6 @@ fn touched_by(intent: &Intent) -> Option<Spot> {
         }
         Intent::Create { model, .. } | Intent::Remove { model } => model.split(),
         Intent::Move { model, .. } => Some((model.clone(), POSITION.to_owned())),
-    }
-}
-
-/// Why the texts of a frame could not be written.
-enum WriteError {
-    Automerge,
-    Refused,
-}
-
-impl From<AutomergeError> for WriteError {
-    fn from(error: AutomergeError) -> Self {
-        tracing::debug!(%error, "frame not written");
-        Self::Automerge
-    }
-}
-
-impl From<ChangeFault> for WriteError {
-    fn from(fault: ChangeFault) -> Self {
-        tracing::debug!(%fault, "frame not written");
-        Self::Refused
     }
 }
 

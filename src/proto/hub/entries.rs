@@ -4,50 +4,13 @@ use super::guest::{Stage, is_known};
 use super::{Hub, RoomKey};
 use crate::proto::delta::{DeltaError, Token};
 use crate::proto::id::{DocumentId, Link};
-use crate::proto::lane::{DocumentLane, Incoming};
+use crate::proto::lane::Incoming;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{ChangeFault, Refusal};
 use crate::proto::time::Time;
 use crate::proto::wire::message::{EntryRecord, Hash, RecordBytes};
 
-/// Where entries come from.
-enum Source {
-    Plain(std::vec::IntoIter<EntryRecord>),
-    Records(Incoming),
-}
-
-impl Source {
-    /// The next, to be let in before this is called again.
-    fn next(&mut self, lane: &mut DocumentLane, log: &ChangeLog, now: Time) -> Option<EntryRecord> {
-        match self {
-            Self::Plain(entries) => entries.next(),
-            // Only a relay says that something has its place: a record of that is nothing here.
-            Self::Records(incoming) => std::iter::from_fn(|| lane.unpack(log, incoming, now))
-                .find_map(|unpacked| unpacked.entry),
-        }
-    }
-}
-
 impl Hub {
-    pub(super) fn on_changes(
-        &mut self,
-        now: Time,
-        link: Link,
-        (document, first): (DocumentId, u64),
-        entries: &[EntryRecord],
-    ) {
-        let Some(guest) = self.guests.get_mut(&link).filter(|_| is_known(document)) else {
-            return;
-        };
-        if matches!(guest.stage, Stage::Member { .. }) {
-            let stale = guest.lane.is_stale(document);
-            let entries = guest.lane.receive(document, first, entries, now).to_vec().into_iter();
-            if !stale {
-                self.take_in(now, link, document, Source::Plain(entries));
-            }
-        }
-    }
-
     pub(super) fn on_records(
         &mut self,
         now: Time,
@@ -63,7 +26,7 @@ impl Hub {
             return;
         }
         match guest.lane.open(document, records, deflated, now) {
-            Ok(incoming) => self.take_in(now, link, document, Source::Records(incoming)),
+            Ok(incoming) => self.take_in(now, link, document, incoming),
             Err(DeltaError::TooLarge) => {
                 let limit = self.config.limits.inflated as u64;
                 self.refuse(link, Refusal::TooLarge { limit, size: limit.saturating_add(1) }, now);
@@ -73,7 +36,7 @@ impl Hub {
     }
 
     /// Lets in what a member brings, and passes it on.
-    fn take_in(&mut self, now: Time, link: Link, document: DocumentId, mut source: Source) {
+    fn take_in(&mut self, now: Time, link: Link, document: DocumentId, mut incoming: Incoming) {
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
         };
@@ -88,7 +51,11 @@ impl Hub {
         let mut tokens = Vec::new();
         let mut outcome = Ok(());
         // What one record makes, the next may build on.
-        while let Some(entry) = source.next(&mut guest.lane, room.log(document), now) {
+        while let Some(unpacked) = guest.lane.unpack(room.log(document), &mut incoming, now) {
+            // Only a relay says that something has its place: a record of that is nothing here.
+            let Some(entry) = unpacked.entry else {
+                continue;
+            };
             let offered = match &entry {
                 EntryRecord::Cut(cut) => {
                     guest.on_follow(room.log(document), cut);

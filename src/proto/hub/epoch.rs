@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
 use super::guest::Guest;
 use super::room::Room;
 use super::{Hub, RoomKey};
@@ -24,6 +22,8 @@ pub(super) struct Epochs {
     cut: Option<Cut>,
     /// The log of the epoch before the present one: not everybody may have all of it yet.
     pub(super) before: Option<ChangeLog>,
+    /// That of the epoch before that one, until its memory is given back.
+    left: Option<ChangeLog>,
     /// How many changes of each author went into the next epoch, of each epoch, oldest first.
     past: VecDeque<(EpochId, BTreeMap<Actor, u64>)>,
     began: Option<Time>,
@@ -102,6 +102,11 @@ impl Epochs {
 }
 
 impl Room {
+    /// When there is something to do about the epochs of a document.
+    fn due(&self, document: DocumentId, config: &EpochConfig) -> Option<Time> {
+        self.epochs(document).due(self.log(document), config)
+    }
+
     /// Goes on with a cut. Returns whether the next epoch has begun.
     fn step_cut(&mut self, document: DocumentId, config: &EpochConfig, now: Time) -> bool {
         let (log, epochs) = self.log_and_epochs(document);
@@ -109,6 +114,7 @@ impl Room {
             return false;
         };
         epochs.step_at = Some(now + config.pause);
+        epochs.left.take_if(|left| !left.wither(config.budget));
         let Some(next) = cut.step(log, config.budget) else {
             return false;
         };
@@ -137,9 +143,8 @@ impl Room {
     /// Whether what an epoch began with is wanted from a member that has it: nothing is here.
     pub(super) fn wants(&self, document: DocumentId, epoch: EpochId) -> bool {
         let log = self.log(document);
-        // Only models have epochs beside their first.
-        let may = document == DocumentId::MODELS && self.epochs(document).restored_by().is_none();
-        may && log.is_empty()
+        self.epochs(document).restored_by().is_none()
+            && log.is_empty()
             && epoch != log.scope().epoch()
             && log.scope().epoch() == self.first().epoch()
     }
@@ -187,25 +192,21 @@ impl Room {
         }
         if piece.left == 0 {
             let base = columns::decode(bytes, limits)?;
+            if !base.suits(document) {
+                return Err(ChangeFault::WrongOperation);
+            }
             epochs.restoring = None;
             *log = log.successor(log.scope().clone(), base);
             while log.lay() {}
         }
         Ok(())
     }
-
-    /// What the epoch of a document began with, in columns; nothing if it began with nothing.
-    pub(super) fn columns(&self, document: DocumentId) -> Option<Bytes> {
-        let base = self.log(document).base();
-        (!base.is_empty()).then(|| columns::encode(base).into())
-    }
 }
 
 impl Hub {
-    /// Cuts the history of a room's models now, whatever it weighs. Returns whether there is such a
-    /// room and anything to cut.
-    pub fn cut(&mut self, key: &RoomKey, now: Time) -> bool {
-        let document = DocumentId::MODELS;
+    /// Cuts the history of a document of a room now, whatever it weighs. Returns whether there is such
+    /// a room and anything to cut.
+    pub fn cut(&mut self, key: &RoomKey, document: DocumentId, now: Time) -> bool {
         let weight = self.rooms.get(key).map(|room| room.log(document).weight());
         if weight.is_none_or(|weight| weight == 0) {
             return false;
@@ -234,28 +235,30 @@ impl Hub {
 
     pub(super) fn tick_epochs(&mut self, now: Time) {
         let config = &self.config.epochs;
-        let due = self.rooms.iter().filter(|(_, room)| {
-            let due = room.epochs(DocumentId::MODELS).due(room.log(DocumentId::MODELS), config);
-            due.is_some_and(|due| due <= now)
+        let documents = self.rooms.iter().flat_map(|(key, room)| {
+            DocumentId::ALL.map(|document| (key, document, room.due(document, config)))
         });
-        let due: Vec<RoomKey> = due.map(|(key, _)| key.clone()).collect();
-        for key in due {
-            let epochs = self.rooms.get(&key).map(|room| room.epochs(DocumentId::MODELS));
+        let due = documents.filter(|(.., due)| due.is_some_and(|due| due <= now));
+        let due: Vec<(RoomKey, DocumentId)> =
+            due.map(|(key, document, _)| (key.clone(), document)).collect();
+        for (key, document) in due {
+            let epochs = self.rooms.get(&key).map(|room| room.epochs(document));
             if let Some(link) = epochs.and_then(Epochs::restored_by) {
                 // Nobody else may come in meanwhile.
                 self.refuse(link, Refusal::HandshakeTimeout, now);
             } else if epochs.is_some_and(Epochs::is_cutting) {
-                self.step_cut(&key, DocumentId::MODELS, now);
-            } else if self.may_cut(&key, DocumentId::MODELS) {
-                self.begin_cut(&key, DocumentId::MODELS, now);
+                self.step_cut(&key, document, now);
+            } else if self.may_cut(&key, document) {
+                self.begin_cut(&key, document, now);
             } else if let Some(room) = self.rooms.get_mut(&key) {
-                room.log_and_epochs(DocumentId::MODELS).1.put_off(now + self.config.epochs.rest);
+                room.log_and_epochs(document).1.put_off(now + self.config.epochs.rest);
             }
         }
     }
 
     pub(super) fn epochs_due(&self, room: &Room) -> Option<Time> {
-        room.epochs(DocumentId::MODELS).due(room.log(DocumentId::MODELS), &self.config.epochs)
+        let due = DocumentId::ALL.map(|document| room.due(document, &self.config.epochs));
+        due.into_iter().flatten().min()
     }
 
     fn begin_cut(&mut self, key: &RoomKey, document: DocumentId, now: Time) {
@@ -267,6 +270,8 @@ impl Hub {
         let (log, epochs) = room.log_and_epochs(document);
         let heads: Vec<_> = log.heads().collect();
         epochs.cut = Some(Cut::into(log.scope().next(document, &heads, lease)));
+        // Who has not followed the cut before is refused: nobody needs it any more.
+        epochs.left = epochs.before.take();
         epochs.step_at = Some(now);
         for link in members {
             // Whoever has not followed the last cut would need the log before the last.
@@ -285,6 +290,7 @@ impl Hub {
         if !room.step_cut(document, &self.config.epochs, now) {
             return;
         }
+        room.begin_columns(document, now);
         let epoch = room.log(document).scope().epoch();
         tracing::debug!(?document, ?epoch, "history cut");
         let members: Vec<Link> = room.links().collect();
@@ -319,13 +325,13 @@ mod tests {
     use crate::proto::wire::bounded::Blob;
 
     #[test]
-    fn only_models_are_brought_back_and_no_more_than_fits() {
+    fn no_more_is_brought_back_than_fits() {
         let config = HubConfig::default();
         let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
         let mut room = Room::new(app, name, &config, ([1; 8], Time::ZERO));
         let other = EpochId([7; 32]);
         assert!(room.wants(DocumentId::MODELS, other));
-        assert!(!room.wants(DocumentId::TEXTS, other));
+        assert!(room.wants(DocumentId::TEXTS, other));
         assert!(!room.wants(DocumentId::MODELS, room.first().epoch()));
 
         let (link, by) = (Link(1), Time::ZERO + config.epochs.restoring);

@@ -46,6 +46,7 @@ pub(super) enum Stage {
 /// A snapshot on its way to a member.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
+    /// What the member does not have of it.
     pub(super) bytes: Bytes,
     pub(super) feed: Feed<u32>,
 }
@@ -208,9 +209,6 @@ impl Hub {
             }
             Message::Ping { sent, round_trip } => self.on_ping(now, link, sent, round_trip),
             Message::RosterWanted => self.on_roster_wanted(now, link),
-            Message::Changes { document, first, entries } => {
-                self.on_changes(now, link, (document, first), &entries);
-            }
             Message::Deltas { document, position, records } => {
                 self.on_records(now, link, document, (position, &records), false);
             }
@@ -249,7 +247,8 @@ impl Hub {
                     self.pump_guest(link, now);
                 }
             }
-            Message::Welcome(_)
+            Message::Changes { .. }
+            | Message::Welcome(_)
             | Message::Refused(_)
             | Message::Joined { .. }
             | Message::Left { .. }

@@ -15,7 +15,8 @@ use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
 use crate::proto::wire::message::{
-    Hash, Hello, Introduction, Join, MemberRecord, Message, Offer, SnapshotOffer, Welcome,
+    Hash, Hello, Introduction, Join, Lineage, MemberRecord, Message, Offer, Partial, SnapshotOffer,
+    Welcome,
 };
 
 /// How long who joins a room waits that another is just bringing back.
@@ -180,8 +181,13 @@ impl Hub {
         if let Some(lineage) = remembered.filter(|_| room.is_blank()) {
             room.descend(lineage);
         }
-        let offers = DocumentId::ALL
-            .map(|document| answer(room, (guest, link, by), document, (&introduction, join)));
+        let kin = is_kin(room, join);
+        let answers = DocumentId::ALL
+            .map(|document| answer(room, (guest, link, now, by), document, (&introduction, join)));
+        let offers = answers.map(|offer| match kin.filter(|_| !knows(join, &offer)) {
+            Some(lineage) => Offer { lineage, ..offer },
+            None => offer,
+        });
         let restored = room.is_restored();
         let client = member.client;
         let documents = List::of(offers);
@@ -214,7 +220,7 @@ impl Hub {
 /// What a relay offers of a document for what a joining peer says that it knows.
 fn answer(
     room: &mut Room,
-    (guest, link, by): (&mut Guest, Link, Time),
+    (guest, link, now, by): (&mut Guest, Link, Time, Time),
     document: DocumentId,
     (introduction, join): (&Introduction, &Join),
 ) -> Offer {
@@ -232,23 +238,40 @@ fn answer(
     let incarnation = known.map_or(introduction.incarnation, |known| known.incarnation);
     let wrote = Introduction { incarnation, ..*introduction };
     let included = room.included(document, epoch, &wrote);
-    let theirs = known.map(|known| known.lineage).unwrap_or_default();
-    let same = room.log(document).scope().epoch() == epoch;
-    let kin = theirs != [0; 8] && !same && room.absorb(theirs);
     let afresh = known.is_some_and(|known| known.afresh);
     let epoch = if afresh { EpochId([0; 32]) } else { epoch };
-    let offer = offer(room, guest, document, (epoch, heads));
-    let lineage = if kin { theirs } else { offer.lineage };
-    Offer { wanted, included, lineage, ..offer }
+    let partial = known.and_then(|known| known.partial);
+    let offer = offer(room, (guest, now), document, (epoch, heads, partial));
+    Offer { wanted, included, ..offer }
+}
+
+/// Whether who joins named the epoch that it is offered.
+fn knows(join: &Join, offer: &Offer) -> bool {
+    let mut known = join.known.iter().filter(|known| known.document == offer.document);
+    known.next().is_none_or(|known| known.epoch == offer.epoch)
+}
+
+/// The other lineage that a joining peer comes from, if somebody has brought in before what was
+/// known there.
+fn is_kin(room: &mut Room, join: &Join) -> Option<Lineage> {
+    let elsewhere = join.known.iter().find(|known| {
+        let document = known.document;
+        let there = DocumentId::ALL.contains(&document)
+            && room.log(document).scope().epoch() != known.epoch
+            && !room.wants(document, known.epoch);
+        there && known.lineage != [0; 8]
+    })?;
+    let lineage = elsewhere.lineage;
+    room.absorb(lineage).then_some(lineage)
 }
 
 /// What a joining peer gets of a document: what it lacks, behind what the epoch began with if it
-/// comes from another.
+/// comes from another, or behind as much of that as it has.
 fn offer(
     room: &mut Room,
-    guest: &mut Guest,
+    (guest, now): (&mut Guest, Time),
     document: DocumentId,
-    (epoch, heads): (EpochId, &[Hash]),
+    (epoch, heads, partial): (EpochId, &[Hash], Option<Partial>),
 ) -> Offer {
     let log = room.log(document);
     let same = log.scope().epoch() == epoch;
@@ -265,11 +288,17 @@ fn offer(
     if same {
         return offer;
     }
-    if let Some((bytes, digest)) = room.snapshot(document) {
+    if let Some((bytes, digest)) = room.snapshot(document, now) {
+        let total = bytes.len();
+        let known = partial.filter(|partial| partial.digest == digest);
+        let known = known.and_then(|partial| usize::try_from(partial.bytes).ok());
+        let from = known.filter(|known| *known < total).unwrap_or(0);
+        let bytes = bytes.slice(from..);
         let pieces = u32::try_from(bytes.len().div_ceil(guest.chunk)).unwrap_or(u32::MAX);
         let mut feed = Feed::new(guest.chunks_in_flight);
         (0..pieces).for_each(|piece| feed.push(piece));
-        offer.snapshot = Some(SnapshotOffer { bytes: bytes.len() as u64, pieces, digest });
+        let (total, from) = (total as u64, from as u64);
+        offer.snapshot = Some(SnapshotOffer { bytes: total, pieces, digest, from });
         guest.snapshots[document.0 as usize] = Some(Outgoing { bytes, feed });
     }
     offer

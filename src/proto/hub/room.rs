@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-
+use super::columns::Columns;
 use super::epoch::Epochs;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
@@ -13,7 +11,7 @@ use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, Link, PeerId, R
 use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
-use crate::proto::wire::message::{Hash, Lineage, MemberRecord, Message};
+use crate::proto::wire::message::{Lineage, MemberRecord, Message};
 
 /// How many bytes the members on one page of a roster take at most.
 const PAGE_BYTES: usize = 48 << 10;
@@ -28,8 +26,7 @@ pub(super) struct Room {
     logs: [ChangeLog; 2],
     images: [(EpochId, Image); 2],
     epochs: [Epochs; 2],
-    /// What the epochs began with, in columns, each with its SHA-256: joins come in crowds.
-    snapshots: [Option<(EpochId, Bytes, Hash)>; 2],
+    columns: [Option<Columns>; 2],
     /// What the first epoch derives from.
     first: Scope,
     lineage: Lineage,
@@ -56,7 +53,7 @@ impl Room {
             logs: DocumentId::ALL.map(log),
             images: [(); 2].map(|()| (scope.epoch(), Image::new())),
             epochs: [Epochs::beginning(now), Epochs::beginning(now)],
-            snapshots: [None, None],
+            columns: [None, None],
             first: scope,
             lineage,
             absorbed: BTreeSet::new(),
@@ -98,6 +95,18 @@ impl Room {
         (&mut self.logs[place], &mut self.epochs[place])
     }
 
+    pub(super) const fn columns(&self, document: DocumentId) -> Option<&Columns> {
+        self.columns[place(document)].as_ref()
+    }
+
+    pub(super) const fn log_and_columns(
+        &mut self,
+        document: DocumentId,
+    ) -> (&ChangeLog, &mut Option<Columns>) {
+        let place = place(document);
+        (&self.logs[place], &mut self.columns[place])
+    }
+
     pub(super) const fn first(&self) -> &Scope {
         &self.first
     }
@@ -117,21 +126,6 @@ impl Room {
     /// Takes up the lineage of a member that remembers the room.
     pub(super) const fn descend(&mut self, lineage: Lineage) {
         self.lineage = lineage;
-    }
-
-    /// What the epoch of a document began with, in columns, and its SHA-256; nothing if it began
-    /// with nothing. Costs that, once an epoch.
-    pub(super) fn snapshot(&mut self, document: DocumentId) -> Option<(Bytes, Hash)> {
-        let place = place(document);
-        let epoch = self.logs[place].scope().epoch();
-        let known = self.snapshots[place].as_ref().filter(|(of, ..)| *of == epoch);
-        if let Some((_, bytes, digest)) = known {
-            return Some((bytes.clone(), *digest));
-        }
-        let bytes = self.columns(document)?;
-        let digest = Sha256::digest(&bytes).into();
-        self.snapshots[place] = Some((epoch, bytes.clone(), digest));
-        Some((bytes, digest))
     }
 
     /// Whether nothing was ever written here.

@@ -20,7 +20,7 @@ use crate::proto::log::Origin;
 use crate::proto::model::value::Value;
 use crate::proto::wire;
 use crate::proto::wire::bounded::Line;
-use crate::proto::wire::message::{Actor, Introduction, Made, WellKnownRecord};
+use crate::proto::wire::message::{Actor, EntryRecord, Introduction, Made, WellKnownRecord};
 
 #[test]
 fn a_position_is_the_nearest() {

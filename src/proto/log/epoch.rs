@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{ChangeLog, Index, Origin};
+use super::{ChangeLog, Entry, Index, Origin};
 use crate::proto::authorship::Scope;
-use crate::proto::base::Base;
-use crate::proto::change::{Action, Change, Key};
+use crate::proto::base::{Base, Content, Row, Stretch};
+use crate::proto::change::{Action, Change, Key, ObjectId};
+use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::table::Table;
+use crate::proto::table::{Piece, Table};
 use crate::proto::wire::message::{Actor, CutRecord, Hash};
 
 impl ChangeLog {
@@ -37,13 +38,26 @@ impl ChangeLog {
         let base = self.base.clone();
         let (actor, place) = (self.scope.base_actor(), self.laid);
         let previous = place.checked_sub(1).map(|last| self.entries[last].hash);
-        let Some(sealed) = base.change(actor, place, previous) else {
+        let Some((bytes, hash)) = base.encode(actor, place, previous) else {
             return false;
         };
-        self.table.lay(actor, sealed.change.start, base.rows_of(place));
-        self.base_weight += weight(&sealed.change);
+        let (operations, weight) = lay(&mut self.table, &base, place, actor);
+        self.base_weight += weight;
         let last = place.checked_sub(1).and_then(|last| u32::try_from(last).ok());
-        self.append(Origin::Base, sealed, last.into_iter().collect());
+        let start = Base::start_of(place);
+        self.append(
+            Origin::Base,
+            Entry {
+                hash,
+                actor,
+                sequence: place as u64 + 1,
+                start,
+                end: start + operations as u64 - 1,
+                bytes,
+                deps: last.into_iter().collect(),
+                followed: false,
+            },
+        );
         self.laid += 1;
         true
     }
@@ -69,6 +83,28 @@ impl ChangeLog {
         }
     }
 
+    /// What a change did to texts is shown from now on. Returns which texts.
+    pub fn show(&mut self, index: Index) -> BTreeSet<Path> {
+        let Some(change) = self.change(index) else {
+            return BTreeSet::new();
+        };
+        self.table.show(&change);
+        let objects = change.operations.iter().map(|operation| operation.object);
+        let texts: BTreeSet<ObjectId> = objects.collect();
+        let objects = texts.iter().filter_map(|text| self.table.object(text));
+        objects.map(|object| self.table.property(object)).collect()
+    }
+
+    /// What a pending change does to the texts that are confirmed: each piece counts in what those
+    /// before it leave. From now on it counts among what is confirmed.
+    pub fn place_pieces(&mut self, index: Index) -> Vec<(Path, Piece)> {
+        let Some(change) = self.change(index) else {
+            return Vec::new();
+        };
+        let pieces = self.table.place_pieces(&change).into_iter();
+        pieces.map(|(text, piece)| (self.table.property(text), piece)).collect()
+    }
+
     /// Everything has its place in the room's order that `heads` and what they depend on cover.
     pub fn confirm_covered(&mut self, heads: &[Hash]) {
         if self.pending.is_empty() {
@@ -90,8 +126,7 @@ impl ChangeLog {
         let mut table = Table::new();
         for (index, entry) in self.entries.iter().enumerate() {
             if index < self.laid {
-                let first = &self.entries[index];
-                table.lay(first.actor, first.start, self.base.rows_of(index));
+                lay(&mut table, &self.base, index, entry.actor);
             } else if !missing.contains(&index)
                 && let Some(change) = self.change(index)
             {
@@ -128,23 +163,56 @@ impl ChangeLog {
     }
 }
 
+/// Lays what one change of a base makes, which `actor` writes. Returns how many operations it has,
+/// and what it weighs.
+fn lay(table: &mut Table, base: &Base, change: usize, actor: Actor) -> (usize, usize) {
+    if base.has_texts() {
+        let stretches = base.stretches(change);
+        let lengths = stretches.iter().map(Stretch::len);
+        let operations = lengths.sum();
+        table.lay_texts(actor, Base::start_of(change), &stretches);
+        return (operations, weighed(stretches.iter().flat_map(Stretch::weights)));
+    }
+    let rows = base.rows_of(change);
+    table.lay(actor, rows);
+    (rows.len(), weight_of_rows(rows))
+}
+
 /// About what a change takes stripped, from above: an estimate that everybody makes the same.
 pub(super) fn weight(change: &Change) -> usize {
-    let operations = change.operations.iter().map(|operation| {
-        let value = match &operation.action {
-            Action::Put(Value::Text(text)) => text.len(),
-            Action::Put(Value::Bytes(bytes)) => bytes.len(),
-            Action::MakeMap => match &operation.key {
-                Key::Map(key) => key.len(),
-                Key::Head | Key::Element(_) => 0,
-            },
-            Action::Put(_)
-            | Action::Counter(_)
-            | Action::MakeText
-            | Action::Increment(_)
-            | Action::Delete => 0,
-        };
-        6 + value
-    });
-    4 + operations.sum::<usize>()
+    let values =
+        change.operations.iter().map(|operation| match (&operation.action, &operation.key) {
+            (Action::Put(value), _) => weight_of_value(value),
+            (Action::MakeMap, Key::Map(key)) => key.len(),
+            (
+                Action::MakeMap
+                | Action::Counter(_)
+                | Action::MakeText
+                | Action::Increment(_)
+                | Action::Delete,
+                _,
+            ) => 0,
+        });
+    weighed(values)
+}
+
+/// The same of the change that lays rows.
+fn weight_of_rows(rows: &[Row]) -> usize {
+    weighed(rows.iter().map(|row| match &row.content {
+        Content::Value(value) => weight_of_value(value),
+        Content::Map => row.key.len(),
+        Content::Counter(_) | Content::Text(_) => 0,
+    }))
+}
+
+fn weight_of_value(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_) => 0,
+    }
+}
+
+fn weighed(values: impl Iterator<Item = usize>) -> usize {
+    4 + values.map(|value| 6 + value).sum::<usize>()
 }

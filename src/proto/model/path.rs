@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// The keys that lead from a room's root model to a model, collection or text.
 ///
 /// Property ids in decimal, element ids and dictionary keys as they stand in the document, joined
@@ -29,10 +31,14 @@ impl Path {
             Cow::Borrowed(key)
         };
         if self.is_root() {
-            Self(Arc::from(&*key))
-        } else {
-            Self(Arc::from([&*self.0, "/", &*key].concat()))
+            return Self(Arc::from(&*key));
         }
+        // Put together off the heap, where it is short enough, and moved there once.
+        let mut text = SmallVec::<[u8; 128]>::new();
+        for part in [&*self.0, "/", &*key] {
+            text.extend_from_slice(part.as_bytes());
+        }
+        Self(Arc::from(str::from_utf8(&text).unwrap_or_default()))
     }
 
     /// The path of one property of the model at this one.

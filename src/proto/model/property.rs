@@ -28,6 +28,12 @@ pub trait Property: Sized {
     /// What the value means, if it is one of this type: of the kind that [`Self::to_value`] gives,
     /// and in range.
     fn from_value(value: &Value) -> Option<Self>;
+
+    /// Whether `value` is what [`Self::to_value`] gives: types whose values are on the heap can tell
+    /// without making one.
+    fn stands_as(&self, value: &Value) -> bool {
+        self.to_value().same(value)
+    }
 }
 
 /// Makes [`Property`](crate::proto::model::property::Property) types fields of models.
@@ -89,15 +95,19 @@ macro_rules! property_field {
 /// Takes what stands in the document, as [`Field::take_value`] does: returns whether the field is
 /// different now, and leaves it as it is if the value is not one of its type.
 pub fn take<T: Property>(field: &mut T, value: &Value) -> bool {
-    let before = field.to_value();
-    if before.same(value) {
+    if field.stands_as(value) {
         return false;
     }
     let Some(new) = T::from_value(value) else {
         return false;
     };
+    if new.stands_as(value) {
+        *field = new;
+        return true;
+    }
+    let before = field.to_value();
     *field = new;
-    !field.to_value().same(&before)
+    !field.stands_as(&before)
 }
 
 /// The kind of the fields of a [`Property`] type.
@@ -114,9 +124,16 @@ pub fn choose<T, const N: usize>(value: &Value, variants: [(u64, T); N]) -> Opti
     variants.find_map(|(known, variant)| (known == number).then_some(variant))
 }
 
-/// Implements [`Property`] for a type: name, the pattern of the value, and both ways.
+/// Implements [`Property`] for a type: name, the pattern of the value, and both ways; and how to
+/// compare the two, where that is cheaper.
 macro_rules! property {
-    ($type:ty, $name:expr, |$this:ident| $to:expr, $pattern:pat => $from:expr) => {
+    (
+        $type:ty,
+        $name:expr,
+        |$this:ident| $to:expr,
+        $pattern:pat => $from:expr
+        $(, |$own:ident| $same:expr)?
+    ) => {
         impl Property for $type {
             const NAME: &'static str = $name;
 
@@ -128,6 +145,13 @@ macro_rules! property {
             fn from_value(value: &Value) -> Option<Self> {
                 if let $pattern = value { $from } else { None }
             }
+
+            $(
+                fn stands_as(&self, value: &Value) -> bool {
+                    let $own = self;
+                    if let $pattern = value { $same } else { false }
+                }
+            )?
         }
 
         $crate::property_field!($type);
@@ -162,13 +186,15 @@ property!(
     String,
     "String",
     |this| Value::Text(this.clone()),
-    Value::Text(text) => Some(text.clone())
+    Value::Text(text) => Some(text.clone()),
+    |this| this == text
 );
 property!(
     Vec<u8>,
     "bytes",
     |this| Value::Bytes(this.clone()),
-    Value::Bytes(bytes) => Some(bytes.clone())
+    Value::Bytes(bytes) => Some(bytes.clone()),
+    |this| this == bytes
 );
 property!(
     Bytes,

@@ -6,7 +6,7 @@ use crate::proto::feed::Intake;
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
 use crate::proto::lane::{DocumentLane, Side};
 use crate::proto::time::Time;
-use crate::proto::wire::message::{Hello, Message, SnapshotOffer};
+use crate::proto::wire::message::{Hello, Message, Partial, SnapshotOffer};
 
 /// How far a link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +27,26 @@ pub(super) struct Incoming {
     pub(super) offer: SnapshotOffer,
     pub(super) bytes: Vec<u8>,
     pub(super) intake: Intake,
+}
+
+impl Incoming {
+    /// A snapshot that is offered: what `begun` has of it, and what comes. Nothing if it is to go on
+    /// where nobody asked for.
+    pub(super) fn new(offer: SnapshotOffer, begun: Option<Self>) -> Option<Self> {
+        let begun = begun.map(|begun| (begun.partial(), begun.bytes));
+        let asked = Partial { digest: offer.digest, bytes: offer.from };
+        let bytes = match begun {
+            _ if offer.from == 0 => Vec::new(),
+            Some((partial, bytes)) if partial == asked && offer.from < offer.bytes => bytes,
+            _ => return None,
+        };
+        Some(Self { offer, bytes, intake: Intake::default() })
+    }
+
+    /// How much has come.
+    pub(super) const fn partial(&self) -> Partial {
+        Partial { digest: self.offer.digest, bytes: self.bytes.len() as u64 }
+    }
 }
 
 /// One link to the relay.
@@ -53,9 +73,9 @@ pub(super) struct Connection {
     pub(super) roster_asked: Option<Time>,
     pub(super) passages: [Passage; 2],
     /// Since when the relay has everything and does not take it.
-    pub(super) stuck_since: Option<Time>,
+    pub(super) stuck_since: [Option<Time>; 2],
     /// When a cut goes on.
-    pub(super) cut_at: Option<Time>,
+    pub(super) cut_at: [Option<Time>; 2],
 }
 
 impl Connection {
@@ -84,8 +104,8 @@ impl Connection {
             compare_at: now,
             roster_asked: None,
             passages: [Passage::default(), Passage::default()],
-            stuck_since: None,
-            cut_at: None,
+            stuck_since: [None; 2],
+            cut_at: [None; 2],
         }
     }
 
@@ -116,6 +136,7 @@ impl Connection {
             Stage::Greeting | Stage::Asking => self.repeat_at.min(self.began + config.join_timeout),
             Stage::Loading | Stage::Ready => self.ping_at.min(self.compare_at),
         };
-        [Some(silence), Some(stage), self.lane.deadline(), self.cut_at].into_iter().flatten().min()
+        let due = [Some(silence), Some(stage), self.lane.deadline()].into_iter();
+        due.chain(self.cut_at).flatten().min()
     }
 }

@@ -10,7 +10,6 @@ use crate::proto::base::{Base, columns};
 use crate::proto::datastore::Kept;
 use crate::proto::delta::Member;
 use crate::proto::event::Event;
-use crate::proto::feed::Intake;
 use crate::proto::id::{DocumentId, EpochId};
 use crate::proto::lane::{self, tag};
 use crate::proto::reason::Reason;
@@ -51,6 +50,7 @@ impl Peer {
             return;
         };
         let place = document.0 as usize;
+        let begun = self.begun[place].take();
         open.behind[place] = offer.behind;
         if let Some(snapshot) = &offer.snapshot {
             if snapshot.bytes > limit {
@@ -58,11 +58,11 @@ impl Peer {
                 self.close(Reason::SnapshotTooLarge { limit, size });
                 return;
             }
-            open.snapshots[place] = Some(Incoming {
-                offer: snapshot.clone(),
-                bytes: Vec::new(),
-                intake: Intake::default(),
-            });
+            let Some(incoming) = Incoming::new(snapshot.clone(), begun) else {
+                self.fault("a snapshot that begins where nobody asked for");
+                return;
+            };
+            open.snapshots[place] = Some(incoming);
         }
         let passage = &mut open.passages[place];
         let mut epoch = self.store.log(document).scope().epoch();
@@ -71,9 +71,6 @@ impl Peer {
             epoch = EpochId([0; 32]);
         }
         passage.offered = (offer.epoch == epoch).then(|| offer.heads.to_vec());
-        if let Some(included) = offer.included {
-            self.store.confirm_included(document, included);
-        }
         if offer.epoch == epoch {
             if *self.store.author() != self.author {
                 self.store.set_author(self.author);
@@ -93,16 +90,12 @@ impl Peer {
     /// The relay is in another epoch.
     fn pass_over(&mut self, now: Time, offer: &Offer, (before, estranged): (Lineage, bool)) {
         let (document, place) = (offer.document, offer.document.0 as usize);
-        if document != DocumentId::MODELS {
-            self.fault("it cuts what has no epochs");
-            return;
-        }
         // Of another lineage, it knows nothing of what is confirmed here.
         let kin = before == offer.lineage || before == Lineage::default();
         let behind = !estranged && self.left[place].contains(&offer.epoch);
-        if behind && self.returning != Some(offer.epoch) {
+        if behind && self.returning[place] != Some(offer.epoch) {
             // In that epoch this peer's actor has written already, and not the same.
-            self.returning = Some(offer.epoch);
+            self.returning[place] = Some(offer.epoch);
             self.renew();
             self.retry(Reason::EpochMismatch, now);
             return;
@@ -169,31 +162,6 @@ impl Peer {
         !between && tag(self.store.log(document)) == epoch
     }
 
-    pub(super) fn on_changes(
-        &mut self,
-        now: Time,
-        document: DocumentId,
-        first: u64,
-        entries: &[EntryRecord],
-    ) {
-        let Some(open) = self.loaded_document(document) else {
-            return;
-        };
-        // Behind a cut, and not held: it is said again.
-        if !open.passages[document.0 as usize].held.is_empty() || self.store.is_cutting() {
-            return;
-        }
-        let Some(open) = &mut self.connection else {
-            return;
-        };
-        let fresh = open.lane.receive(document, first, entries, now);
-        if let Err(fault) = self.store.receive(document, fresh) {
-            self.fault(&format!("a change of the room is refused: {fault}"));
-            return;
-        }
-        self.finish_loading(now);
-    }
-
     /// The link, if entries of a document may come: nothing may before its snapshot.
     fn loaded_document(&mut self, document: DocumentId) -> Option<&mut Connection> {
         self.known_document(document).filter(|open| {
@@ -225,7 +193,7 @@ impl Peer {
         let held: usize = passage.held.iter().map(lane::Incoming::size).sum();
         if held > bound {
             // More than may wait: the cut is finished at once.
-            self.step_cut(now, usize::MAX);
+            self.step_cut(now, document, usize::MAX);
         }
         self.take_in(now, document);
     }
@@ -267,10 +235,6 @@ impl Peer {
     }
 
     fn begin_cut(&mut self, now: Time, document: DocumentId, cut: CutRecord) {
-        if document != DocumentId::MODELS {
-            self.fault("it cuts what has no epochs");
-            return;
-        }
         let pause = self.config.cut_pause;
         if let Some(open) = &mut self.connection {
             let passage = &mut open.passages[document.0 as usize];
@@ -279,11 +243,11 @@ impl Peer {
                 self.store.confirm_covered(document, &heads);
             }
             passage.cut = Some(cut);
-            open.cut_at = Some(now + pause);
+            open.cut_at[document.0 as usize] = Some(now + pause);
         }
         self.leave_epoch(document);
         let scope = self.store.log(document).scope().of(cut.epoch);
-        self.store.begin_cut(scope);
+        self.store.begin_cut(document, scope);
     }
 
     /// What is here does not fit what the relay has: comes in again, and takes that instead. Another
@@ -300,8 +264,7 @@ impl Peer {
 
     /// Looks whether the relay has what it needs and yet does not take what was written here: it
     /// follows what only its author could bring back, and who has moved on.
-    pub(super) fn look_for_stuck(&mut self, now: Time) {
-        let document = DocumentId::MODELS;
+    pub(super) fn look_for_stuck(&mut self, now: Time, document: DocumentId) {
         let patience = self.config.unconfirmed;
         let waits = self.store.log(document).pending().next().is_some();
         let Some(open) = &mut self.connection else {
@@ -311,9 +274,10 @@ impl Peer {
             && open.stage == Stage::Ready
             && open.lane.is_idle()
             && !open.passages[document.0 as usize].is_between();
+        let since = &mut open.stuck_since[document.0 as usize];
         if !stuck {
-            open.stuck_since = None;
-        } else if now >= *open.stuck_since.get_or_insert(now) + patience {
+            *since = None;
+        } else if now >= *since.get_or_insert(now) + patience {
             tracing::warn!(?document, "the relay does not take what was written here");
             self.estrange(now, document);
         }
@@ -331,23 +295,22 @@ impl Peer {
     }
 
     /// Goes on with a cut, through about `budget` values.
-    pub(super) fn step_cut(&mut self, now: Time, budget: usize) {
-        let document = DocumentId::MODELS;
+    pub(super) fn step_cut(&mut self, now: Time, document: DocumentId, budget: usize) {
         let place = document.0 as usize;
         let pause = self.config.cut_pause;
         let Some(open) = self.connection.as_mut().filter(|open| open.passages[place].cut.is_some())
         else {
             return;
         };
-        open.cut_at = Some(now + pause);
-        let mut done = self.store.step_cut(budget);
+        open.cut_at[place] = Some(now + pause);
+        let mut done = self.store.step_cut(document, budget);
         while !done && budget == usize::MAX {
-            done = self.store.step_cut(budget);
+            done = self.store.step_cut(document, budget);
         }
         let Some(cut) = open.passages[place].cut.take_if(|_| done) else {
             return;
         };
-        open.cut_at = None;
+        open.cut_at[place] = None;
         if self.store.log(document).cut_record() != cut {
             tracing::warn!(?document, "an epoch began with something else here than at the relay");
             self.estrange(now, document);
@@ -402,6 +365,7 @@ impl Peer {
             return;
         }
         match columns::decode(&incoming.bytes, &self.config.limits) {
+            Ok(base) if !base.suits(document) => self.fault("a snapshot of another document"),
             Ok(base) => {
                 self.go_over(now, document, base);
                 self.finish_loading(now);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rand_core::Rng;
 
 use super::Peer;
-use super::connection::{Connection, Stage};
+use super::connection::{Connection, Incoming, Stage};
 use crate::proto::delta::Member;
 use crate::proto::event::{Effect, Event, State};
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
@@ -102,9 +102,6 @@ impl Peer {
                 events.into_iter().for_each(|event| self.tell(event));
             }
             Message::Pong { sent, room_time } => self.on_pong(now, sent, room_time),
-            Message::Changes { document, first, entries } => {
-                self.on_changes(now, document, first, &entries);
-            }
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);
             }
@@ -134,12 +131,13 @@ impl Peer {
                     self.on_heads(now, document, &heads, answer);
                 }
             }
-            Message::Join(_)
+            Message::Changes { .. }
+            | Message::Join(_)
             | Message::Leave
             | Message::RosterWanted
             | Message::Ping { .. }
             | Message::AcknowledgePieces { .. } => {
-                self.fault("a message that only peers send");
+                self.fault("a message that no relay sends");
             }
         }
     }
@@ -184,6 +182,7 @@ impl Peer {
                 incarnation: self.store.author().incarnation,
                 afresh: self.estranged[document.0 as usize],
                 heads: List::of(log.heads()),
+                partial: self.begun[document.0 as usize].as_ref().map(Incoming::partial),
             }
         });
         let join = Message::Join(Join {
@@ -222,7 +221,16 @@ impl Peer {
         }
         self.clock.guess(welcome.room_time, now);
         let before = self.lineage;
-        for offer in welcome.documents.into_vec() {
+        let offers = welcome.documents.into_vec();
+        for offer in &offers {
+            // Before anything else, which may make this peer another incarnation.
+            if let (true, Some(included)) =
+                (DocumentId::ALL.contains(&offer.document), offer.included)
+            {
+                self.store.confirm_included(offer.document, included);
+            }
+        }
+        for offer in offers {
             self.on_offer(now, &offer, before);
             self.lineage = offer.lineage;
         }
@@ -351,7 +359,7 @@ impl Peer {
         for comparison in comparisons {
             self.say(&comparison, now);
         }
-        self.look_for_stuck(now);
+        DocumentId::ALL.into_iter().for_each(|document| self.look_for_stuck(now, document));
     }
 
     /// The relay broke the protocol: nothing good can come of another try.

@@ -64,9 +64,13 @@ impl Note {
         Self((place << KINDS) | kind)
     }
 
+    const fn kind(self) -> u32 {
+        self.0 & ((1 << KINDS) - 1)
+    }
+
     const fn role(self) -> Role {
         let place = self.0 >> KINDS;
-        match self.0 & ((1 << KINDS) - 1) {
+        match self.kind() {
             0 => Role::Value(RegisterIndex(place)),
             1 => Role::Counter(RegisterIndex(place)),
             2 => Role::Object(RegisterIndex(place)),
@@ -76,6 +80,41 @@ impl Note {
             6 => Role::Element(ObjectIndex(place)),
             _ => Role::Erasure(ObjectIndex(place)),
         }
+    }
+}
+
+/// The notes of what an epoch began with: its actor wrote one operation in each of the table's first
+/// registers. So the place in each note is free for the object that the operation made, or 0.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Laid {
+    actor: Actor,
+    notes: Vec<Note>,
+}
+
+impl Laid {
+    /// Adds what `actor` laid, who laid all before, and the object that it made.
+    pub(super) fn add(&mut self, actor: Actor, role: Role, made: Option<ObjectIndex>) {
+        self.actor = actor;
+        let place = made.map_or(0, |made| made.0) << KINDS;
+        self.notes.push(Note(place | Note::of(role).kind()));
+    }
+
+    pub(super) fn role(&self, id: OpId) -> Option<Role> {
+        let (place, note) = self.note(id)?;
+        Some(Note((place << KINDS) | note.kind()).role())
+    }
+
+    /// The object that an operation made.
+    pub(super) fn object(&self, id: OpId) -> Option<ObjectIndex> {
+        let (_, note) = self.note(id)?;
+        let made = note.0 >> KINDS;
+        (made > 0).then_some(ObjectIndex(made))
+    }
+
+    fn note(&self, id: OpId) -> Option<(u32, Note)> {
+        let place = u32::try_from(id.counter.checked_sub(1)?).ok()?;
+        let note = self.notes.get(place as usize).filter(|_| id.actor == self.actor)?;
+        Some((place, *note))
     }
 }
 

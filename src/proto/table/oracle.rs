@@ -4,7 +4,7 @@
 use automerge::{Automerge, ObjId, ObjType, ReadDoc, ScalarValue};
 use smol_str::SmolStr;
 
-use super::{Cell, Live, ObjectIndex, ObjectKind, Table};
+use super::{Cell, Live, ObjectIndex, ObjectKind, Table, View};
 use crate::proto::change::OpId;
 use crate::proto::model::value::Value;
 
@@ -42,6 +42,13 @@ impl Table {
                     && self.kind(object) != kind(document, below)
                 {
                     return Some(format!("a {:?} in the table", self.kind(object)));
+                }
+                if let Cell::Object(object) = live.cell
+                    && self.kind(object) == ObjectKind::Text
+                    && let (ours, theirs) = (self.read(object, View::All), document.text(below))
+                    && theirs.as_ref() != Ok(&ours)
+                {
+                    return Some(format!("{ours:?} in the table, {theirs:?} in the document"));
                 }
                 if let Cell::Object(object) = live.cell
                     && self.kind(object) == ObjectKind::Map

@@ -3,7 +3,7 @@
 
 use super::{
     Cell, Live, ObjectIndex, ObjectKind, Place, Places, Register, RegisterIndex, Role, Standing,
-    Table, Values, replace,
+    Table, Values, View, replace,
 };
 use crate::proto::base::{Content, Row};
 use crate::proto::change::{Action, Change, Key, ObjectId, OpId};
@@ -76,11 +76,13 @@ impl Table {
                 self.shadows.insert(register, values);
             }
         }
+        self.shadow_texts(confirmed);
     }
 
     /// A change that was applied as pending has its place in the room's order now; `last` is whether
     /// no other is pending.
     pub fn confirm(&mut self, change: &Change, last: bool) {
+        self.mark(change, View::Confirmed);
         if last {
             self.shadows.clear();
             return;
@@ -93,7 +95,9 @@ impl Table {
             let cell = match &operation.action {
                 Action::Put(value) => Some(Cell::Value(value.clone())),
                 Action::Counter(from) => Some(Cell::Counter(*from)),
-                Action::MakeMap | Action::MakeText => self.made.get(&id).copied().map(Cell::Object),
+                Action::MakeMap | Action::MakeText => {
+                    self.object(&ObjectId::Made(id)).map(Cell::Object)
+                }
                 Action::Increment(_) | Action::Delete => None,
             };
             if let Some(shadow) = self.shadows.get_mut(&register) {
@@ -111,34 +115,33 @@ impl Table {
         left > 0
     }
 
-    /// Lays the next rows of a base, which `actor` writes in one operation each from `start` on. The
-    /// objects of the base are the first of the table, in their order.
-    pub fn lay(&mut self, actor: Actor, start: u64, rows: &[Row]) {
-        let mut roles = Vec::with_capacity(rows.len());
-        for (place, row) in rows.iter().enumerate() {
-            let id = OpId { counter: start + place as u64, actor };
-            let register = RegisterIndex(u32::try_from(self.registers.len()).unwrap_or(u32::MAX));
-            let object = ObjectIndex(row.object);
-            let key = row.key.clone();
-            let (live, fixed) = (Values::new(), row.fixed);
-            self.registers.push(Register { object, key: key.clone(), live, fixed });
-            self.objects[row.object as usize].keys.insert(key, register);
+    /// Lays the next rows of a base, which `actor` writes in one operation each. The registers and
+    /// objects of the base are the first of the table, in their order: everything is laid before
+    /// anything is applied.
+    pub fn lay(&mut self, actor: Actor, rows: &[Row]) {
+        for row in rows {
+            let id = OpId { counter: self.registers.len() as u64 + 1, actor };
+            let place = self.registers.len();
+            let register = RegisterIndex(u32::try_from(place).unwrap_or(u32::MAX));
             let (cell, role) = match &row.content {
                 Content::Value(value) => (Cell::Value(value.clone()), Role::Value(register)),
                 Content::Counter(total) if row.fixed => {
                     (Cell::Counter(*total), Role::FixedCounter(register))
                 }
                 Content::Counter(total) => (Cell::Counter(*total), Role::Counter(register)),
-                Content::Map => {
-                    let made = self.make(id, ObjectKind::Map, register);
-                    (Cell::Object(made), Role::Object(register))
-                }
+                Content::Map => (Cell::Object(self.next_object(0)), Role::Object(register)),
+                // Of texts, a base has nothing else: see [`Self::lay_texts`].
+                Content::Text(_) => continue,
             };
+            let object = ObjectIndex(row.object);
+            let live = Values::from_buf([Live { id, cell }]);
+            self.registers.push(Register { object, key: row.key.clone(), live, fixed: row.fixed });
+            self.objects[row.object as usize].keys.lay(place);
+            let made = matches!(row.content, Content::Map);
+            let made = made.then(|| self.stand(id, ObjectKind::Map, register));
             let fixed = row.fixed && !matches!(role, Role::FixedCounter(_));
-            roles.push(if fixed { Role::Fixed(register) } else { role });
-            self.registers[register.0 as usize].live.push(Live { id, cell });
+            self.base.add(actor, if fixed { Role::Fixed(register) } else { role }, made);
         }
-        self.notes.add(actor, start, &roles);
         self.laid = u32::try_from(self.objects.len() - 1).unwrap_or(u32::MAX);
     }
 }

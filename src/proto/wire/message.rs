@@ -79,7 +79,7 @@ pub enum Message {
         /// The room's time in microseconds since the Unix epoch.
         room_time: u64,
     },
-    /// Document, both: entries of a document's log, in an order in which each follows what it needs.
+    /// Document: entries as they are. Nobody says it: entries are [`Deltas`](Self::Deltas).
     Changes {
         /// Which document.
         document: DocumentId,
@@ -217,6 +217,17 @@ pub struct Known {
     pub afresh: bool,
     /// Its heads, ascending.
     pub heads: List<Hash, 1_024>,
+    /// What has come of a snapshot of it whose link broke.
+    pub partial: Option<Partial>,
+}
+
+/// The beginning of a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Partial {
+    /// The SHA-256 of the whole.
+    pub digest: Hash,
+    /// How many bytes are there.
+    pub bytes: u64,
 }
 
 /// What a relay says to let a peer in.
@@ -259,12 +270,15 @@ pub struct Offer {
 /// A snapshot that is about to come in pieces.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SnapshotOffer {
-    /// Its bytes.
+    /// All of its bytes.
     pub bytes: u64,
-    /// Its pieces.
+    /// The pieces of those that come.
     pub pieces: u32,
-    /// Its SHA-256.
+    /// The SHA-256 of all of its bytes.
     pub digest: Hash,
+    /// Which byte the first piece begins with: 0, or the number that the peer has
+    /// ([`Known::partial`]).
+    pub from: u64,
 }
 
 /// A member, on the wire.

@@ -303,7 +303,7 @@ impl Session {
         if place.what != What::Text {
             return Err(format!("{path} is no text"));
         }
-        let (models, texts) = (self.room.table(), self.room.texts());
+        let (models, texts) = (self.room.table(), self.room.text_table());
         let now = tree::value_at(models, texts, &place.path);
         let len = now.as_ref().and_then(Json::as_str).unwrap_or_default();
         let len = len.chars().count();

@@ -24,7 +24,7 @@ pub(super) struct Look {
 impl Look {
     /// Looks at a room now.
     pub(super) fn at(store: &Datastore) -> Self {
-        Self { lines: tree::lines(store.table(), store.texts()), changes: count(store) }
+        Self { lines: tree::lines(store.table(), store.text_table()), changes: count(store) }
     }
 
     /// What is different from last time, as objects for programs.
@@ -34,7 +34,7 @@ impl Look {
         }
         let now = Self::at(store);
         let before = std::mem::replace(self, now);
-        let (models, texts) = (store.table(), store.texts());
+        let (models, texts) = (store.table(), store.text_table());
         let finder = Finder::new(models);
         let mut happened = Vec::new();
         let mut gone = Path::parse("//");

@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 use zlib_rs::{
-    Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status, Strategy, compress_bound,
+    Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status, compress_bound,
 };
 
+use super::pack::Part;
 use crate::proto::change::leb128::{Reader, write_signed, write_unsigned};
 use crate::proto::reason::ChangeFault;
 
@@ -17,23 +18,24 @@ const SHORT: usize = 512;
 const MOST_EACH: usize = 1_040;
 
 /// The window of deflate: 32 KiB.
-const WINDOW: u8 = 15;
+pub(super) const WINDOW: u8 = 15;
 
 /// All bytes are one, which follows.
 const SAME: u8 = 0;
 /// The bytes follow.
 const HERE: u8 = 1;
 /// The bytes are the next of the tail.
-const WHOLE: u8 = 2;
+pub(super) const WHOLE: u8 = 2;
 /// They are the next of the tail, deflated; their length there follows.
-const DEFLATED: u8 = 3;
+pub(super) const DEFLATED: u8 = 3;
 
-/// The head, which says how to read, and the tail, which has the bulk. Or neither, but how long
-/// they would be, about.
+/// The head, which says how to read, and the long blocks in it, which are the bulk. Or neither, but
+/// how long they would be, about.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     head: Vec<u8>,
-    tail: Vec<u8>,
+    /// The head before each long block, and the block.
+    parts: Vec<Part>,
     /// Of one that only measures: how long the blocks would be.
     blocks: Option<usize>,
 }
@@ -46,8 +48,7 @@ impl Writer {
 
     /// How much was written.
     pub(super) fn size(&self) -> usize {
-        let written = self.head.len().saturating_add(self.tail.len());
-        written.saturating_add(self.blocks.unwrap_or_default())
+        self.head.len().saturating_add(self.blocks.unwrap_or_default())
     }
 
     pub(super) fn byte(&mut self, byte: u8) {
@@ -76,45 +77,22 @@ impl Writer {
         } else if bytes.len() < SHORT {
             self.head.push(HERE);
             self.head.extend_from_slice(bytes);
-        } else if let Some(deflated) = smallest(bytes) {
-            self.head.push(DEFLATED);
-            self.unsigned(deflated.len());
-            self.tail.extend(deflated);
         } else {
-            self.head.push(WHOLE);
-            self.tail.extend_from_slice(bytes);
+            self.parts.push(Part::Head(std::mem::take(&mut self.head)));
+            self.parts.push(Part::Block(bytes.to_vec()));
         }
     }
 
-    /// Both streams behind each other: the head's length, what it is deflated to (0 if it is not),
-    /// the head, and the tail.
-    pub(super) fn finish(self, out: &mut Vec<u8>) {
-        write_unsigned(out, self.head.len() as u64);
-        if let Some(deflated) = smallest(&self.head) {
-            write_unsigned(out, deflated.len() as u64);
-            out.extend(deflated);
-        } else {
-            write_unsigned(out, 0);
-            out.extend(self.head);
-        }
-        out.extend(self.tail);
-    }
-}
-
-#[cfg(test)]
-impl Writer {
-    /// Both streams, the head as it is.
-    pub(super) fn finish_loose(self, out: &mut Vec<u8>) {
-        write_unsigned(out, self.head.len() as u64);
-        write_unsigned(out, 0);
-        out.extend(self.head);
-        out.extend(self.tail);
+    /// What was written, for a [`Packer`](super::pack::Packer).
+    pub(super) fn into_parts(mut self) -> Vec<Part> {
+        self.parts.push(Part::Head(self.head));
+        self.parts
     }
 }
 
 /// How many bits an ideal code takes for all bytes, about, and how many different ones there are.
 /// In integers, since it decides how bytes are written: everywhere in the same way.
-fn entropy(bytes: &[u8]) -> (u64, usize) {
+pub(super) fn entropy(bytes: &[u8]) -> (u64, usize) {
     let mut counts = [0_u64; 256];
     for byte in bytes {
         if let Some(count) = counts.get_mut(usize::from(*byte)) {
@@ -140,28 +118,13 @@ fn about(bytes: &[u8]) -> usize {
     let (bits, kinds) = entropy(bytes);
     let coded = usize::try_from(bits / 8).unwrap_or(usize::MAX);
     let coded = coded.saturating_add(kinds / 2).min(bytes.len());
-    match deflate(bytes, 1, Strategy::Default) {
-        Some(deflated) => deflated.len().min(coded),
-        None => coded,
-    }
+    deflate(bytes).map_or(coded, |deflated| deflated.min(coded))
 }
 
-/// The shortest that bytes are deflated to, if that is shorter than they are.
-fn smallest(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (bits, _) = entropy(bytes);
-    if bits / 8 >= (bytes.len() as u64).saturating_sub(bytes.len() as u64 / 50) {
-        // Codes alone gain nothing. Repetitions may, and a fast look finds them.
-        deflate(bytes, 1, Strategy::Default)?;
-    }
-    let tries = [(6, Strategy::Default), (6, Strategy::Filtered), (1, Strategy::HuffmanOnly)];
-    let tries = tries.into_iter().filter_map(|(level, how)| deflate(bytes, level, how));
-    tries.min_by_key(Vec::len)
-}
-
-fn deflate(bytes: &[u8], level: i32, strategy: Strategy) -> Option<Vec<u8>> {
+/// What a fast look makes of bytes, if that is shorter than they are.
+fn deflate(bytes: &[u8]) -> Option<usize> {
     let config = DeflateConfig {
-        level,
-        strategy,
+        level: 1,
         window_bits: i32::from(WINDOW).wrapping_neg(),
         ..DeflateConfig::default()
     };
@@ -169,8 +132,7 @@ fn deflate(bytes: &[u8], level: i32, strategy: Strategy) -> Option<Vec<u8>> {
     let mut deflate = Deflate::new_with_config(config);
     let status = deflate.compress(bytes, &mut out, DeflateFlush::Finish);
     let length = usize::try_from(deflate.total_out()).ok()?;
-    out.truncate(length);
-    (status == Ok(Status::StreamEnd) && length < bytes.len()).then_some(out)
+    (status == Ok(Status::StreamEnd) && length < bytes.len()).then_some(length)
 }
 
 /// What was written, as it is read: a stranger's.

@@ -5,7 +5,7 @@ use super::block::Source;
 use super::shape::Shapes;
 use super::strings::{Strings, natural};
 use super::{Kind, Limits, VERSION, floats, integers, strings};
-use crate::proto::base::{Base, Content, Row};
+use crate::proto::base::{Base, Content, ROWS_EACH, Row};
 use crate::proto::change::leb128::Reader;
 use crate::proto::model::value::Value;
 use crate::proto::reason::ChangeFault;
@@ -139,7 +139,12 @@ impl Objects {
                 rows.push(Row { object: number, key, content, fixed });
             }
         }
-        Base::from_ordered(rows, maps).ok_or(ChangeFault::WrongPlace)
+        let base = Base::from_ordered(rows, maps).ok_or(ChangeFault::WrongPlace)?;
+        // Of texts, each character counts.
+        if base.len() > limits.rows.div_ceil(ROWS_EACH) {
+            return Err(ChangeFault::TooLarge);
+        }
+        Ok(base)
     }
 }
 
@@ -155,6 +160,8 @@ enum Values {
     Floats(Vec<u64>),
     /// Found to be UTF-8.
     Texts(String, Strings),
+    /// As well.
+    Writings(String, Strings),
     Bytes(Strings),
 }
 
@@ -169,10 +176,12 @@ impl Values {
             super::COUNTER => Self::Counters(integers::read(source, count)?),
             super::FLOAT => Self::Floats(floats::read(source, count)?),
             super::TEXT => {
-                let mut strings = strings::read(source, count)?;
-                let bytes = std::mem::take(&mut strings.bytes);
-                let text = String::from_utf8(bytes).map_err(|_| ChangeFault::Malformed)?;
+                let (text, strings) = written(source, count)?;
                 Self::Texts(text, strings)
+            }
+            super::WRITING => {
+                let (text, strings) = written(source, count)?;
+                Self::Writings(text, strings)
             }
             super::BYTES => Self::Bytes(strings::read(source, count)?),
             _ => return Err(ChangeFault::Malformed),
@@ -183,6 +192,10 @@ impl Values {
         let place = usize::try_from(cell).ok()?;
         Some(Content::Value(match self {
             Self::Maps => return Some(Content::Map),
+            Self::Writings(text, strings) => {
+                let text = text.get(strings.places.get(place)?.clone())?;
+                return Some(Content::Text(text.to_owned()));
+            }
             Self::Counters(totals) => return totals.get(place).copied().map(Content::Counter),
             Self::Nulls => Value::Null,
             Self::Bools(bits) => Value::Bool(bits.get(place / 8)? >> (place % 8) & 1 == 1),
@@ -197,4 +210,12 @@ impl Values {
             }
         }))
     }
+}
+
+/// Strings that are UTF-8.
+fn written(source: &mut Source<'_>, count: usize) -> Result<(String, Strings), ChangeFault> {
+    let mut strings = strings::read(source, count)?;
+    let bytes = std::mem::take(&mut strings.bytes);
+    let text = String::from_utf8(bytes).map_err(|_| ChangeFault::Malformed)?;
+    Ok((text, strings))
 }

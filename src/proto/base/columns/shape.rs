@@ -37,7 +37,10 @@ impl Element {
         let actor = reader.array().ok()?;
         let element =
             Self { actor, sequence: reader.unsigned().ok()?, count: reader.unsigned().ok()? };
-        (reader.is_empty() && element.key(&mut Vec::new()) == key).then_some(element)
+        // Base64 has one spelling, so it is the key's if the numbers have as few bytes as they can.
+        let numbers = shortest(element.sequence).saturating_add(shortest(element.count));
+        let length = actor.len().saturating_add(numbers);
+        (reader.is_empty() && length == bytes.len()).then_some(element)
     }
 
     /// The key of the id.
@@ -54,11 +57,17 @@ impl Element {
     }
 }
 
+/// How many bytes a number has in LEB128 at least.
+fn shortest(number: u64) -> usize {
+    let bits = u64::BITS.saturating_sub(number.leading_zeros()).max(1);
+    usize::try_from(bits.div_ceil(7)).unwrap_or(usize::MAX)
+}
+
 /// The keys of an object, in the order in which they are written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keys<'a> {
+pub(super) struct Keys {
     /// Those that are no ids of elements, ascending.
-    pub(super) plain: Vec<&'a str>,
+    pub(super) plain: Vec<SmolStr>,
     /// The others, by creation.
     pub(super) elements: Vec<Element>,
     /// For each, in this order, the column that its value is in.
@@ -66,7 +75,7 @@ pub(super) struct Keys<'a> {
 }
 
 /// Appends all shapes.
-pub(super) fn write(out: &mut Writer, shapes: &[Keys<'_>]) {
+pub(super) fn write(out: &mut Writer, shapes: &[Keys]) {
     let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
     out.unsigned(shapes.len());
     let plain: Vec<_> = shapes.iter().map(|shape| count(shape.plain.len())).collect();

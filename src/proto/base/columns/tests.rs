@@ -62,6 +62,11 @@ fn assert_round_trip(base: &Base) -> usize {
     let read = decode(&bytes, &Limits::default()).unwrap();
     assert!(same(&read, base), "{:?} is not {:?}", rows(&read), rows(base));
     assert_eq!(encode(&read), bytes, "the same base has other bytes");
+    for budget in [1, 50] {
+        let mut encoder = Encoder::new(base.clone());
+        let sliced = std::iter::repeat_with(|| encoder.step(budget)).find_map(|bytes| bytes);
+        assert_eq!(sliced, Some(bytes.clone()), "slices of {budget} make other bytes");
+    }
     bytes.len()
 }
 
@@ -203,7 +208,7 @@ fn no_map_stands_under_the_roots_empty_key() {
     let row = |object, content| Row { object, key: SmolStr::default(), content, fixed: false };
     let rows = vec![row(0, Content::Map), row(1, Content::Counter(1))];
     assert!(Base::new(rows.clone()).is_none());
-    let nameless = Base { rows: Arc::new(rows), maps: [0].into() };
+    let nameless = Base { rows: Arc::new(rows), maps: [0].into(), starts: Arc::default() };
     assert_eq!(refused(&encode(&nameless)), Some(ChangeFault::WrongPlace));
     // A value may stand there, and a map in any other object.
     assert_round_trip(&Base::new(vec![row(0, Content::Counter(1))]).unwrap());
@@ -311,9 +316,14 @@ fn ten_thousand_unlike_take_little_more_than_what_they_say() {
 fn bomb(say: impl FnOnce(&mut block::Writer)) -> Vec<u8> {
     let mut out = block::Writer::default();
     say(&mut out);
-    let mut bytes = vec![VERSION];
-    out.finish(&mut bytes);
-    bytes
+    let mut packer = pack::Packer::default();
+    packer.take(out);
+    packer.step(usize::MAX);
+    let (head, tail) = packer.into_streams();
+    let length = head.len();
+    let mut head = pack::Squeeze::new(head);
+    head.step(usize::MAX);
+    write::ended(length, head.finish(), &tail)
 }
 
 fn refused(bytes: &[u8]) -> Option<ChangeFault> {
@@ -323,7 +333,7 @@ fn refused(bytes: &[u8]) -> Option<ChangeFault> {
 /// A shape of the root with one map, and one of `keys` elements whose values are in column 1.
 fn say_shapes(out: &mut block::Writer, keys: u64, kind: u8) {
     let element = |count| Element { actor: [7; 8], sequence: 1, count };
-    let root = shape::Keys { plain: vec!["1"], columns: vec![0], ..shape::Keys::default() };
+    let root = shape::Keys { plain: vec!["1".into()], columns: vec![0], ..shape::Keys::default() };
     let columns = (0..keys).map(|_| 1).collect();
     let many = shape::Keys { plain: vec![], elements: (0..keys).map(element).collect(), columns };
     out.unsigned(2);

@@ -1,44 +1,151 @@
-//! From a base to its columns.
-
-use std::collections::BTreeMap;
-
-use smol_str::SmolStr;
+//! From a base to its columns, a piece at a time.
 
 use super::block::Writer;
-use super::shape::{self, Element, Keys};
-use super::{Kind, VERSION, floats, integers, strings};
-use crate::proto::base::{Base, Content, Row};
+use super::integers::SAMPLE;
+use super::pack::{Packer, Squeeze};
+use super::plan::Plan;
+use super::{Kind, VERSION, floats, integers, shape, strings};
+use crate::proto::base::{Base, Content};
+use crate::proto::change::leb128::write_unsigned;
 use crate::proto::model::value::Value;
 
-/// An object with more keys than this, or with longer ones than [`PROPERTY`], is no record: its
-/// values are in one column for each kind.
-const RECORD: usize = 64;
-
-/// The longest key of a property: a number of 16 bits.
-const PROPERTY: usize = 5;
+/// What stands before the columns of values, as often as one of them is written: shapes, and the
+/// objects' shapes.
+const BEFORE: usize = 2;
 
 /// The bytes of a base, as `columns.md` of the specification has them. Costs about as much as
 /// deflating all of its values four times.
 #[must_use]
 pub fn encode(base: &Base) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    written(base).finish(&mut bytes);
-    bytes
+    let mut encoder = Encoder::new(base.clone());
+    loop {
+        if let Some(bytes) = encoder.step(usize::MAX) {
+            return bytes;
+        }
+    }
 }
 
-fn written(base: &Base) -> Writer {
-    let plan = Plan::new(base);
-    let mut out = Writer::default();
-    out.unsigned(plan.columns.len());
-    for (kind, _) in &plan.columns {
-        out.byte(kind.code());
+/// A base on its way to its bytes. They do not depend on how many steps there are.
+#[derive(Debug)]
+pub struct Encoder {
+    base: Base,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Finding which columns there are.
+    Planning(Box<Plan>),
+    /// Writing one after the other, and deflating each before the next is written.
+    Writing {
+        plan: Box<Plan>,
+        next: usize,
+        packer: Packer,
+    },
+    /// Deflating the head.
+    Ending {
+        length: usize,
+        head: Squeeze,
+        tail: Vec<u8>,
+    },
+    Done,
+}
+
+impl Encoder {
+    /// The encoder of a base.
+    #[must_use]
+    pub fn new(base: Base) -> Self {
+        Self { base, stage: Stage::Planning(Box::default()) }
     }
-    shape::write(&mut out, &plan.shapes);
-    out.unsigned(plan.objects.len());
-    integers::write(&mut out, &plan.objects);
-    for (kind, values) in &plan.columns {
-        write_values(&mut out, *kind, values);
+
+    /// Goes on through about `budget` values, or as many bytes that are deflated; at least one column
+    /// is written or all keys of a collection put in order, if that is what comes next. Returns the
+    /// bytes once they are whole.
+    pub fn step(&mut self, budget: usize) -> Option<Vec<u8>> {
+        let mut left = budget.max(1);
+        while left > 0 {
+            match std::mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Planning(mut plan) => {
+                    left = plan.step(&self.base, left);
+                    self.stage = if left > 0 {
+                        Stage::Writing { plan, next: 0, packer: Packer::default() }
+                    } else {
+                        Stage::Planning(plan)
+                    };
+                }
+                Stage::Writing { plan, mut next, mut packer } => {
+                    left = packer.step(left);
+                    if left > 0 && next == BEFORE + plan.columns.len() {
+                        let (head, tail) = packer.into_streams();
+                        let (length, head) = (head.len(), Squeeze::new(head));
+                        self.stage = Stage::Ending { length, head, tail };
+                        continue;
+                    }
+                    if left > 0 {
+                        left = left.saturating_sub(self.write(&plan, next, &mut packer));
+                        next += 1;
+                    }
+                    self.stage = Stage::Writing { plan, next, packer };
+                }
+                Stage::Ending { length, mut head, tail } => {
+                    left = head.step(left);
+                    if head.is_done() {
+                        return Some(ended(length, head.finish(), &tail));
+                    }
+                    self.stage = Stage::Ending { length, head, tail };
+                }
+                Stage::Done => return None,
+            }
+        }
+        None
     }
+
+    /// Writes what comes next. Returns about what that cost.
+    fn write(&self, plan: &Plan, next: usize, packer: &mut Packer) -> usize {
+        let mut out = Writer::default();
+        let count = match next.checked_sub(BEFORE) {
+            Some(column) => {
+                let (kind, places) = &plan.columns[column];
+                let rows = self.base.rows();
+                let values = places.iter().filter_map(|place| rows.get(*place as usize));
+                let values: Vec<_> = values.map(|row| &row.content).collect();
+                write_values(&mut out, *kind, &values);
+                values.len()
+            }
+            None if next == 0 => {
+                out.unsigned(plan.columns.len());
+                plan.columns.iter().for_each(|(kind, _)| out.byte(kind.code()));
+                shape::write(&mut out, &plan.shapes);
+                plan.shapes.iter().map(|keys| keys.columns.len()).sum()
+            }
+            None => {
+                out.unsigned(plan.objects.len());
+                integers::write(&mut out, &plan.objects);
+                plan.objects.len()
+            }
+        };
+        packer.take(out);
+        // Every way is tried with a sample.
+        count.saturating_add(count.min(SAMPLE)).max(1)
+    }
+}
+
+/// Everything behind each other: the head's length, what it is deflated to (0 if it is not), the
+/// head, and the tail.
+pub(super) fn ended(length: usize, head: Result<Vec<u8>, Vec<u8>>, tail: &[u8]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    write_unsigned(&mut out, length as u64);
+    match head {
+        Ok(deflated) => {
+            write_unsigned(&mut out, deflated.len() as u64);
+            out.extend(deflated);
+        }
+        Err(head) => {
+            write_unsigned(&mut out, 0);
+            out.extend(head);
+        }
+    }
+    out.extend_from_slice(tail);
     out
 }
 
@@ -61,7 +168,7 @@ fn write_values(out: &mut Writer, kind: Kind, values: &[&Content]) {
             });
             floats::write(out, &bits.collect::<Vec<_>>());
         }
-        super::TEXT | super::BYTES => {
+        super::TEXT | super::BYTES | super::WRITING => {
             let strings = values.iter().filter_map(|value| bytes(value));
             strings::write(out, &strings.collect::<Vec<_>>(), kind.value == super::BYTES);
         }
@@ -73,7 +180,11 @@ fn write_values(out: &mut Writer, kind: Kind, values: &[&Content]) {
 }
 
 const fn bytes(content: &Content) -> Option<&[u8]> {
-    let Content::Value(value) = content else { return None };
+    let value = match content {
+        Content::Value(value) => value,
+        Content::Text(text) => return Some(text.as_bytes()),
+        Content::Counter(_) | Content::Map => return None,
+    };
     match value {
         Value::Text(text) => Some(text.as_bytes()),
         Value::Bytes(bytes) => Some(bytes.as_slice()),
@@ -85,125 +196,20 @@ const fn integer(content: &Content) -> Option<i64> {
     match content {
         Content::Counter(number) | Content::Value(Value::Int(number)) => Some(*number),
         Content::Value(Value::Uint(number)) => Some(number.cast_signed()),
-        Content::Value(_) | Content::Map => None,
+        Content::Value(_) | Content::Map | Content::Text(_) => None,
     }
-}
-
-/// Which objects are alike: those at one place, the elements of a collection being at one. Objects
-/// of one class that have a key in common share its column.
-type Class = u32;
-
-/// A key of an object, what it holds, and the object there.
-type Entry<'a> = (&'a Row, Kind, Option<u32>);
-
-/// What a shape follows from: the class, and the keys with what they hold.
-type Signature<'a> = (Class, Vec<(&'a str, Kind)>);
-
-/// What is written.
-#[derive(Default)]
-struct Plan<'a> {
-    columns: Vec<(Kind, Vec<&'a Content>)>,
-    shapes: Vec<Keys<'a>>,
-    /// The shape of each object, in the order in which they are written.
-    objects: Vec<i64>,
-
-    /// Columns by class, key (none for what is not a record) and kind.
-    numbers: BTreeMap<(Class, Option<&'a str>, Kind), u32>,
-    known: BTreeMap<Signature<'a>, usize>,
-    classes: BTreeMap<(Class, Option<&'a str>), Class>,
-}
-
-impl<'a> Plan<'a> {
-    fn new(base: &'a Base) -> Self {
-        let mut plan = Plan::default();
-        let objects = entries(base);
-        // An object, and its class.
-        let mut queue: Vec<(u32, Class)> = vec![(0, 0)];
-        let mut at = 0;
-        while let Some(&(object, class)) = queue.get(at) {
-            let entries = objects.get(object as usize).map_or(&[][..], Vec::as_slice);
-            plan.object(entries, class, &mut queue);
-            at += 1;
-        }
-        plan
-    }
-
-    /// Adds an object, and those that it holds to the queue.
-    fn object(&mut self, entries: &[Entry<'a>], class: Class, queue: &mut Vec<(u32, Class)>) {
-        let record =
-            entries.len() <= RECORD && entries.iter().all(|(row, ..)| row.key.len() <= PROPERTY);
-        let keys = entries.iter().map(|(row, kind, _)| (row.key.as_str(), *kind));
-        let signature = (class, keys.collect());
-        let elements: Vec<Option<Element>> =
-            entries.iter().map(|(row, ..)| Element::parse(&row.key)).collect();
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        if elements.iter().any(Option::is_some) {
-            order.sort_by_key(|place| elements[*place]);
-        }
-        let shape = match self.known.get(&signature) {
-            Some(shape) => *shape,
-            None => self.shape(entries, &order, &elements, class, record),
-        };
-        self.objects.push(i64::try_from(shape).unwrap_or(i64::MAX));
-        for (place, column) in order.iter().zip(self.shapes[shape].columns.clone()) {
-            let (row, _, below) = entries[*place];
-            self.columns[column as usize].1.push(&row.content);
-            if let Some(below) = below {
-                let next = u32::try_from(self.classes.len()).unwrap_or(u32::MAX) + 1;
-                let name = (class, record.then_some(row.key.as_str()));
-                queue.push((below, *self.classes.entry(name).or_insert(next)));
-            }
-        }
-        self.known.insert(signature, shape);
-    }
-
-    /// A shape that was not there before.
-    fn shape(
-        &mut self,
-        entries: &[Entry<'a>],
-        order: &[usize],
-        elements: &[Option<Element>],
-        class: Class,
-        record: bool,
-    ) -> usize {
-        let mut keys = Keys::default();
-        for place in order {
-            let (row, kind, _) = entries[*place];
-            match elements[*place] {
-                Some(element) => keys.elements.push(element),
-                None => keys.plain.push(&row.key),
-            }
-            let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
-            let name = (class, record.then_some(SmolStr::as_str(&row.key)), kind);
-            let column = *self.numbers.entry(name).or_insert(next);
-            if column == next {
-                self.columns.push((kind, Vec::new()));
-            }
-            keys.columns.push(column);
-        }
-        self.shapes.push(keys);
-        self.shapes.len() - 1
-    }
-}
-
-/// The rows of each object.
-fn entries(base: &Base) -> Vec<Vec<Entry<'_>>> {
-    let mut objects = vec![Vec::new(); base.maps().len() + 1];
-    let mut maps = 0;
-    for row in base.rows() {
-        let below = (row.content == Content::Map).then(|| {
-            maps += 1;
-            maps
-        });
-        objects[row.object as usize].push((row, Kind::of(row), below));
-    }
-    objects
 }
 
 /// The bytes of a base with a head that is not deflated, so that a test can spoil what it says.
 #[cfg(test)]
 pub(super) fn loose(base: &Base) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    written(base).finish_loose(&mut bytes);
-    bytes
+    let (mut plan, mut packer) = (Plan::default(), Packer::default());
+    plan.step(base, usize::MAX);
+    let encoder = Encoder::new(base.clone());
+    for next in 0..BEFORE + plan.columns.len() {
+        encoder.write(&plan, next, &mut packer);
+        packer.step(usize::MAX);
+    }
+    let (head, tail) = packer.into_streams();
+    ended(head.len(), Err(head), &tail)
 }

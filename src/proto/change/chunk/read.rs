@@ -9,7 +9,9 @@
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use super::{CHANGE, HASHED, MAGIC, Others, actions, columns, hash, kinds, write};
+use super::{
+    CHANGE, HASHED, Head, MAGIC, Others, actions, columns, hash, kinds, operations, write,
+};
 use crate::proto::change::column::{Booleans, Deltas, Runs};
 use crate::proto::change::leb128::Reader;
 use crate::proto::change::{Action, Change, Key, ObjectId, OpId, Operation, Predecessors, Sealed};
@@ -48,7 +50,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Sealed, ChangeFault> {
         return Err(ChangeFault::Malformed);
     }
     let (change, others) = body(reader, limits)?;
-    let mut written = write(&change, &others);
+    let mut written = write(Head::of(&change), &others, operations(&change));
     if let Some(place) = written.get_mut(MAGIC.len()..HASHED) {
         place.copy_from_slice(&checksum);
     }
