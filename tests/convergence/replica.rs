@@ -17,7 +17,14 @@ use proptest::prelude::*;
 /// How many cases a property gets, by default and with `PARLOR_FULL`.
 pub(crate) fn cases(small: u32, large: u32) -> ProptestConfig {
     let cases = if env::var_os("PARLOR_FULL").is_some() { large } else { small };
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    // Some properties draw many cases for each that they take.
+    let max_local_rejects = u32::MAX;
+    ProptestConfig {
+        cases,
+        max_local_rejects,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// What every identifier of the tests' room is derived from.
