@@ -204,6 +204,10 @@ pub struct Limits {
     /// Rows of a base that is taken from a relay: keys of all of its maps. In memory each takes 64
     /// bytes and what it holds.
     pub rows: usize,
+    /// Characters of two texts that are compared one by one, when a peer comes back to one that was cut
+    /// without it; of longer stretches that differ, lines are compared, and of more lines none. Costs
+    /// the square of it at most: about 0.1 s.
+    pub compared: usize,
     /// Incarnations of peers that write to one document. One more cannot write (`TooManyAuthors`).
     pub authors: usize,
     /// Well-known objects of one document: texts, and collections and children at fixed places. One
@@ -243,6 +247,7 @@ impl Default for Limits {
             metadata: 4 << 10,
             snapshot: 64 << 20,
             rows: 1_200_000,
+            compared: 16_384,
             authors: 2_048,
             well_known: 65_536,
             history: 1_000_000,

@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 pub use self::element::ElementId;
+use self::epoch::Brought;
 pub use self::epoch::Kept;
 use self::hold::Waiting;
 use self::intent::Pending;
@@ -78,6 +79,8 @@ pub struct Datastore {
     departed: BTreeMap<[u8; 8], u64>,
     /// How many changes of texts there were in earlier epochs, by who wrote them.
     typed: BTreeMap<PeerId, u64>,
+    /// What is compared with what the room has, once all of that is here.
+    brought: Brought,
 }
 
 impl Datastore {
@@ -114,6 +117,7 @@ impl Datastore {
             left: Vec::new(),
             departed: BTreeMap::new(),
             typed: BTreeMap::new(),
+            brought: Brought::default(),
         }
     }
 
@@ -350,11 +354,22 @@ impl Datastore {
         self.text_actor = self.texts.scope().actor(&author);
     }
 
-    /// This peer's first `count` changes of the present epoch have their places, and so has what they
-    /// follow.
-    pub fn confirm_included(&mut self, document: DocumentId, count: u64) {
-        let actor = *self.actor_in(document);
+    /// With which incarnation this peer wrote what nobody confirmed last of a document; the present
+    /// one, if there is nothing.
+    #[must_use]
+    pub fn wrote_as(&self, document: DocumentId) -> u64 {
+        let log = self.log(document);
+        let pending = log.pending().filter_map(|place| log.author(&log.entry(place)?.actor));
+        let own = pending.filter_map(|author| author.origin.is_of(self.author.peer));
+        own.last().unwrap_or(self.author.incarnation)
+    }
+
+    /// The first `count` changes that this peer wrote as an incarnation in the present epoch have
+    /// their places, and so has what they follow.
+    pub fn confirm_included(&mut self, document: DocumentId, incarnation: u64, count: u64) {
+        let author = Introduction { incarnation, ..self.author };
         let log = self.log_mut(document);
+        let actor = log.scope().actor(&author);
         let written = log.author(&actor).map_or(&[][..], |author| &author.changes);
         let last = usize::try_from(count).unwrap_or(usize::MAX).min(written.len());
         let last = last.checked_sub(1).and_then(|last| log.entry(written[last]));

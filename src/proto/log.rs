@@ -87,10 +87,13 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether it is a peer's.
+    /// The incarnation, if it is a peer's.
     #[must_use]
-    pub fn is_of(&self, peer: PeerId) -> bool {
-        matches!(self, Self::Peer(introduction) if introduction.peer == peer)
+    pub fn is_of(&self, peer: PeerId) -> Option<u64> {
+        match self {
+            Self::Peer(introduction) if introduction.peer == peer => Some(introduction.incarnation),
+            Self::Peer(_) | Self::WellKnown(_) | Self::Base => None,
+        }
     }
 }
 

@@ -370,24 +370,25 @@ impl Peer {
 
     /// Gives this peer's word for what it wrote since the last time.
     fn sign(&mut self, now: Time) {
+        let me = self.author.peer;
         for document in DocumentId::ALL {
             let log = self.store.log(document);
             let scope = log.scope().clone();
-            let actor = scope.actor(&self.author);
-            let last = log.author(&actor).and_then(|author| {
-                let index = *author.changes.last()?;
+            // As every incarnation: others bring in what an earlier one wrote.
+            let own = log.authors().filter(|(_, author)| author.origin.is_of(me).is_some());
+            let last = own.filter_map(|(actor, author)| {
                 let signed = author.signature.as_ref().map_or(0, |signature| signature.sequence);
-                let entry = log.entry(index)?;
-                (entry.sequence > signed).then_some((entry.sequence, entry.hash))
+                let entry = log.entry(*author.changes.last()?)?;
+                (entry.sequence > signed).then_some((*actor, entry.sequence, entry.hash))
             });
-            let Some((sequence, hash)) = last else {
-                continue;
-            };
-            let record = scope.sign(&self.identity, document, (actor, sequence, hash));
-            if self.store.admit_own_signature(document, &record)
-                && let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
-            {
-                open.lane.push(document, Token::Signature(actor));
+            let last: Vec<_> = last.collect();
+            for (actor, sequence, hash) in last {
+                let record = scope.sign(&self.identity, document, (actor, sequence, hash));
+                if self.store.admit_own_signature(document, &record)
+                    && let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
+                {
+                    open.lane.push(document, Token::Signature(actor));
+                }
             }
         }
         self.pump(now);
@@ -433,6 +434,8 @@ impl Peer {
 
     fn hang_up(&mut self, reason: LeaveReason) {
         self.store.abandon_cuts();
+        // The rest may not come for long, and what was typed here must show.
+        self.store.bring_typed();
         if let Some(connection) = self.connection.take() {
             self.effects.push_back(Effect::Disconnect { link: connection.link });
             for (begun, incoming) in self.begun.iter_mut().zip(connection.snapshots) {

@@ -265,7 +265,8 @@ pub fn snapshot(data: &[u8]) -> Result<(), String> {
     let Ok(base) = columns::decode(data, &limits) else {
         return Ok(());
     };
-    let empty = ChangeLog::new(scope(), DocumentId::MODELS, limits);
+    let document = if base.has_texts() { DocumentId::TEXTS } else { DocumentId::MODELS };
+    let empty = ChangeLog::new(scope(), document, limits);
     let mut log = empty.successor(scope(), base);
     while log.lay() {}
     let saved = Image::new().of(&log).map_err(|error| error.to_string())?.save();

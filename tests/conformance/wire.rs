@@ -125,6 +125,7 @@ fn handshake() -> Vec<Named> {
         heads: List::of([[1; 32]]),
         snapshot: None,
         wanted: false,
+        kin: false,
         included: None,
         behind: 3,
     };

@@ -77,6 +77,8 @@ impl Room {
         }
         peer.pull_written(&self.relay);
         peer.flush();
+        peer.store.bring();
+        peer.follow();
         self.relay.pull_written(peer);
         self.relay.flush();
         for document in DocumentId::ALL {

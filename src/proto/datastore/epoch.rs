@@ -1,11 +1,16 @@
 //! Another epoch: history goes, values stay, and what this peer wrote that nobody confirmed is
 //! written anew.
 
+mod compare;
 mod texts;
+
+use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
+use self::texts::Typed;
 use super::draft::Draft;
+use super::refresh::Spot;
 use super::write::ensure;
 use super::{Datastore, ElementId};
 use crate::proto::authorship::Scope;
@@ -56,7 +61,32 @@ pub enum Kept {
     Everything,
 }
 
+/// What is compared with what the room has, once all of that is here: what its epoch began with is not
+/// all, and what came since would be counted and typed twice.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    /// What counters had come to.
+    raises: Vec<Step>,
+    /// What this peer typed that nobody confirmed, in places of what was confirmed.
+    typed: Vec<Typed>,
+    texts: BTreeMap<Path, String>,
+}
+
 impl Datastore {
+    /// Brings what waits for everything that the room has to be here. Costs nothing if nothing does.
+    pub fn bring(&mut self) {
+        self.bring_typed();
+        let Brought { raises, texts, .. } = std::mem::take(&mut self.brought);
+        if !raises.is_empty() {
+            let spots: Vec<Spot> =
+                raises.iter().map(|step| (step.object.clone(), step.key.to_string())).collect();
+            let refused = self.write_steps(raises);
+            self.refresh(&[], &spots);
+            self.refuse(refused);
+        }
+        self.bring_texts(texts);
+    }
+
     /// Begins to cut the history of a document: what is confirmed is where the epoch of `scope`
     /// begins. Until [`Self::step_cut`] says that it is done, nothing of it may be received. Models
     /// are not written meanwhile; texts are, and again when the epoch has begun.
@@ -137,6 +167,9 @@ impl Datastore {
             Kept::Ahead => all(self.models.table(), false),
             Kept::Everything => all(self.models.table(), true),
         };
+        let raises = |step: &Step| matches!(step.deed, Deed::Raise(_));
+        let (raises, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(raises);
+        self.brought.raises.extend(raises);
         self.enter(begun);
         let refused = self.write_steps(steps);
         self.refresh_all();

@@ -39,7 +39,8 @@ impl Datastore {
     /// before in which this peer was there when they were cut.
     #[must_use]
     pub fn typed_by(&self, peer: PeerId) -> u64 {
-        let authors = self.texts.authors().filter(|(_, author)| author.origin.is_of(peer));
+        let authors =
+            self.texts.authors().filter(|(_, author)| author.origin.is_of(peer).is_some());
         let here: u64 = authors.map(|(_, author)| author.changes.len() as u64).sum();
         self.typed.get(&peer).copied().unwrap_or_default() + here
     }

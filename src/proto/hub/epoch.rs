@@ -219,8 +219,13 @@ impl Hub {
         may
     }
 
-    /// Whether nothing waits for an author's word that would be left out.
+    /// Whether nothing waits for an author's word that would be left out, and what would be the next
+    /// base is none that nobody takes.
     fn may_cut(&self, key: &RoomKey, document: DocumentId) -> bool {
+        let fits = |room: &Room| room.log(document).table().size() <= self.config.limits.rows;
+        if !self.rooms.get(key).is_some_and(fits) {
+            return false;
+        }
         let links = self.rooms.get(key).into_iter().flat_map(Room::links);
         let mut guests = links.filter_map(|link| self.guests.get(&link));
         guests.all(|guest| guest.unproven[document.0 as usize].bytes() == 0)

@@ -15,8 +15,7 @@ use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
 use crate::proto::wire::message::{
-    Hash, Hello, Introduction, Join, Lineage, MemberRecord, Message, Offer, Partial, SnapshotOffer,
-    Welcome,
+    Hash, Hello, Introduction, Join, MemberRecord, Message, Offer, Partial, SnapshotOffer, Welcome,
 };
 
 /// How long who joins a room waits that another is just bringing back.
@@ -181,13 +180,12 @@ impl Hub {
         if let Some(lineage) = remembered.filter(|_| room.is_blank()) {
             room.descend(lineage);
         }
-        let kin = is_kin(room, join);
+        // Of a room in which others are and something is, nothing is taken back: who comes brings it.
+        let by = (room.is_blank() || others.is_empty()).then_some(by);
+        let kin = is_kin(room, join, by.is_some());
         let answers = DocumentId::ALL
             .map(|document| answer(room, (guest, link, now, by), document, (&introduction, join)));
-        let offers = answers.map(|offer| match kin.filter(|_| !knows(join, &offer)) {
-            Some(lineage) => Offer { lineage, ..offer },
-            None => offer,
-        });
+        let offers = answers.map(|offer| Offer { kin: kin && !knows(join, &offer), ..offer });
         let restored = room.is_restored();
         let client = member.client;
         let documents = List::of(offers);
@@ -220,7 +218,7 @@ impl Hub {
 /// What a relay offers of a document for what a joining peer says that it knows.
 fn answer(
     room: &mut Room,
-    (guest, link, now, by): (&mut Guest, Link, Time, Time),
+    (guest, link, now, by): (&mut Guest, Link, Time, Option<Time>),
     document: DocumentId,
     (introduction, join): (&Introduction, &Join),
 ) -> Offer {
@@ -229,10 +227,11 @@ fn answer(
         Some(known) => (known.epoch, &known.heads[..]),
         None => (room.first().epoch(), &[][..]),
     };
-    let wanted = room.wants(document, epoch);
-    if wanted {
+    let by = by.filter(|_| room.wants(document, epoch));
+    if let Some(by) = by {
         room.restore(document, epoch, (link, by));
     }
+    let wanted = by.is_some();
     let actor = room.log(document).scope().actor(introduction);
     guest.set_member(document, Member { introduction: *introduction, actor });
     let incarnation = known.map_or(introduction.incarnation, |known| known.incarnation);
@@ -251,18 +250,17 @@ fn knows(join: &Join, offer: &Offer) -> bool {
     known.next().is_none_or(|known| known.epoch == offer.epoch)
 }
 
-/// The other lineage that a joining peer comes from, if somebody has brought in before what was
-/// known there.
-fn is_kin(room: &mut Room, join: &Join) -> Option<Lineage> {
+/// Whether somebody has brought in before what was known in the lineage that a joining peer comes
+/// from.
+fn is_kin(room: &mut Room, join: &Join, restores: bool) -> bool {
     let elsewhere = join.known.iter().find(|known| {
         let document = known.document;
         let there = DocumentId::ALL.contains(&document)
             && room.log(document).scope().epoch() != known.epoch
-            && !room.wants(document, known.epoch);
+            && !(restores && room.wants(document, known.epoch));
         there && known.lineage != [0; 8]
-    })?;
-    let lineage = elsewhere.lineage;
-    room.absorb(lineage).then_some(lineage)
+    });
+    elsewhere.is_some_and(|known| room.absorb(known.lineage))
 }
 
 /// What a joining peer gets of a document: what it lacks, behind what the epoch began with if it
@@ -283,6 +281,7 @@ fn offer(
         snapshot: None,
         wanted: false,
         included: None,
+        kin: false,
         behind: guest.lane.push_missing(log, if same { heads } else { &[] }),
     };
     if same {

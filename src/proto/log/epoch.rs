@@ -105,6 +105,14 @@ impl ChangeLog {
         pieces.map(|(text, piece)| (self.table.property(text), piece)).collect()
     }
 
+    /// What some pending changes do to the texts that are confirmed, of each that they touch, with what
+    /// that was: of a log that is about to be left.
+    pub fn pieces_of(&mut self, places: &[Index]) -> Vec<(Path, String, Vec<Piece>)> {
+        let changes: Vec<Change> = places.iter().filter_map(|place| self.change(*place)).collect();
+        let pieces = self.table.pieces_of(&changes).into_iter();
+        pieces.map(|(text, was, pieces)| (self.table.property(text), was, pieces)).collect()
+    }
+
     /// Everything has its place in the room's order that `heads` and what they depend on cover.
     pub fn confirm_covered(&mut self, heads: &[Hash]) {
         if self.pending.is_empty() {

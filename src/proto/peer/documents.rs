@@ -91,7 +91,7 @@ impl Peer {
     fn pass_over(&mut self, now: Time, offer: &Offer, (before, estranged): (Lineage, bool)) {
         let (document, place) = (offer.document, offer.document.0 as usize);
         // Of another lineage, it knows nothing of what is confirmed here.
-        let kin = before == offer.lineage || before == Lineage::default();
+        let kin = offer.kin || before == offer.lineage || before == Lineage::default();
         let behind = !estranged && self.left[place].contains(&offer.epoch);
         if behind && self.returning[place] != Some(offer.epoch) {
             // In that epoch this peer's actor has written already, and not the same.
@@ -266,7 +266,9 @@ impl Peer {
     /// follows what only its author could bring back, and who has moved on.
     pub(super) fn look_for_stuck(&mut self, now: Time, document: DocumentId) {
         let patience = self.config.unconfirmed;
-        let waits = self.store.log(document).pending().next().is_some();
+        let (me, log) = (self.author.peer, self.store.log(document));
+        // What another wrote waits for that other.
+        let waits = log.pending().any(|place| log.writer(place) == Some(me));
         let Some(open) = &mut self.connection else {
             return;
         };

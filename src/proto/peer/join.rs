@@ -179,7 +179,7 @@ impl Peer {
                 document,
                 epoch: log.scope().epoch(),
                 lineage: self.lineage,
-                incarnation: self.store.author().incarnation,
+                incarnation: self.store.wrote_as(document),
                 afresh: self.estranged[document.0 as usize],
                 heads: List::of(log.heads()),
                 partial: self.begun[document.0 as usize].as_ref().map(Incoming::partial),
@@ -210,7 +210,10 @@ impl Peer {
             return;
         }
         open.stage = Stage::Loading;
-        open.join = None;
+        let known = match open.join.take() {
+            Some(Message::Join(join)) => join.known.into_vec(),
+            _ => Vec::new(),
+        };
         (open.ping_at, open.compare_at) = (now, now + self.config.compare_interval);
         self.client = Some(welcome.client);
         self.backoff.succeed();
@@ -224,10 +227,9 @@ impl Peer {
         let offers = welcome.documents.into_vec();
         for offer in &offers {
             // Before anything else, which may make this peer another incarnation.
-            if let (true, Some(included)) =
-                (DocumentId::ALL.contains(&offer.document), offer.included)
-            {
-                self.store.confirm_included(offer.document, included);
+            let known = known.iter().find(|known| known.document == offer.document);
+            if let (Some(known), Some(included)) = (known, offer.included) {
+                self.store.confirm_included(known.document, known.incarnation, included);
             }
         }
         for offer in offers {
@@ -246,6 +248,8 @@ impl Peer {
         };
         open.stage = Stage::Ready;
         self.flush(now);
+        self.store.bring();
+        self.drive(now);
         self.store.end_quiet();
         self.enter(State::Ready);
         self.tell(Event::Ready);

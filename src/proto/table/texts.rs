@@ -165,6 +165,13 @@ impl Table {
         sequence.nth(view, place).map(|id| self.texts.operation(id))
     }
 
+    /// How many keys and characters there are at most of which a base could have rows.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let showing = self.texts.sequences.values().map(|text| text.showing(View::Confirmed));
+        self.registers.len() + showing.sum::<usize>()
+    }
+
     /// What makes of what one view shows of a text what another shows, ascending; places count in the
     /// first.
     #[must_use]
@@ -190,6 +197,21 @@ impl Table {
             }
         }
         pieces
+    }
+
+    /// What some changes that nobody confirmed do to what is confirmed, of each text that they touch,
+    /// with what that was. From now on they are confirmed, and what was is what is shown.
+    pub fn pieces_of(&mut self, changes: &[Change]) -> Vec<(ObjectIndex, String, Vec<Piece>)> {
+        for sequence in self.texts.sequences.values_mut() {
+            sequence.copy(View::Confirmed, View::Shown);
+        }
+        changes.iter().for_each(|change| self.mark(change, View::Confirmed));
+        let texts = self.texts.sequences.keys();
+        let pieces = texts.map(|&text| {
+            let pieces = self.pieces(text, View::Shown, View::Confirmed);
+            (text, self.read(text, View::Shown), pieces)
+        });
+        pieces.filter(|(.., pieces)| !pieces.is_empty()).collect()
     }
 
     /// Shows what a change of texts did that another peer wrote.

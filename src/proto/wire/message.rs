@@ -265,6 +265,9 @@ pub struct Offer {
     pub included: Option<u64>,
     /// How many entries come after the snapshot before the peer has what the relay had.
     pub behind: u64,
+    /// Whether another member of the lineage that the peer comes from has brought what was confirmed
+    /// there.
+    pub kin: bool,
 }
 
 /// A snapshot that is about to come in pieces.

@@ -4,10 +4,9 @@
 //! Where a peer was present at the cut, the epoch begins with just what was confirmed here, and
 //! places are the same. Otherwise they are found by comparing (Myers, 1986).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use imara_diff::{Algorithm, Diff, InternedInput};
-
+use super::compare::compare;
 use super::{Datastore, Kept};
 use crate::proto::datastore::intent::Splice;
 use crate::proto::datastore::mirror::Node;
@@ -15,6 +14,9 @@ use crate::proto::document::Image;
 use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::path::Path;
 use crate::proto::table::{ObjectIndex, Piece, View};
+
+/// A text as it was confirmed, and what this peer typed into it.
+pub(super) type Typed = (Path, String, Vec<Piece>);
 
 /// Pieces of a text, the last place first, so that none moves another.
 fn splices(text: Path, pieces: Vec<Piece>) -> impl Iterator<Item = Splice> {
@@ -27,10 +29,11 @@ fn splice(text: Path, Piece { at, delete, insert }: Piece) -> Splice {
 
 impl Datastore {
     /// Goes over to an epoch of the texts that begins with just what is confirmed here. Each change
-    /// that nobody confirmed is written again, as one change.
+    /// that nobody confirmed is written again, as one change, if it is this peer's.
     pub(super) fn enter_with_texts(&mut self, begun: ChangeLog) {
-        let typed = |place: &Index| self.texts.writer(*place).is_some();
-        let pending: Vec<Index> = self.texts.pending().filter(typed).collect();
+        let me = Some(self.author.peer);
+        let own = |place: &Index| self.texts.writer(*place) == me;
+        let pending: Vec<Index> = self.texts.pending().filter(own).collect();
         let place = |place: &Index| {
             let pieces = self.texts.place_pieces(*place).into_iter();
             pieces.map(|(text, piece)| splice(text, piece)).collect()
@@ -72,26 +75,70 @@ impl Datastore {
     /// Goes over to an epoch of the texts that began elsewhere.
     pub(super) fn go_over_with_texts(&mut self, begun: ChangeLog, kept: Kept) {
         self.let_in_all();
-        let before = self.texts.table();
-        let mut carried = Vec::new();
-        for key in before.keys(ObjectIndex::ROOT) {
-            let Some(text) = before.text(key) else { continue };
-            let there = begun.table();
-            let there = there.text(key).map(|text| there.read(text, View::All)).unwrap_or_default();
-            let pieces = match kept {
-                Kept::Unconfirmed => {
-                    let pieces = before.pieces(text, View::Confirmed, View::All);
-                    moved(&before.read(text, View::Confirmed), &there, pieces)
+        match kept {
+            Kept::Unconfirmed => {
+                let own = self.own_pieces();
+                self.brought.typed.extend(own);
+            }
+            Kept::Ahead | Kept::Everything => {
+                let table = self.texts.table();
+                for key in table.keys(ObjectIndex::ROOT) {
+                    let Some(text) = table.text(key) else { continue };
+                    let said = table.read(text, View::All);
+                    self.brought.texts.insert(Path::parse(key), said);
                 }
-                Kept::Ahead | Kept::Everything => added(&there, &before.read(text, View::All)),
-            };
-            carried.extend(splices(before.property(text), pieces));
+            }
         }
         self.enter_texts(begun, 0);
-        self.write_splices(carried);
         let texts = self.mirror.nodes().filter(|(_, node)| matches!(node, Node::Text(_)));
         let texts: BTreeSet<Path> = texts.map(|(path, _)| path.clone()).collect();
         self.refresh_texts(&texts);
+    }
+
+    /// What this peer typed that nobody confirmed, with the texts as they are confirmed. What another
+    /// typed is that other's to bring.
+    fn own_pieces(&mut self) -> Vec<Typed> {
+        let me = self.author.peer;
+        let own = self.texts.pending().filter(|place| self.texts.writer(*place) == Some(me));
+        let own: Vec<Index> = own.collect();
+        self.texts.pieces_of(&own)
+    }
+
+    /// Types again what nobody confirmed, into what is here now.
+    pub fn bring_typed(&mut self) {
+        let typed = std::mem::take(&mut self.brought.typed);
+        if typed.is_empty() {
+            return;
+        }
+        self.let_in_all();
+        let mut touched = BTreeSet::new();
+        for (path, before, pieces) in typed {
+            let after = self.says(&path);
+            let moved = moved((&before, &after), pieces, self.limits.compared);
+            self.write_splices(splices(path.clone(), moved).collect());
+            touched.insert(path);
+        }
+        self.refresh_texts(&touched);
+    }
+
+    fn says(&self, path: &Path) -> String {
+        let table = self.texts.table();
+        table.text(path.as_str()).map(|text| table.read(text, View::All)).unwrap_or_default()
+    }
+
+    /// Adds to texts what they lack of what this peer brought.
+    pub(super) fn bring_texts(&mut self, brought: BTreeMap<Path, String>) {
+        if brought.is_empty() {
+            return;
+        }
+        self.let_in_all();
+        let mut carried = Vec::new();
+        for (path, here) in &brought {
+            let added = added(&self.says(path), here, self.limits.compared);
+            carried.extend(splices(path.clone(), added));
+        }
+        self.write_splices(carried);
+        self.refresh_texts(&brought.into_keys().collect());
     }
 }
 
@@ -119,36 +166,26 @@ fn parts(splice: Splice, share: usize) -> Vec<Splice> {
     parts
 }
 
-/// Where two texts differ.
-fn compare(before: &str, after: &str) -> Diff {
-    let mut input = InternedInput::default();
-    input.update_before(before.chars());
-    input.update_after(after.chars());
-    Diff::compute(Algorithm::Myers, &input)
-}
-
 /// Pieces with places in one text, with those that correspond in another: what comes stands behind
 /// the same character, or where that was; what goes, goes if it is still there.
-fn moved(before: &str, after: &str, pieces: Vec<Piece>) -> Vec<Piece> {
+fn moved((before, after): (&str, &str), pieces: Vec<Piece>, most: usize) -> Vec<Piece> {
     if pieces.is_empty() || before == after {
         return pieces;
     }
-    let count = before.chars().count();
-    let mut places: Vec<(usize, bool)> = Vec::with_capacity(count + 1);
+    let (before, after): (Vec<char>, Vec<char>) =
+        (before.chars().collect(), after.chars().collect());
+    // For each character, where it is or where it was.
+    let mut places: Vec<(usize, bool)> = Vec::with_capacity(before.len());
     let mut next = 0;
-    for hunk in compare(before, after).hunks() {
+    for (gone, come) in compare(&before, &after, most) {
         // What is equal is as long on both sides.
-        places.extend((next..hunk.after.start as usize).map(|place| (place, true)));
-        places.extend(hunk.before.clone().map(|_| (hunk.after.start as usize, false)));
-        next = hunk.after.end as usize;
+        places.extend((next..come.start).map(|place| (place, true)));
+        places.extend(gone.map(|_| (come.start, false)));
+        next = come.end;
     }
-    while places.len() <= count {
-        places.push((next, true));
-        next += 1;
-    }
+    places.extend((next..after.len()).map(|place| (place, true)));
     let mut moved = Vec::new();
     for Piece { at, delete, insert } in pieces {
-        // Behind the character before it, if that is there.
         let stands = at.checked_sub(1).and_then(|before| places.get(before));
         let at_once = match stands {
             Some((place, true)) => place + 1,
@@ -165,13 +202,11 @@ fn moved(before: &str, after: &str, pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 /// What a text lacks that another has: nothing goes.
-fn added(there: &str, here: &str) -> Vec<Piece> {
-    let characters: Vec<char> = here.chars().collect();
-    let difference = compare(there, here);
-    let pieces = difference.hunks().filter_map(|hunk| {
-        let insert = characters.get(hunk.after.start as usize..hunk.after.end as usize)?;
-        let at = hunk.before.end as usize;
-        (!insert.is_empty()).then(|| Piece { at, delete: 0, insert: insert.iter().collect() })
+fn added(there: &str, here: &str, most: usize) -> Vec<Piece> {
+    let (there, here): (Vec<char>, Vec<char>) = (there.chars().collect(), here.chars().collect());
+    let pieces = compare(&there, &here, most).into_iter().filter_map(|(gone, come)| {
+        let insert = here.get(come).filter(|insert| !insert.is_empty())?;
+        Some(Piece { at: gone.end, delete: 0, insert: insert.iter().collect() })
     });
     pieces.collect()
 }

@@ -74,13 +74,16 @@ struct Chunk {
     elements: Vec<Element>,
     /// How many show, in each view.
     showing: [usize; 3],
+    /// A counter that none of them is below.
+    lowest: u32,
 }
 
 impl Chunk {
     fn counted(elements: Vec<Element>) -> Self {
         let count = |view| elements.iter().filter(|element| element.mark.shows(view)).count();
         let showing = View::EACH.map(count);
-        Self { elements, showing }
+        let lowest = elements.iter().map(|element| element.id.counter).min().unwrap_or_default();
+        Self { elements, showing, lowest }
     }
 
     fn set(&mut self, at: usize, bits: u32) {
@@ -154,14 +157,10 @@ impl Sequence {
         views: &[View],
         later: impl Fn(Id, Id) -> bool,
     ) {
-        let Some(mut spot) = self.behind(behind) else {
+        let Some(spot) = self.behind(behind) else {
             return;
         };
-        while let Some(next) = self.at(spot)
-            && later(next.id, id)
-        {
-            spot = self.next(spot);
-        }
+        let spot = self.skip(spot, id, later);
         let bits = views.iter().fold(0, |bits, view| bits | view.there());
         let mark = Mark(u32::from(character) | bits);
         self.put(spot, Element { id, mark });
@@ -175,6 +174,19 @@ impl Sequence {
     /// Takes a character out, in `views`.
     pub(super) fn erase(&mut self, id: Id, views: &[View]) {
         self.set(id, views.iter().fold(0, |bits, view| bits | view.gone()));
+    }
+
+    /// Makes one view what another is.
+    pub(super) fn copy(&mut self, from: View, to: View) {
+        for chunk in &mut self.chunks {
+            for element in &mut chunk.elements {
+                let mark = &mut element.mark.0;
+                let (there, gone) = (*mark & from.there() != 0, *mark & from.gone() != 0);
+                let bits = u32::from(there) * to.there() + u32::from(gone) * to.gone();
+                *mark = (*mark & !(to.there() | to.gone())) | bits;
+            }
+            *chunk = Chunk::counted(std::mem::take(&mut chunk.elements));
+        }
     }
 
     /// Makes a view anew, of what `state` says of each character: whether it came, and whether it
@@ -278,8 +290,28 @@ impl Sequence {
         }
     }
 
-    fn next(&self, (name, at): Spot) -> Spot {
-        self.forward((name, at + 1))
+    /// The first spot from one on where no later character than one stands. Costs the number of
+    /// chunks, however many stand there.
+    fn skip(&self, (name, at): Spot, id: Id, later: impl Fn(Id, Id) -> bool) -> Spot {
+        let earlier = |elements: &[Element]| elements.iter().position(|one| !later(one.id, id));
+        let Some(chunk) = self.chunks.get(name as usize) else {
+            return (name, at);
+        };
+        if let Some(found) = earlier(&chunk.elements[at..]) {
+            return (name, at + found);
+        }
+        let mut end = (name, chunk.elements.len());
+        let behind = self.order.iter().skip_while(|other| **other != name).skip(1);
+        for &name in behind {
+            let chunk = &self.chunks[name as usize];
+            if chunk.lowest <= id.counter
+                && let Some(found) = earlier(&chunk.elements)
+            {
+                return (name, found);
+            }
+            end = (name, chunk.elements.len());
+        }
+        end
     }
 
     /// A spot, or if it is the end of a chunk, the beginning of the next. The end of the text stays.
@@ -299,6 +331,7 @@ impl Sequence {
         }
         let (name, at) = self.split(spot);
         let chunk = &mut self.chunks[name as usize];
+        chunk.lowest = chunk.lowest.min(element.id.counter);
         chunk.elements.insert(at, element);
         for view in View::EACH {
             chunk.showing[view as usize] += usize::from(element.mark.shows(view));
