@@ -365,7 +365,7 @@ impl Datastore {
     }
 
     /// The first `count` changes that this peer wrote as an incarnation in the present epoch have
-    /// their places, and so has what they follow.
+    /// their places, and so has what they follow; no others of them have.
     pub fn confirm_included(&mut self, document: DocumentId, incarnation: u64, count: u64) {
         let author = Introduction { incarnation, ..self.author };
         let log = self.log_mut(document);
@@ -377,6 +377,7 @@ impl Datastore {
         if let Some(hash) = last.map(|entry| entry.hash) {
             log.confirm_covered(&[hash]);
         }
+        log.confirm_first(&actor, usize::try_from(count).unwrap_or(usize::MAX));
     }
 
     /// Keeps this peer's own word for its changes. Returns whether it was news.

@@ -126,6 +126,7 @@ fn handshake() -> Vec<Named> {
         snapshot: None,
         wanted: false,
         kin: false,
+        since: EpochId([2; 32]),
         included: None,
         behind: 3,
     };

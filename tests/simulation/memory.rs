@@ -77,6 +77,29 @@ fn what_one_who_slept_brings_back_is_not_typed_or_counted_twice() {
 }
 
 #[test]
+fn what_was_confirmed_comes_back_after_a_relay_that_forgot_it_has_cut_again() {
+    let mut world = two();
+    types(&mut world, 0, 0, "hello");
+    passes(&mut world, 3);
+    world.sleep(1);
+    types(&mut world, 0, 5, "!");
+    votes(&mut world, 0, 3);
+    passes(&mut world, 3);
+    world.cut_history();
+    passes(&mut world, 3);
+    forgets_without(&mut world, 0);
+    world.wake(1);
+    passes(&mut world, 8);
+    types(&mut world, 1, 0, "oh ");
+    passes(&mut world, 3);
+    world.cut_history();
+    passes(&mut world, 3);
+    world.mend(0);
+    oracle::at_rest(&mut world).unwrap();
+    assert_eq!(has(&world, 0), ("oh hello!".to_owned(), 3));
+}
+
+#[test]
 fn what_an_earlier_incarnation_typed_is_not_typed_again() {
     let mut world = two();
     votes(&mut world, 0, 3);

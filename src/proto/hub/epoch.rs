@@ -46,6 +46,11 @@ impl Epochs {
         Self { began: Some(now), ..Self::default() }
     }
 
+    /// The oldest epoch that is remembered, if there is one beside that of a log.
+    pub(super) fn oldest(&self) -> Option<EpochId> {
+        self.past.front().map(|(epoch, _)| *epoch)
+    }
+
     /// How many changes of an actor of an epoch went into the next one.
     pub(super) fn included(&self, epoch: EpochId, actor: &Actor) -> Option<u64> {
         let (_, authors) = self.past.iter().find(|(past, _)| *past == epoch)?;

@@ -282,6 +282,7 @@ fn offer(
         wanted: false,
         included: None,
         kin: false,
+        since: room.epochs(document).oldest().unwrap_or_else(|| log.scope().epoch()),
         behind: guest.lane.push_missing(log, if same { heads } else { &[] }),
     };
     if same {

@@ -128,6 +128,25 @@ impl ChangeLog {
     pub fn confirm_only(&mut self, heads: &[Hash]) {
         self.confirm_covered(heads);
         let missing: BTreeSet<Index> = self.missing(heads).into_iter().collect();
+        self.unconfirm(missing);
+    }
+
+    /// Of the changes of an actor, all but the first `count` have no place in the room's order, and
+    /// so nothing that follows them: a relay that had let them in has lost its memory. Costs the
+    /// history if there are any.
+    pub fn confirm_first(&mut self, actor: &Actor, count: usize) {
+        let written = self.authors.get(actor).map_or(&[][..], |author| &author.changes);
+        let beyond = written.get(count..).unwrap_or_default().iter().copied();
+        let mut missing: BTreeSet<Index> = self.pending.iter().copied().chain(beyond).collect();
+        for index in missing.first().copied().unwrap_or(self.entries.len())..self.entries.len() {
+            if self.entries[index].deps().any(|dep| missing.contains(&dep)) {
+                missing.insert(index);
+            }
+        }
+        self.unconfirm(missing);
+    }
+
+    fn unconfirm(&mut self, missing: BTreeSet<Index>) {
         if missing.is_subset(&self.pending) {
             return;
         }

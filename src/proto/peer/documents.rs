@@ -100,13 +100,17 @@ impl Peer {
             self.retry(Reason::EpochMismatch, now);
             return;
         }
+        // The relay went on from an epoch that this peer has left, and knows nothing of the one in
+        // which it is: that relay had lost its memory.
+        let forked =
+            !estranged && offer.included.is_none() && self.left[place].contains(&offer.since);
         let Some(open) = &mut self.connection else {
             return;
         };
         let passage = &mut open.passages[place];
         let kept = match kin {
-            // A relay that was brought back by somebody who had slept.
-            true if behind => Kept::Ahead,
+            // A relay that was brought back by somebody who had slept, and may have cut again.
+            true if behind || forked => Kept::Ahead,
             true => Kept::Unconfirmed,
             false => Kept::Everything,
         };

@@ -268,6 +268,8 @@ pub struct Offer {
     /// Whether another member of the lineage that the peer comes from has brought what was confirmed
     /// there.
     pub kin: bool,
+    /// The oldest epoch that the relay remembers; the present one, if it remembers none.
+    pub since: EpochId,
 }
 
 /// A snapshot that is about to come in pieces.
