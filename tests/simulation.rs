@@ -3,6 +3,8 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "simulation/absence.rs"]
+mod absence;
 #[path = "simulation/letters.rs"]
 mod letters;
 #[path = "simulation/memory.rs"]
