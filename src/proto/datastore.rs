@@ -338,7 +338,7 @@ impl Datastore {
 
     /// The places in the log of a document of what this peer wrote since this was asked.
     pub fn take_written(&mut self, document: DocumentId) -> Vec<Index> {
-        std::mem::take(&mut self.written[usize::from(document == DocumentId::TEXTS)])
+        std::mem::take(&mut self.written[document.place()])
     }
 
     /// Who writes.

@@ -286,7 +286,7 @@ impl Hub {
             messages = guest.lane.acknowledgements(now);
             guest.pump_snapshots(limit, now, &mut messages);
             for document in DocumentId::ALL {
-                if guest.snapshots[document.0 as usize].is_some() {
+                if guest.snapshots[document.place()].is_some() {
                     continue;
                 }
                 let mut outstanding = guest.outstanding[Lane::Document as usize];

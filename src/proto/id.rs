@@ -118,6 +118,12 @@ impl DocumentId {
     pub const TEXTS: Self = Self(1);
     /// Every document of a room, in order.
     pub const ALL: [Self; 2] = [Self::MODELS, Self::TEXTS];
+
+    /// Its place in [`Self::ALL`]; that of models for one that is not there.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        (self.0 == Self::TEXTS.0) as usize
+    }
 }
 
 /// One of the independent streams of a link: see `datastore-spec/wire.md`.

@@ -319,7 +319,7 @@ impl DocumentLane {
     /// Acknowledgements that are due.
     pub fn acknowledgements(&mut self, now: Time) -> Vec<Message> {
         let due = DocumentId::ALL.into_iter().filter_map(|document| {
-            let stream = &mut self.streams[place(document)];
+            let stream = &mut self.streams[document.place()];
             stream.acknowledge_by.filter(|by| *by <= now)?;
             stream.acknowledge_by = None;
             let (received, gap) = stream.intake.take_acknowledgement()?;
@@ -337,7 +337,7 @@ impl DocumentLane {
     #[must_use]
     pub fn comparison(&self, log: &ChangeLog, roster: u32) -> Message {
         let document = log.document();
-        let sent = self.streams[place(document)].feed.end();
+        let sent = self.streams[document.place()].feed.end();
         Message::Compare { document, epoch: tag(log), sent, digest: log.digest(), roster }
     }
 
@@ -364,7 +364,7 @@ impl DocumentLane {
     /// The other side said its heads: what they do not cover is sent, unless more is on its way.
     pub fn reconcile(&mut self, log: &ChangeLog, heads: &[Hash]) {
         let equal = log.heads().eq(heads.iter().copied());
-        if !equal && self.streams[place(log.document())].is_quiet() {
+        if !equal && self.streams[log.document().place()].is_quiet() {
             // What is known here to be known there is not: nothing is left out that could be.
             for index in log.missing(heads) {
                 self.push(log.document(), Token::Repair(index));
@@ -376,7 +376,7 @@ impl DocumentLane {
     /// How many entries of a document have come.
     #[must_use]
     pub fn received(&self, document: DocumentId) -> u64 {
-        self.streams[place(document)].intake.next()
+        self.streams[document.place()].intake.next()
     }
 
     /// Whether all that was to be sent has arrived.
@@ -388,7 +388,7 @@ impl DocumentLane {
     /// Whether frames can be made of a document.
     #[must_use]
     pub fn has_frames(&self, document: DocumentId) -> bool {
-        self.streams[place(document)].feed.peek().is_some()
+        self.streams[document.place()].feed.peek().is_some()
     }
 
     /// Lets time pass.
@@ -410,7 +410,7 @@ impl DocumentLane {
     }
 
     const fn stream_mut(&mut self, document: DocumentId) -> &mut Stream {
-        &mut self.streams[place(document)]
+        &mut self.streams[document.place()]
     }
 }
 
@@ -455,10 +455,6 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::HeadsAre { .. }
         | Message::InFull { .. } => Lane::Control,
     }
-}
-
-const fn place(document: DocumentId) -> usize {
-    (document.0 == DocumentId::TEXTS.0) as usize
 }
 
 /// The message of records from a position on.

@@ -199,7 +199,7 @@ impl Peer {
         self.tick_connection(now);
         self.store.tidy(self.config.cut_budget);
         for document in DocumentId::ALL {
-            let at = self.connection.as_ref().and_then(|open| open.cut_at[document.0 as usize]);
+            let at = self.connection.as_ref().and_then(|open| open.cut_at[document.place()]);
             if at.is_some_and(|at| at <= now) {
                 self.step_cut(now, document, self.config.cut_budget);
             }
@@ -337,9 +337,10 @@ impl Peer {
     fn drive(&mut self, now: Time) {
         for document in DocumentId::ALL {
             // It is said once the epoch is that of the relay.
-            let between = self.connection.as_ref().is_some_and(|open| {
-                open.is_in() && open.passages[document.0 as usize].is_between()
-            });
+            let between = self
+                .connection
+                .as_ref()
+                .is_some_and(|open| open.is_in() && open.passages[document.place()].is_between());
             if between {
                 continue;
             }

@@ -95,7 +95,7 @@ impl Datastore {
             // Places in this frame's edits count in what shows, and that must be everything.
             self.flush();
         }
-        self.cut[place(document)] = Some(Cut::into(scope));
+        self.cut[document.place()] = Some(Cut::into(scope));
     }
 
     /// Forgets the cuts that are on their way: the link from which they came is gone.
@@ -106,7 +106,7 @@ impl Datastore {
     /// Whether a cut of a document is on its way.
     #[must_use]
     pub const fn is_cutting(&self, document: DocumentId) -> bool {
-        self.cut[place(document)].is_some()
+        self.cut[document.place()].is_some()
     }
 
     /// Gives back a part of what an epoch that is over took: all of it at once would stall a frame.
@@ -133,14 +133,14 @@ impl Datastore {
             }
             self.let_in_all();
         }
-        let Some(cut) = &mut self.cut[place(document)] else {
+        let Some(cut) = &mut self.cut[document.place()] else {
             return true;
         };
         let log = if document == DocumentId::TEXTS { &self.texts } else { &self.models };
         let Some(begun) = cut.step(log, budget) else {
             return false;
         };
-        self.cut[place(document)] = None;
+        self.cut[document.place()] = None;
         if document == DocumentId::TEXTS {
             self.enter_with_texts(begun);
         } else {
@@ -157,7 +157,7 @@ impl Datastore {
     /// reported as dropped, one by one.
     pub fn go_over(&mut self, begun: ChangeLog, kept: Kept) {
         let document = begun.document();
-        self.cut[place(document)] = None;
+        self.cut[document.place()] = None;
         if document == DocumentId::TEXTS {
             self.go_over_with_texts(begun, kept);
             return;
@@ -271,11 +271,6 @@ impl Datastore {
             tracing::debug!(%fault, "well-known object not written");
         }
     }
-}
-
-/// The place of a document among those that there are.
-const fn place(document: DocumentId) -> usize {
-    if document.0 == DocumentId::TEXTS.0 { 1 } else { 0 }
 }
 
 impl Step {

@@ -67,7 +67,7 @@ impl Hub {
                 EntryRecord::Authored { .. }
                 | EntryRecord::WellKnown(_)
                 | EntryRecord::Signed(_) => {
-                    let unproven = &mut guest.unproven[document.0 as usize];
+                    let unproven = &mut guest.unproven[document.place()];
                     unproven.offer(room.log_mut(document), guest.peer, &entry)
                 }
             };
@@ -79,7 +79,7 @@ impl Hub {
                 }
             }
         }
-        let unproven = &mut guest.unproven[document.0 as usize];
+        let unproven = &mut guest.unproven[document.place()];
         if unproven.is_stirred() {
             tokens.extend(unproven.settle(room.log_mut(document)));
         }
@@ -145,7 +145,7 @@ impl Hub {
             let mut settled = Vec::new();
             for (link, guest) in &mut self.guests {
                 let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
-                let unproven = &mut guest.unproven[document.0 as usize];
+                let unproven = &mut guest.unproven[document.place()];
                 if here && unproven.wants(&changes) {
                     settled.push((*link, unproven.settle(log)));
                 }

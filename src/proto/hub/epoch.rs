@@ -233,7 +233,7 @@ impl Hub {
         }
         let links = self.rooms.get(key).into_iter().flat_map(Room::links);
         let mut guests = links.filter_map(|link| self.guests.get(&link));
-        guests.all(|guest| guest.unproven[document.0 as usize].bytes() == 0)
+        guests.all(|guest| guest.unproven[document.place()].bytes() == 0)
     }
 
     /// Brings a cut that is on its way to its end.
@@ -306,7 +306,7 @@ impl Hub {
         let members: Vec<Link> = room.links().collect();
         for link in members {
             if let Some(guest) = self.guests.get_mut(&link) {
-                guest.unproven[document.0 as usize] = super::unproven::Unproven::default();
+                guest.unproven[document.place()] = super::unproven::Unproven::default();
                 guest.lane.push_cut(document);
             }
             self.pump_guest(link, now);

@@ -113,13 +113,13 @@ impl Guest {
     pub(super) const fn set_member(&mut self, document: DocumentId, member: Member) {
         self.lane.set_member(document, member);
         self.introduction = Some(member.introduction);
-        self.actors[document.0 as usize] = Some(member.actor);
+        self.actors[document.place()] = Some(member.actor);
     }
 
     /// The peer has followed a cut.
     pub(super) const fn follow(&mut self, document: DocumentId, member: Member) {
         self.lane.end_cut(document, member);
-        self.actors[document.0 as usize] = Some(member.actor);
+        self.actors[document.place()] = Some(member.actor);
     }
 
     /// Whether the change at a place in a log is one that the peer writes now.
@@ -147,7 +147,7 @@ impl Guest {
     pub(super) fn pump_snapshots(&mut self, limit: usize, now: Time, messages: &mut Vec<Message>) {
         let mut outstanding = self.outstanding[Lane::Snapshot as usize];
         for document in DocumentId::ALL {
-            let Some(outgoing) = &mut self.snapshots[document.0 as usize] else {
+            let Some(outgoing) = &mut self.snapshots[document.place()] else {
                 continue;
             };
             while outstanding < limit
@@ -339,7 +339,7 @@ impl Hub {
             return;
         };
         let patience = guest.lane.patience();
-        let slot = &mut guest.snapshots[document.0 as usize];
+        let slot = &mut guest.snapshots[document.place()];
         if let Some(outgoing) = slot {
             let whole = received == u32::MAX;
             let arrived = if whole { outgoing.feed.end() } else { u64::from(received) };

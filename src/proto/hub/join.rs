@@ -299,7 +299,7 @@ fn offer(
         (0..pieces).for_each(|piece| feed.push(piece));
         let (total, from) = (total as u64, from as u64);
         offer.snapshot = Some(SnapshotOffer { bytes: total, pieces, digest, from });
-        guest.snapshots[document.0 as usize] = Some(Outgoing { bytes, feed });
+        guest.snapshots[document.place()] = Some(Outgoing { bytes, feed });
     }
     offer
 }

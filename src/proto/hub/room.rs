@@ -67,15 +67,15 @@ impl Room {
     }
 
     pub(super) const fn log(&self, document: DocumentId) -> &ChangeLog {
-        &self.logs[place(document)]
+        &self.logs[document.place()]
     }
 
     pub(super) const fn log_mut(&mut self, document: DocumentId) -> &mut ChangeLog {
-        &mut self.logs[place(document)]
+        &mut self.logs[document.place()]
     }
 
     pub(super) fn save(&mut self, document: DocumentId) -> Option<Vec<u8>> {
-        let place = place(document);
+        let place = document.place();
         let epoch = self.logs[place].scope().epoch();
         if self.images[place].0 != epoch {
             self.images[place] = (epoch, Image::new());
@@ -84,26 +84,26 @@ impl Room {
     }
 
     pub(super) const fn epochs(&self, document: DocumentId) -> &Epochs {
-        &self.epochs[place(document)]
+        &self.epochs[document.place()]
     }
 
     pub(super) const fn log_and_epochs(
         &mut self,
         document: DocumentId,
     ) -> (&mut ChangeLog, &mut Epochs) {
-        let place = place(document);
+        let place = document.place();
         (&mut self.logs[place], &mut self.epochs[place])
     }
 
     pub(super) const fn columns(&self, document: DocumentId) -> Option<&Columns> {
-        self.columns[place(document)].as_ref()
+        self.columns[document.place()].as_ref()
     }
 
     pub(super) const fn log_and_columns(
         &mut self,
         document: DocumentId,
     ) -> (&ChangeLog, &mut Option<Columns>) {
-        let place = place(document);
+        let place = document.place();
         (&self.logs[place], &mut self.columns[place])
     }
 
@@ -211,8 +211,4 @@ impl Room {
             })
             .collect()
     }
-}
-
-const fn place(document: DocumentId) -> usize {
-    (document.0 == DocumentId::TEXTS.0) as usize
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{DocumentLane, Incoming, place};
+use super::{DocumentLane, Incoming};
 use crate::proto::delta::record::{Kind, Record};
 use crate::proto::delta::unpack::postcard;
 use crate::proto::delta::{Member, Token};
@@ -19,7 +19,7 @@ impl DocumentLane {
     /// Whether the member has not followed the last cut.
     #[must_use]
     pub const fn is_stale(&self, document: DocumentId) -> bool {
-        self.streams[place(document)].stale
+        self.streams[document.place()].stale
     }
 
     /// At a relay: says that history is cut here.

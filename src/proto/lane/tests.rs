@@ -43,7 +43,7 @@ fn new_logs() -> [ChangeLog; 2] {
 
 /// Which of both logs is a document's.
 fn of(document: DocumentId) -> usize {
-    usize::from(document == DocumentId::TEXTS)
+    document.place()
 }
 
 /// One end of the link.

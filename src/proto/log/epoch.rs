@@ -6,6 +6,7 @@ use super::{ChangeLog, Entry, Index, Origin};
 use crate::proto::authorship::Scope;
 use crate::proto::base::{Base, Content, Row, Stretch};
 use crate::proto::change::{Action, Change, Key, ObjectId};
+use crate::proto::id::PeerId;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::table::{Piece, Table};
@@ -171,9 +172,14 @@ impl ChangeLog {
         self.authors.get(actor).map(|author| &author.origin)
     }
 
-    /// This peer's changes that nobody confirmed, in order.
+    /// The changes that nobody confirmed, in order: this peer's, and others' that a relay has forgotten.
     pub fn pending(&self) -> impl Iterator<Item = Index> + '_ {
         self.pending.iter().copied()
+    }
+
+    /// Those that a peer wrote, in order.
+    pub fn pending_of(&self, peer: PeerId) -> impl Iterator<Item = Index> + '_ {
+        self.pending().filter(move |place| self.writer(*place) == Some(peer))
     }
 
     /// What says that the epoch of this log begins.

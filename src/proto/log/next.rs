@@ -28,6 +28,9 @@ impl ChangeLog {
     /// what came since the first of what those follow.
     #[must_use]
     pub fn next_without(&self, actor: &Actor, wait: &[Index]) -> Next {
+        if wait.is_empty() {
+            return self.next(actor);
+        }
         let waits = |index: &Index| wait.binary_search(index).is_ok();
         let deps = wait.iter().flat_map(|&index| self.entries[index].deps());
         let mut ends: BTreeSet<Index> =

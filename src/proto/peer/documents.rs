@@ -49,7 +49,7 @@ impl Peer {
         let Some(open) = &mut self.connection else {
             return;
         };
-        let place = document.0 as usize;
+        let place = document.place();
         let begun = self.begun[place].take();
         open.behind[place] = offer.behind;
         if let Some(snapshot) = &offer.snapshot {
@@ -89,7 +89,7 @@ impl Peer {
 
     /// The relay is in another epoch.
     fn pass_over(&mut self, now: Time, offer: &Offer, (before, estranged): (Lineage, bool)) {
-        let (document, place) = (offer.document, offer.document.0 as usize);
+        let (document, place) = (offer.document, offer.document.place());
         // Of another lineage, it knows nothing of what is confirmed here.
         let kin = offer.kin || before == offer.lineage || before == Lineage::default();
         let behind = !estranged && self.left[place].contains(&offer.epoch);
@@ -122,7 +122,7 @@ impl Peer {
 
     /// Once everything has come that the relay had, what that covers has its place.
     fn settle_offer(&mut self, document: DocumentId) {
-        let place = document.0 as usize;
+        let place = document.place();
         if let Some(open) = &mut self.connection {
             let passage = &mut open.passages[place];
             // What was received may still wait behind a cut.
@@ -136,7 +136,7 @@ impl Peer {
 
     /// Goes over to the relay's epoch, now that what it began with is here.
     fn go_over(&mut self, now: Time, document: DocumentId, base: Base) {
-        let passage = self.connection.as_mut().map(|open| &mut open.passages[document.0 as usize]);
+        let passage = self.connection.as_mut().map(|open| &mut open.passages[document.place()]);
         let Some((epoch, kept)) = passage.and_then(|passage| passage.over.take()) else {
             return;
         };
@@ -161,7 +161,7 @@ impl Peer {
 
     pub(super) fn is_in_epoch(&self, document: DocumentId, epoch: [u8; 4]) -> bool {
         let between = self.connection.as_ref().is_some_and(|open| {
-            open.passages.get(document.0 as usize).is_some_and(Passage::is_between)
+            open.passages.get(document.place()).is_some_and(Passage::is_between)
         });
         !between && tag(self.store.log(document)) == epoch
     }
@@ -169,7 +169,7 @@ impl Peer {
     /// The link, if entries of a document may come: nothing may before its snapshot.
     fn loaded_document(&mut self, document: DocumentId) -> Option<&mut Connection> {
         self.known_document(document).filter(|open| {
-            let place = document.0 as usize;
+            let place = document.place();
             open.snapshots[place].is_none() && open.passages[place].over.is_none()
         })
     }
@@ -192,7 +192,7 @@ impl Peer {
                 return;
             }
         };
-        let passage = &mut open.passages[document.0 as usize];
+        let passage = &mut open.passages[document.place()];
         passage.held.push_back(incoming);
         let held: usize = passage.held.iter().map(lane::Incoming::size).sum();
         if held > bound {
@@ -204,7 +204,7 @@ impl Peer {
 
     /// Uses what has come of a document, as long as no cut stands before it.
     fn take_in(&mut self, now: Time, document: DocumentId) {
-        let place = document.0 as usize;
+        let place = document.place();
         loop {
             let Some(open) = &mut self.connection else {
                 return;
@@ -241,13 +241,13 @@ impl Peer {
     fn begin_cut(&mut self, now: Time, document: DocumentId, cut: CutRecord) {
         let pause = self.config.cut_pause;
         if let Some(open) = &mut self.connection {
-            let passage = &mut open.passages[document.0 as usize];
+            let passage = &mut open.passages[document.place()];
             // Everything that the relay had has come.
             if let Some(heads) = passage.offered.take() {
                 self.store.confirm_covered(document, &heads);
             }
             passage.cut = Some(cut);
-            open.cut_at[document.0 as usize] = Some(now + pause);
+            open.cut_at[document.place()] = Some(now + pause);
         }
         self.leave_epoch(document);
         let scope = self.store.log(document).scope().of(cut.epoch);
@@ -257,7 +257,7 @@ impl Peer {
     /// What is here does not fit what the relay has: comes in again, and takes that instead. Another
     /// incarnation writes anew what nobody confirmed.
     fn estrange(&mut self, now: Time, document: DocumentId) {
-        self.estranged[document.0 as usize] = true;
+        self.estranged[document.place()] = true;
         self.renew();
         self.retry(Reason::EpochMismatch, now);
     }
@@ -270,17 +270,16 @@ impl Peer {
     /// follows what only its author could bring back, and who has moved on.
     pub(super) fn look_for_stuck(&mut self, now: Time, document: DocumentId) {
         let patience = self.config.unconfirmed;
-        let (me, log) = (self.author.peer, self.store.log(document));
         // What another wrote waits for that other.
-        let waits = log.pending().any(|place| log.writer(place) == Some(me));
+        let waits = self.store.log(document).pending_of(self.author.peer).next().is_some();
         let Some(open) = &mut self.connection else {
             return;
         };
         let stuck = waits
             && open.stage == Stage::Ready
             && open.lane.is_idle()
-            && !open.passages[document.0 as usize].is_between();
-        let since = &mut open.stuck_since[document.0 as usize];
+            && !open.passages[document.place()].is_between();
+        let since = &mut open.stuck_since[document.place()];
         if !stuck {
             *since = None;
         } else if now >= *since.get_or_insert(now) + patience {
@@ -292,7 +291,7 @@ impl Peer {
     /// Remembers the present epoch as one that is over.
     fn leave_epoch(&mut self, document: DocumentId) {
         let epoch = self.store.log(document).scope().epoch();
-        let left = &mut self.left[document.0 as usize];
+        let left = &mut self.left[document.place()];
         left.retain(|before| *before != epoch);
         left.push_back(epoch);
         if left.len() > self.config.remembered_epochs {
@@ -302,7 +301,7 @@ impl Peer {
 
     /// Goes on with a cut, through about `budget` values.
     pub(super) fn step_cut(&mut self, now: Time, document: DocumentId, budget: usize) {
-        let place = document.0 as usize;
+        let place = document.place();
         let pause = self.config.cut_pause;
         let Some(open) = self.connection.as_mut().filter(|open| open.passages[place].cut.is_some())
         else {
@@ -334,7 +333,7 @@ impl Peer {
         let Some(open) = self.known_document(document) else {
             return;
         };
-        let place = document.0 as usize;
+        let place = document.place();
         let Some(incoming) = &mut open.snapshots[place] else {
             // Already whole: the last acknowledgement was lost.
             let received = u32::MAX;
@@ -362,7 +361,7 @@ impl Peer {
     }
 
     fn on_snapshot(&mut self, now: Time, document: DocumentId) {
-        let slot = self.connection.as_mut().map(|open| &mut open.snapshots[document.0 as usize]);
+        let slot = self.connection.as_mut().map(|open| &mut open.snapshots[document.place()]);
         let Some(incoming) = slot.and_then(Option::take) else {
             return;
         };

@@ -180,9 +180,9 @@ impl Peer {
                 epoch: log.scope().epoch(),
                 lineage: self.lineage,
                 incarnation: self.store.wrote_as(document),
-                afresh: self.estranged[document.0 as usize],
+                afresh: self.estranged[document.place()],
                 heads: List::of(log.heads()),
-                partial: self.begun[document.0 as usize].as_ref().map(Incoming::partial),
+                partial: self.begun[document.place()].as_ref().map(Incoming::partial),
             }
         });
         let join = Message::Join(Join {

@@ -96,10 +96,7 @@ impl Texts {
     /// What an operation that nobody confirmed does to what a text has confirmed, which from now on
     /// it is itself.
     fn place(&mut self, text: ObjectIndex, id: OpId, operation: &Operation) -> Option<Piece> {
-        let element = match &operation.key {
-            Key::Element(element) if !operation.insert => self.id(*element)?,
-            Key::Element(_) | Key::Head | Key::Map(_) => self.id(id)?,
-        };
+        let element = self.touched(id, operation)?;
         let (at, before) = self.sequences.get(&text)?.rank(View::Confirmed, element)?;
         self.mark(text, id, operation, View::Confirmed);
         let (_, now) = self.sequences.get(&text)?.rank(View::Confirmed, element)?;
@@ -107,12 +104,17 @@ impl Texts {
         (before != now).then(|| Piece { at, delete: usize::from(before), insert })
     }
 
-    /// Marks what an operation did that was applied before as something that a view has too.
-    fn mark(&mut self, text: ObjectIndex, id: OpId, operation: &Operation, view: View) {
-        let element = match &operation.key {
+    /// The character that an operation inserts or takes out.
+    fn touched(&self, id: OpId, operation: &Operation) -> Option<Id> {
+        match &operation.key {
             Key::Element(element) if !operation.insert => self.id(*element),
             Key::Element(_) | Key::Head | Key::Map(_) => self.id(id),
-        };
+        }
+    }
+
+    /// Marks what an operation did that was applied before as something that a view has too.
+    fn mark(&mut self, text: ObjectIndex, id: OpId, operation: &Operation, view: View) {
+        let element = self.touched(id, operation);
         if let (Some(sequence), Some(element)) = (self.sequences.get_mut(&text), element) {
             if operation.insert {
                 sequence.reveal(element, view);
@@ -177,8 +179,7 @@ impl Table {
     #[must_use]
     pub fn pieces(&self, text: ObjectIndex, from: View, to: View) -> Vec<Piece> {
         let sequence = self.texts.sequences.get(&text);
-        let pieces = sequence.map(|sequence| sequence.difference(from, to)).unwrap_or_default();
-        pieces.into_iter().map(|(at, delete, insert)| Piece { at, delete, insert }).collect()
+        sequence.map(|sequence| sequence.difference(from, to)).unwrap_or_default()
     }
 
     /// What a change of texts that nobody confirmed does to what is confirmed: each piece counts in

@@ -20,7 +20,7 @@ pub(super) fn compare(before: &[char], after: &[char], most: usize) -> Vec<Hunk>
         let mut input = InternedInput::default();
         input.update_before(before.iter().copied());
         input.update_after(after.iter().copied());
-        hunks(&input).collect()
+        hunks(&input)
     } else {
         by_lines(before, after, most)
     };
@@ -45,15 +45,14 @@ fn by_lines(before: &[char], after: &[char], most: usize) -> Vec<Hunk> {
     input.update_before(lines.windows(2).map(|line| &before[line[0]..line[1]]));
     input.update_after(others.windows(2).map(|line| &after[line[0]..line[1]]));
     let within = |ends: &[usize], range: Range<usize>| ends[range.start]..ends[range.end];
-    hunks(&input).map(|(gone, come)| (within(&lines, gone), within(&others, come))).collect()
+    let hunks = hunks(&input).into_iter();
+    hunks.map(|(gone, come)| (within(&lines, gone), within(&others, come))).collect()
 }
 
-fn hunks<T: Eq + std::hash::Hash>(input: &InternedInput<T>) -> impl Iterator<Item = Hunk> {
+fn hunks<T: Eq + std::hash::Hash>(input: &InternedInput<T>) -> Vec<Hunk> {
     let difference = Diff::compute(Algorithm::Myers, input);
     let whole = |range: Range<u32>| range.start as usize..range.end as usize;
-    let hunks: Vec<Hunk> =
-        difference.hunks().map(|hunk| (whole(hunk.before), whole(hunk.after))).collect();
-    hunks.into_iter()
+    difference.hunks().map(|hunk| (whole(hunk.before), whole(hunk.after))).collect()
 }
 
 #[cfg(test)]

@@ -31,9 +31,7 @@ impl Datastore {
     /// Goes over to an epoch of the texts that begins with just what is confirmed here. Each change
     /// that nobody confirmed is written again, as one change, if it is this peer's.
     pub(super) fn enter_with_texts(&mut self, begun: ChangeLog) {
-        let me = Some(self.author.peer);
-        let own = |place: &Index| self.texts.writer(*place) == me;
-        let pending: Vec<Index> = self.texts.pending().filter(own).collect();
+        let pending: Vec<Index> = self.texts.pending_of(self.author.peer).collect();
         let place = |place: &Index| {
             let pieces = self.texts.place_pieces(*place).into_iter();
             pieces.map(|(text, piece)| splice(text, piece)).collect()
@@ -98,9 +96,7 @@ impl Datastore {
     /// What this peer typed that nobody confirmed, with the texts as they are confirmed. What another
     /// typed is that other's to bring.
     fn own_pieces(&mut self) -> Vec<Typed> {
-        let me = self.author.peer;
-        let own = self.texts.pending().filter(|place| self.texts.writer(*place) == Some(me));
-        let own: Vec<Index> = own.collect();
+        let own: Vec<Index> = self.texts.pending_of(self.author.peer).collect();
         self.texts.pieces_of(&own)
     }
 

@@ -9,6 +9,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use hashbrown::HashMap;
 
+use super::Piece;
+
 /// The most characters of a chunk, which is split when it is full.
 const FULL: usize = 512;
 
@@ -245,19 +247,19 @@ impl Sequence {
 
     /// What makes of a view what another shows: for each place in the first, how many characters go
     /// there, and which come. Ascending.
-    pub(super) fn difference(&self, from: View, to: View) -> Vec<(usize, usize, String)> {
-        let mut pieces: Vec<(usize, usize, String)> = Vec::new();
+    pub(super) fn difference(&self, from: View, to: View) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
         let mut place = 0;
         for element in self.elements() {
             let (before, now) = (element.mark.shows(from), element.mark.shows(to));
             if before != now {
-                let last = pieces.last().filter(|(at, delete, _)| at + delete == place);
+                let last = pieces.last().filter(|last| last.at + last.delete == place);
                 if last.is_none() {
-                    pieces.push((place, 0, String::new()));
+                    pieces.push(Piece { at: place, delete: 0, insert: String::new() });
                 }
-                if let Some((_, delete, insert)) = pieces.last_mut() {
-                    *delete += usize::from(before);
-                    insert.extend(now.then(|| element.mark.character()));
+                if let Some(last) = pieces.last_mut() {
+                    last.delete += usize::from(before);
+                    last.insert.extend(now.then(|| element.mark.character()));
                 }
             }
             place += usize::from(before);

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::Piece;
 use super::sequence::{Id, Sequence, View};
 
 const ALL: [View; 2] = [View::All, View::Confirmed];
@@ -76,7 +77,7 @@ proptest! {
             }
         }
         let mut text: Vec<char> = sequence.read(View::Confirmed).chars().collect();
-        for (at, delete, insert) in sequence.difference(View::Confirmed, View::All).into_iter().rev() {
+        for Piece { at, delete, insert } in sequence.difference(View::Confirmed, View::All).into_iter().rev() {
             text.splice(at..at + delete, insert.chars());
         }
         prop_assert_eq!(text.into_iter().collect::<String>(), sequence.read(View::All));
