@@ -94,14 +94,58 @@ pub(crate) fn peer_from_libp2p(peer: &libp2p::PeerId) -> Option<PeerId> {
     Some(PeerId::new(key.try_into().ok()?))
 }
 
-fn load(path: &Path, file: File) -> Result<Identity, IdentityError> {
-    refuse_exposed(path, &file)?;
+/// The mode of a file with a secret, if others than its owner can use it.
+#[cfg(unix)]
+pub(crate) fn exposed(file: &File) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    Ok((mode & 0o077 != 0).then_some(mode))
+}
+
+/// The mode of a file with a secret, if others than its owner can use it.
+#[cfg(not(unix))]
+pub(crate) fn exposed(_: &File) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
+/// The first `most` bytes of `file`; nothing, which is no secret either, if they are not text.
+pub(crate) fn read_text(file: File, most: u64) -> io::Result<String> {
     let mut text = String::new();
-    match file.take(MAX_FILE).read_to_string(&mut text) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => text.clear(),
-        Err(source) => return Err(read(path, source)),
+    match file.take(most).read_to_string(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(String::new()),
+        Err(error) => Err(error),
     }
+}
+
+/// A new file that only its owner can use. Fails if there is one.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// 32 bytes from the operating system, by way of a key that libp2p draws.
+pub(crate) fn fresh_seed() -> [u8; 32] {
+    let key = Keypair::generate_ed25519()
+        .try_into_ed25519()
+        .expect("a pair that was just made as ed25519 is ed25519");
+    let mut seed = [0; 32];
+    seed.copy_from_slice(&key.secret().as_ref()[..32]);
+    seed
+}
+
+fn load(path: &Path, file: File) -> Result<Identity, IdentityError> {
+    if let Some(mode) = exposed(&file).map_err(|source| read(path, source))? {
+        return Err(IdentityError::Exposed { path: path.to_owned(), mode });
+    }
+    let text = read_text(file, MAX_FILE).map_err(|source| read(path, source))?;
     HEXLOWER_PERMISSIVE
         .decode(text.trim_end().as_bytes())
         .ok()
@@ -110,53 +154,18 @@ fn load(path: &Path, file: File) -> Result<Identity, IdentityError> {
         .ok_or_else(|| IdentityError::Malformed { path: path.to_owned() })
 }
 
-#[cfg(unix)]
-fn refuse_exposed(path: &Path, file: &File) -> Result<(), IdentityError> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let metadata = file.metadata().map_err(|source| read(path, source))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(IdentityError::Exposed { path: path.to_owned(), mode })
-    }
-}
-
-#[cfg(not(unix))]
-fn refuse_exposed(_: &Path, _: &File) -> Result<(), IdentityError> {
-    Ok(())
-}
-
 /// Writes the file beside its place and then links it there, which fails if one is there already.
 fn create(path: &Path, seed: [u8; 32]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.{}", std::process::id(), Clock::unix_micros()));
     let temporary = PathBuf::from(temporary);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(&temporary)?;
+    let mut file = create_private(&temporary)?;
     let written = file
         .write_all(format!("{}\n", HEXLOWER_PERMISSIVE.encode(&seed)).as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::hard_link(&temporary, path));
     let removed = fs::remove_file(&temporary);
     written.and(removed)
-}
-
-/// 32 bytes from the operating system, by way of a key that libp2p draws.
-fn fresh_seed() -> [u8; 32] {
-    let key = Keypair::generate_ed25519()
-        .try_into_ed25519()
-        .expect("a pair that was just made as ed25519 is ed25519");
-    let mut seed = [0; 32];
-    seed.copy_from_slice(&key.secret().as_ref()[..32]);
-    seed
 }
 
 fn read(path: &Path, source: io::Error) -> IdentityError {
