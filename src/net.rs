@@ -7,6 +7,7 @@
 mod address;
 mod admission;
 mod behaviour;
+mod boot;
 mod carrier;
 mod clock;
 mod config;
@@ -22,6 +23,7 @@ mod relay;
 mod swarm;
 
 pub use address::{AddressError, RelayAddress};
+pub use boot::{RelayState, StateError};
 pub use carrier::{Carrier, CarrierError};
 pub use clock::Clock;
 pub use config::{CircuitConfig, NetConfig, RelayNetConfig};

@@ -4,6 +4,7 @@
 
 mod export;
 mod process;
+mod state;
 
 use std::env;
 use std::fs;
@@ -197,6 +198,8 @@ fn mistakes_have_words_and_a_status() {
         ),
         (&["replay", "Cargo.toml", "--room", "r", "--relay", good], 2, "neither an editing trace"),
         (&["relay", "--listen", "here"], 2, "not an address"),
+        (&["relay", "--state", "a", "--identity", "b"], 2, "cannot be used with"),
+        (&["relay", "--state", "no-such-folder/a"], 1, "cannot write the relay's state"),
     ];
     for (arguments, status, words) in cases {
         let output = run(arguments, "");
@@ -291,8 +294,8 @@ fn real_tracks_arrive() {
 fn a_relay_that_is_killed_is_only_a_pause() {
     let folder = tempfile::tempdir().unwrap();
     let identity = folder.path().join("relay");
-    let first =
-        Relay::listen(&["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"], Some(&identity));
+    let identity = ["--identity", identity.to_str().unwrap()];
+    let first = Relay::listen(&["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"], &identity);
     furnish(&first, "hall");
     let addresses = first.addresses.clone();
     let join = |place: usize| {
@@ -314,7 +317,7 @@ fn a_relay_that_is_killed_is_only_a_pause() {
     (5..10).for_each(&mut edit);
     let listen: Vec<&str> =
         addresses.iter().map(|address| address.split("/p2p/").next().unwrap()).collect();
-    let second = Relay::listen(&listen, Some(&identity));
+    let second = Relay::listen(&listen, &identity);
     assert_eq!(second.addresses, addresses);
     (10..15).for_each(&mut edit);
     let halls = peers.map(|mut peer| {

@@ -1,7 +1,6 @@
 //! Processes of the command, and what they say.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -127,17 +126,16 @@ pub(crate) struct Relay {
 impl Relay {
     /// A relay at ports that the system chose.
     pub(crate) fn start() -> Self {
-        Self::listen(&["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"], None)
+        Self::listen(&["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"], &[])
     }
 
-    pub(crate) fn listen(listen: &[&str], identity: Option<&Path>) -> Self {
+    /// A relay at these addresses, with `more` arguments.
+    pub(crate) fn listen(listen: &[&str], more: &[&str]) -> Self {
         let mut arguments = vec!["relay", "--json", "--exempt-loopback", "--until-eof"];
         for address in listen {
             arguments.extend(["--listen", *address]);
         }
-        if let Some(identity) = identity {
-            arguments.extend(["--identity", identity.to_str().unwrap()]);
-        }
+        arguments.extend(more);
         let process = Process::start(&arguments);
         let mut addresses = Vec::new();
         loop {

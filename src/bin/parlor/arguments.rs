@@ -77,6 +77,10 @@ pub(crate) struct RelayArguments {
     /// chooses. May be given several times. By default QUIC and TCP at 4433, WebSocket at 4434.
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
+    /// A file that holds who the relay is and how often it has begun, so that ownership survives a
+    /// restart; it is made at first use. One relay at a time can have it.
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
     /// Do not limit connections from this computer; for tests.

@@ -2,7 +2,7 @@
 
 use std::future;
 
-use parlor::net::{Clock, DEFAULT_LISTEN, Relay, RelayError, RelayNetConfig};
+use parlor::net::{Clock, DEFAULT_LISTEN, Relay, RelayError, RelayNetConfig, RelayState};
 use parlor::proto::config::HubConfig;
 use parlor::proto::hub::Hub;
 use serde_json::json;
@@ -12,12 +12,22 @@ use crate::arguments::{RelayArguments, app_keys, seed};
 use crate::failure::Failure;
 use crate::output::{FAINT, Output, paint};
 
+/// What the operator of a relay without a state is told.
+const FORGETFUL: &str =
+    "ownership does not survive a restart of this relay: pass --state FILE, and it does";
+
 /// Runs a relay until it is told to end.
 pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.common.json };
     let keys = app_keys(arguments.common.keys()?)?;
     let applications = keys.len();
-    let identity = arguments.common.identity()?;
+    // It goes at the very end: then another relay can have the file.
+    let state = arguments.state.as_deref().map(RelayState::begin).transpose();
+    let state = state.map_err(Failure::failed)?;
+    let (identity, boot) = match &state {
+        Some(state) => (state.identity().clone(), state.boot()),
+        None => (arguments.common.identity()?, unix_seconds()),
+    };
     let hub = Hub::new(identity.peer(), keys, HubConfig::default(), Clock::unix_micros(), seed()?);
     let config =
         RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
@@ -31,8 +41,11 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         output.tell(&json!({ "address": address }), address)?;
     }
     let peer = identity.peer().to_string();
-    let ready = json!({ "ready": true, "relay": peer, "applications": applications });
+    let ready = json!({ "ready": true, "relay": peer, "boot": boot, "applications": applications });
     output.tell(&ready, paint(FAINT, "ready; pass one of these to --relay; ctrl-C ends it"))?;
+    if state.is_none() {
+        output.tell(&json!({ "warning": FORGETFUL }), paint(FAINT, FORGETFUL))?;
+    }
     let until_eof = arguments.until_eof;
     relay
         .run(async move {
@@ -43,6 +56,12 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         })
         .await;
     output.tell(&json!({ "ended": true }), paint(FAINT, "ended"))
+}
+
+/// The boot of a relay that keeps none: above the earlier ones for as long as the computer's clock
+/// does not go back.
+fn unix_seconds() -> u32 {
+    u32::try_from(Clock::unix_micros() / 1_000_000).unwrap_or(u32::MAX)
 }
 
 /// Returns when the system asks this process to end.
