@@ -258,7 +258,9 @@ fn apply(reader: &mut Replica, entries: &[EntryRecord]) -> Outcome<Applied> {
             EntryRecord::WellKnown(_)
             | EntryRecord::Signed(_)
             | EntryRecord::Cut(_)
-            | EntryRecord::Base(_) => Ok(()),
+            | EntryRecord::Base(_)
+            | EntryRecord::Denied(_)
+            | EntryRecord::Resumed(_) => Ok(()),
         })
     });
     decoded?;

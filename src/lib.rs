@@ -43,7 +43,7 @@ extern crate self as parlor;
 
 pub mod proto;
 pub use proto::config::{HubConfig, Limits, PeerConfig};
-pub use proto::datastore::{Datastore, EditError};
+pub use proto::datastore::{ClaimError, Datastore, EditError};
 pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, State};
 pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomName};
 pub use proto::model::Model;
@@ -52,7 +52,8 @@ pub use proto::model::handle::{
 };
 pub use proto::model::property::Counter;
 pub use proto::model::property::vector::{Colour, Quaternion};
-pub use proto::reason::{Class, Reason, Refusal};
+pub use proto::ownership::{Mode, Ownership, Terms};
+pub use proto::reason::{Class, Denial, Reason, Refusal};
 pub use proto::statistics::Statistics;
 
 #[cfg(feature = "net")]

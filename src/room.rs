@@ -18,6 +18,8 @@ use crate::proto::id::{
     AppKey, AppKeyError, ClientNumber, Identity, PeerId, RoomName, RoomNameError,
 };
 use crate::proto::model::Model;
+use crate::proto::model::handle::Handle;
+use crate::proto::ownership::Ownership;
 use crate::proto::peer::{Peer, Setup};
 use crate::proto::reason::Reason;
 use crate::proto::statistics::Statistics;
@@ -304,6 +306,12 @@ impl<M: Model> Room<M> {
     pub fn room_time(&mut self) -> u64 {
         let now = self.clock.now();
         self.peer.room_time(now).unwrap_or_else(Clock::unix_micros)
+    }
+
+    /// Who owns a model, and whether that is certain: see [`Datastore::claim`].
+    #[must_use]
+    pub fn ownership_state(&self, model: &impl Handle) -> Ownership {
+        self.peer.ownership_state(model, self.clock.now())
     }
 
     /// The connection in numbers.

@@ -16,6 +16,7 @@ pub mod fuzz;
 pub mod guard;
 pub mod network;
 pub mod oracle;
+pub mod ownership;
 pub mod playground;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,9 @@ use crate::proto::datastore::Datastore;
 use crate::proto::hub::{Hub, RoomKey};
 use crate::proto::id::{AppKey, DocumentId, Identity, Link, PeerId, RoomName};
 use crate::proto::model::Shape;
+use crate::proto::model::handle::Handle;
+use crate::proto::model::path::Path;
+use crate::proto::ownership::Ownership;
 use crate::proto::peer::{Peer, Setup};
 use crate::proto::time::Time;
 
@@ -83,6 +87,27 @@ struct Host {
     cut: bool,
     /// It reads nothing, though its link is up.
     deaf: bool,
+    /// How much faster its clock runs than the relay's, in millionths.
+    rate: i32,
+}
+
+impl Host {
+    /// What its clock shows at a time.
+    fn local(&self, now: Time) -> Time {
+        let millionths = 1_000_000 + i128::from(self.rate);
+        scaled(now, millionths, 1_000_000, 0)
+    }
+
+    /// The first time at which its clock shows another.
+    fn global(&self, local: Time) -> Time {
+        let millionths = 1_000_000 + i128::from(self.rate);
+        scaled(local, 1_000_000, millionths, millionths - 1)
+    }
+}
+
+fn scaled(time: Time, by: i128, over: i128, rounding: i128) -> Time {
+    let micros = (i128::from(time.as_micros()) * by + rounding) / over;
+    Time::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
 impl World {
@@ -140,20 +165,20 @@ impl World {
         let peer =
             Peer::new(setup, PeerConfig { attempts: 0, cut_budget: 16, ..config }, self.seed());
         let follower = Follower::default();
-        self.hosts.push(Host { peer, follower, asleep: false, cut: false, deaf: false });
+        self.hosts.push(Host { peer, follower, asleep: false, cut: false, deaf: false, rate: 0 });
         number
     }
 
     /// A peer goes online.
     pub fn connect(&mut self, peer: usize) {
-        let now = self.now;
+        let now = self.local(peer);
         self.hosts[peer].peer.connect(now);
         self.settle_host(peer);
     }
 
     /// A peer leaves the room.
     pub fn leave(&mut self, peer: usize) {
-        let now = self.now;
+        let now = self.local(peer);
         self.hosts[peer].peer.leave(now);
         self.settle_host(peer);
     }
@@ -171,11 +196,39 @@ impl World {
 
     /// A peer ends its frame.
     pub fn flush(&mut self, peer: usize) {
-        let now = self.now;
+        let now = self.local(peer);
         if !self.hosts[peer].asleep {
             self.hosts[peer].peer.flush(now);
             self.settle_host(peer);
         }
+    }
+
+    /// How a peer sees who owns a model.
+    #[must_use]
+    pub fn ownership(&self, peer: usize, model: &impl Handle) -> Ownership {
+        self.hosts[peer].peer.ownership_state(model, self.local(peer))
+    }
+
+    /// How a peer sees who owns the model at a path.
+    #[must_use]
+    pub fn ownership_at(&self, peer: usize, model: &Path) -> Ownership {
+        self.hosts[peer].peer.ownership_at(model, self.local(peer))
+    }
+
+    /// Whether a peer is awake and in the room, or may be at any moment.
+    #[must_use]
+    pub fn is_there(&self, peer: usize) -> bool {
+        let host = &self.hosts[peer];
+        !host.asleep && !host.cut && self.links.values().any(|wire| wire.host == peer)
+    }
+
+    /// A peer's clock runs faster than the relay's by so many millionths: before anything happens.
+    pub fn set_rate(&mut self, peer: usize, rate: i32) {
+        self.hosts[peer].rate = rate;
+    }
+
+    fn local(&self, peer: usize) -> Time {
+        self.hosts[peer].local(self.now)
     }
 
     /// A peer.
@@ -186,7 +239,7 @@ impl World {
 
     /// What a peer takes the room's time for.
     pub fn room_time(&mut self, peer: usize) -> Option<u64> {
-        let now = self.now;
+        let now = self.local(peer);
         self.hosts[peer].peer.room_time(now)
     }
 
@@ -273,8 +326,9 @@ impl World {
     pub fn start_relay(&mut self) {
         if self.hub.is_none() {
             let (config, key) = (self.hub_config.clone(), self.key.clone());
-            self.hub = Some(Hub::new(relay_id(), [key], config, Self::EPOCH, self.seed()));
             self.hub_starts += 1;
+            let (seed, boot) = (self.seed(), u32::try_from(self.hub_starts).unwrap_or(u32::MAX));
+            self.hub = Some(Hub::new(relay(), [key], config, Self::EPOCH, seed, boot));
         }
     }
 
@@ -353,6 +407,10 @@ impl World {
     }
 }
 
+fn relay() -> Identity {
+    Identity::from_seed([255; 32])
+}
+
 fn relay_id() -> PeerId {
-    Identity::from_seed([255; 32]).peer()
+    relay().peer()
 }

@@ -38,10 +38,11 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::change"], Above),
     (&["proto::authorship", "proto::base"], Above),
     (&["proto::table"], Above),
+    (&["proto::ownership"], Above),
     // From a table to a base: of the base's module, it alone sees a table.
     (&["proto::guard", "proto::base::walk"], Above),
     (&["proto::log"], Above),
-    (&["proto::document", "proto::delta", "proto::cut"], Above),
+    (&["proto::document", "proto::delta", "proto::cut", "proto::draft"], Above),
     (&["proto::lane"], Above),
     (&["proto::datastore"], Above),
     (&["proto::peer", "proto::hub"], Above),

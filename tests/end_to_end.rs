@@ -50,7 +50,7 @@ impl Host {
         let bind = async || {
             let keys = [AppKey::new("end to end").unwrap()];
             let hub =
-                Hub::new(identity.peer(), keys, config.clone(), Clock::unix_micros(), [9; 32]);
+                Hub::new(identity.clone(), keys, config.clone(), Clock::unix_micros(), [9; 32], 1);
             let net = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
             Box::pin(Relay::bind(identity, listen, net, hub)).await
         };

@@ -40,6 +40,9 @@ pub struct PeerConfig {
     pub unconfirmed: Duration,
     /// How many epochs that are over a peer remembers, to know a relay that is behind.
     pub remembered_epochs: usize,
+    /// How much earlier than the relay a peer counts its lease as over: what the two clocks may drift
+    /// apart within one, and more.
+    pub lease_margin: Duration,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -62,6 +65,7 @@ impl Default for PeerConfig {
             cut_pause: Duration::from_millis(4),
             unconfirmed: Duration::from_secs(10),
             remembered_epochs: 256,
+            lease_margin: Duration::from_millis(200),
             limits: Limits::default(),
         }
     }
@@ -108,8 +112,42 @@ pub struct HubConfig {
     pub event_capacity: usize,
     /// When history is cut.
     pub epochs: EpochConfig,
+    /// How models are owned.
+    pub ownership: OwnershipConfig,
     /// What is taken from others.
     pub limits: Limits,
+}
+
+/// How a relay grants models.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnershipConfig {
+    /// How long an owner may believe that it owns an exclusive model, from the last thing that it
+    /// said: so long nobody else is granted it. Must be above [`PeerConfig::lease_margin`].
+    pub lease: Duration,
+    /// How long an owner may be away, from the last frame that was received of it, before what it
+    /// owns is nobody's.
+    pub grace: Duration,
+    /// How long a model that was taken over stays with who took it.
+    pub cooldown: Duration,
+    /// Of how many changes of a peer the claims are answered within a second. More are denied.
+    pub claims_per_second: u32,
+    /// How many models of a room may be owned at once. Claims of more are denied.
+    pub models: u32,
+    /// How often the owner of an exclusive model is asked to let go while another waits.
+    pub revoke_interval: Duration,
+}
+
+impl Default for OwnershipConfig {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(3),
+            grace: Duration::from_secs(5),
+            cooldown: Duration::from_millis(100),
+            claims_per_second: 20,
+            models: 20_000,
+            revoke_interval: Duration::from_millis(500),
+        }
+    }
 }
 
 /// When a relay cuts the history of a document, and how.
@@ -177,6 +215,7 @@ impl Default for HubConfig {
             remembered: 65_536,
             event_capacity: 4_096,
             epochs: EpochConfig::default(),
+            ownership: OwnershipConfig::default(),
             limits: Limits::default(),
         }
     }

@@ -38,7 +38,7 @@ impl Cut {
     pub fn step(&mut self, old: &ChangeLog, budget: usize) -> Option<ChangeLog> {
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Walking(mut walk) => {
-                self.stage = match walk.step(old.table(), budget) {
+                self.stage = match walk.step(old.table(), old.authority(), budget) {
                     Some(base) => Stage::Laying(Box::new(old.successor(self.scope.clone(), base))),
                     None => Stage::Walking(walk),
                 };

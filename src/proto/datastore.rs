@@ -7,14 +7,15 @@
 //! the same changes in batches.
 
 mod collections;
-mod draft;
 mod edit;
 mod element;
 mod epoch;
 mod hold;
 pub mod intent;
 pub mod mirror;
+mod ownership;
 mod refresh;
+mod rollback;
 mod script;
 pub mod tree;
 mod write;
@@ -31,11 +32,13 @@ pub use self::epoch::Kept;
 use self::hold::Waiting;
 use self::intent::Pending;
 use self::mirror::{Mirror, Node};
+use self::ownership::Estate;
+pub use self::ownership::{ClaimError, Holding};
 use crate::proto::authorship::Scope;
 use crate::proto::config::Limits;
 use crate::proto::cut::Cut;
 use crate::proto::document::{self, Image, ImageError};
-use crate::proto::event::Event;
+use crate::proto::event::{Event, Origin};
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::handle::{Handle, ModelRef, Presence};
@@ -49,6 +52,9 @@ use crate::proto::wire::message::{Actor, EntryRecord, Introduction, SignatureRec
 #[derive(Debug)]
 pub struct Datastore {
     author: Introduction,
+    /// As whom it writes to the texts: another incarnation, if something in one of the documents was
+    /// not let in.
+    text_author: Introduction,
     /// With which the author writes to the models in the present epoch.
     actor: Actor,
     /// With which the author writes to the texts.
@@ -81,6 +87,9 @@ pub struct Datastore {
     typed: BTreeMap<PeerId, u64>,
     /// What is compared with what the room has, once all of that is here.
     brought: Brought,
+    estate: Estate,
+    /// Where what is read anew comes from.
+    origin: Origin,
 }
 
 impl Datastore {
@@ -95,6 +104,7 @@ impl Datastore {
     ) -> Self {
         Self {
             author,
+            text_author: author,
             actor: scope.actor(&author),
             text_actor: scope.actor(&author),
             models: ChangeLog::new(scope.clone(), DocumentId::MODELS, limits.clone()),
@@ -118,6 +128,8 @@ impl Datastore {
             departed: BTreeMap::new(),
             typed: BTreeMap::new(),
             brought: Brought::default(),
+            estate: Estate::default(),
+            origin: Origin::Remote,
         }
     }
 
@@ -286,7 +298,9 @@ impl Datastore {
         if document == DocumentId::TEXTS {
             self.receive_texts(&places);
         } else {
+            let subjects = self.subjects(&touched);
             self.refresh(&touched, &[]);
+            self.hear(subjects);
         }
         outcome.map(|()| places)
     }
@@ -341,15 +355,15 @@ impl Datastore {
         std::mem::take(&mut self.written[document.place()])
     }
 
-    /// Who writes.
+    /// Who writes to a document.
     #[must_use]
-    pub const fn author(&self) -> &Introduction {
-        &self.author
+    pub const fn author_of(&self, document: DocumentId) -> &Introduction {
+        if document.0 == DocumentId::TEXTS.0 { &self.text_author } else { &self.author }
     }
 
     /// Writes as another incarnation from now on.
     pub(crate) fn set_author(&mut self, author: Introduction) {
-        self.author = author;
+        (self.author, self.text_author) = (author, author);
         self.actor = self.models.scope().actor(&author);
         self.text_actor = self.texts.scope().actor(&author);
     }
@@ -361,7 +375,7 @@ impl Datastore {
         let log = self.log(document);
         let pending = log.pending().filter_map(|place| log.author(&log.entry(place)?.actor));
         let own = pending.filter_map(|author| author.origin.is_of(self.author.peer));
-        own.last().unwrap_or(self.author.incarnation)
+        own.last().unwrap_or(self.author_of(document).incarnation)
     }
 
     /// The first `count` changes that this peer wrote as an incarnation in the present epoch have
@@ -392,7 +406,7 @@ impl Datastore {
     /// Whether [`Self::flush`] has anything to do.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.wakes || !self.pending.is_empty()
+        self.wakes || self.pending.is_due()
     }
 
     /// Whether this peer has edits that are not in its documents yet.
@@ -465,6 +479,14 @@ pub enum EditError {
         at: usize,
         /// How many there are.
         len: usize,
+    },
+    /// The model, or one that it is in, is another's.
+    #[error("{model} belongs to {by}: claim it first, or ask its owner to let go")]
+    Owned {
+        /// The model that is owned.
+        model: Path,
+        /// Whose it is.
+        by: PeerId,
     },
     /// The room takes no more changes.
     #[error("the room takes no more changes ({0}): start a new room")]

@@ -45,8 +45,12 @@ pub enum Token {
     Cut,
     /// A piece of what the log's epoch began with, from a byte on.
     Base(usize),
-    /// Nothing: in the place of what a cut made void.
+    /// Nothing: in the place of what a cut or a denial made void.
     Void,
+    /// From a relay, that something is not let in: see [`pack::Packer::set_denied`].
+    Denied,
+    /// From a member, that what comes next is written by the link's present [`Member`].
+    Resumed,
 }
 
 /// The member of a link: the only one that writes stripped changes to the relay.

@@ -52,7 +52,10 @@ pub fn admit(log: &mut ChangeLog, record: &EntryRecord) -> Result<Option<Admitte
             };
         }
         // What these say is for who keeps the log.
-        EntryRecord::Cut(_) | EntryRecord::Base(_) => return Ok(None),
+        EntryRecord::Cut(_)
+        | EntryRecord::Base(_)
+        | EntryRecord::Denied(_)
+        | EntryRecord::Resumed(_) => return Ok(None),
     };
     Ok(match admission {
         Admission::New(index, touched) => Some(Admitted { index, touched }),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::model::path::Path;
-use crate::proto::reason::Reason;
+use crate::proto::reason::{Denial, Reason};
 
 /// What happened outside.
 #[derive(Clone, Debug)]
@@ -78,6 +78,8 @@ pub enum Origin {
     Local,
     /// Another peer made it.
     Remote,
+    /// An edit of this application was taken back: what it was of is another's.
+    Rollback,
 }
 
 /// What to tell the application.
@@ -140,6 +142,31 @@ pub enum Event {
     Dropped {
         /// The model that was edited.
         model: Path,
+    },
+    /// A model has another owner than this application was told of before, or the relay has confirmed
+    /// the one that it was told of.
+    Owner {
+        /// The model.
+        model: Path,
+        /// Its owner, if it has one.
+        owner: Option<PeerId>,
+        /// Whether the relay has said so.
+        confirmed: bool,
+    },
+    /// The relay does not grant a model that this application claimed.
+    ClaimDenied {
+        /// The model.
+        model: Path,
+        /// Why.
+        why: Denial,
+    },
+    /// Edits of this application were taken back, because what they were of is another's: changes
+    /// with [`Origin::Rollback`] follow. Nobody else has seen them.
+    Refused {
+        /// The model or text that was edited.
+        model: Path,
+        /// Why.
+        why: Denial,
     },
     /// More happened than the queue of events holds: the ones before this were discarded, and the
     /// application should read everything anew.

@@ -9,9 +9,11 @@
 //! - **G3**, **G4**, **G5**: [`ChangeLog`](crate::proto::log::ChangeLog) knows whose the actor is,
 //!   which sequence and which first operation come next, and all that is depended on.
 //! - **G6**: [`check`], here.
+//! - **G9**: [`check_claims`]: nobody writes grants but their relay.
 //! - **G8**: automerge gets what was let in, in batches; were it to refuse that, the room would end
 //!   with a fault instead of a wrong document.
 
+mod ownership;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
+pub use self::ownership::check_claims;
 use crate::proto::change::{Action, Change, Key, ObjectId, OpId, Operation};
 use crate::proto::config::Limits;
 use crate::proto::id::DocumentId;

@@ -8,6 +8,7 @@ mod entries;
 mod epoch;
 mod guest;
 mod join;
+mod ownership;
 mod room;
 mod unproven;
 
@@ -18,10 +19,13 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use self::guest::{Guest, Stage};
+use self::ownership::Grantor;
 use self::room::Room;
 use crate::proto::config::HubConfig;
 use crate::proto::event::{Effect, Input, LeaveReason};
-use crate::proto::id::{AppId, AppKey, ClientNumber, DocumentId, Lane, Link, PeerId, RoomName};
+use crate::proto::id::{
+    AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId, RoomName,
+};
 use crate::proto::lane::lane_of;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::Refusal;
@@ -78,6 +82,8 @@ pub enum HubEvent {
 #[derive(Debug)]
 pub struct Hub {
     me: PeerId,
+    /// Who grants models.
+    grantor: Grantor,
     keys: BTreeMap<AppId, AppKey>,
     config: HubConfig,
     rng: ChaCha12Rng,
@@ -93,17 +99,20 @@ pub struct Hub {
 
 impl Hub {
     /// A relay without rooms, which serves the applications of `keys`. `epoch` is the Unix time of
-    /// [`Time::ZERO`] in microseconds.
+    /// [`Time::ZERO`] in microseconds; `boot` must be above that of every earlier start with the same
+    /// identity, or grants of the two are mistaken for each other.
     #[must_use]
     pub fn new(
-        me: PeerId,
+        identity: Identity,
         keys: impl IntoIterator<Item = AppKey>,
         config: HubConfig,
         epoch: u64,
         seed: [u8; 32],
+        boot: u32,
     ) -> Self {
         Self {
-            me,
+            me: identity.peer(),
+            grantor: Grantor::new(identity, boot),
             keys: keys.into_iter().map(|key| (key.app(), key)).collect(),
             config,
             rng: ChaCha12Rng::from_seed(seed),
@@ -139,6 +148,7 @@ impl Hub {
         for link in links {
             self.tick_guest(link, now);
         }
+        self.tick_ownership(now);
         self.tick_epochs(now);
         self.tick_columns(now);
         let empty: Vec<RoomKey> = self
@@ -177,7 +187,8 @@ impl Hub {
         let guests = self.guests.values().filter_map(|guest| guest.deadline(&self.config));
         let epochs = self.rooms.values().filter_map(|room| self.epochs_due(room));
         let closes = self.rooms.values().filter_map(|room| self.closes(room));
-        guests.chain(epochs).chain(self.columns_due()).chain(closes).min()
+        let owned = self.rooms.keys().filter_map(|key| self.ownership_due(key));
+        guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote.
@@ -260,13 +271,17 @@ impl Hub {
         let Some(guest) = self.guests.remove(&link) else {
             return;
         };
-        let Stage::Member { room: key, client } = guest.stage else {
+        let Stage::Member { room: key, client } = guest.stage.clone() else {
             return;
         };
         let Some(room) = self.rooms.get_mut(&key) else {
             return;
         };
         room.abandon(link);
+        self.part_ownership(now, &key, (&guest, link), reason);
+        let Some(room) = self.rooms.get_mut(&key) else {
+            return;
+        };
         let revision = room.leave(client, now);
         let others: Vec<Link> = room.links().collect();
         for other in others {

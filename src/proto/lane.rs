@@ -50,6 +50,13 @@ struct Stream {
     cut_at: u64,
     /// At a relay: the member has not followed the last cut, so what it says is of another epoch.
     stale: bool,
+    /// At a relay: the member does not know yet that a change of its was not let in, so what it says
+    /// follows that.
+    denied: bool,
+    /// At a member: it has gone on as another, or followed a cut, on this link. What says so is said
+    /// again with whatever makes void what was on its way.
+    resumed: bool,
+    followed: bool,
     acknowledged: u64,
     acknowledge_by: Option<Time>,
     /// When what is held is said by itself.
@@ -102,6 +109,9 @@ impl DocumentLane {
             wants_full: false,
             cut_at: 0,
             stale: false,
+            denied: false,
+            resumed: false,
+            followed: false,
             acknowledged: 0,
             acknowledge_by: None,
             held_by: None,
@@ -233,7 +243,7 @@ impl DocumentLane {
         incoming: &mut Incoming,
         now: Time,
     ) -> Option<Unpacked> {
-        if self.is_stale(log.document()) {
+        if self.is_behind(log.document()) {
             return incoming.follows().map(Unpacked::apart);
         }
         let record = incoming.records.next()?;
@@ -453,7 +463,9 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::AcknowledgePieces { .. }
         | Message::Compare { .. }
         | Message::HeadsAre { .. }
-        | Message::InFull { .. } => Lane::Control,
+        | Message::InFull { .. }
+        | Message::Beat { .. }
+        | Message::Revoke { .. } => Lane::Control,
     }
 }
 

@@ -4,10 +4,12 @@
 //! Peers and relays keep the same log. A peer also keeps the document that the changes make
 //! ([`crate::proto::document`]); a relay needs it only for snapshots.
 
+mod authority;
 mod epoch;
 mod hashes;
 mod next;
 mod well_known;
+mod without;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,7 @@ use crate::proto::change::{Change, Key, ObjectId, OpId, Sealed, chunk};
 use crate::proto::config::Limits;
 use crate::proto::guard;
 use crate::proto::id::{DocumentId, PeerId};
+use crate::proto::ownership::{Authority, Fence};
 use crate::proto::reason::ChangeFault;
 use crate::proto::table::{Places, Standing, Table, Touched};
 use crate::proto::wire::bounded::Blob;
@@ -49,9 +52,13 @@ pub struct Entry {
     pub end: u64,
     /// As automerge encodes it.
     pub bytes: Bytes,
+    /// The highest grant of the log's authority in it and in all that it depends on.
+    pub seen: Fence,
     deps: Deps,
     /// Whether another change depends on it.
     followed: bool,
+    /// Whether it was refused, and counts as never written. Its place stays, so that no other moves.
+    burnt: bool,
 }
 
 impl Entry {
@@ -123,6 +130,10 @@ pub struct ChangeLog {
     scope: Scope,
     document: DocumentId,
     limits: Limits,
+    /// The relay whose grants count.
+    authority: Option<Authority>,
+    /// The highest grant that the epoch began with.
+    granted: Fence,
     entries: Vec<Entry>,
     index: Hashes,
     heads: BTreeMap<Hash, Index>,
@@ -151,6 +162,8 @@ impl ChangeLog {
             scope,
             document,
             limits,
+            authority: None,
+            granted: Fence::NONE,
             entries: Vec::new(),
             index: Hashes::default(),
             heads: BTreeMap::new(),
@@ -200,6 +213,7 @@ impl ChangeLog {
         self.check_sequence(&sealed.change, written)?;
         let deps = self.check_start(&sealed.change)?;
         let places = guard::check(&self.table, self.document, &self.limits, &sealed.change)?;
+        guard::check_claims(&self.table, &sealed.change, &places, origin.peer)?;
         let standing = Standing { fixed: false, pending };
         Ok(self.insert(Origin::Peer(origin), sealed, deps, (&places, standing)))
     }
@@ -260,6 +274,7 @@ impl ChangeLog {
         (places, standing): (&Places, Standing),
     ) -> Admission {
         let touched = self.table.apply(&sealed.change, places, standing);
+        let seen = self.seen_by(&deps).max(self.grants_of(&origin, &sealed.change));
         self.weight += weight(&sealed.change);
         let Sealed { change, bytes, hash } = sealed;
         let index = self.append(
@@ -271,8 +286,10 @@ impl ChangeLog {
                 start: change.start,
                 end: change.end(),
                 bytes,
+                seen,
                 deps,
                 followed: false,
+                burnt: false,
             },
         );
         if standing.pending {
@@ -334,7 +351,7 @@ impl ChangeLog {
     /// What goes on the wire for an entry; nothing for one of the base.
     #[must_use]
     pub fn record(&self, index: Index) -> Option<EntryRecord> {
-        let entry = self.entries.get(index)?;
+        let entry = self.entry(index)?;
         Some(match &self.authors.get(&entry.actor)?.origin {
             Origin::WellKnown(record) => EntryRecord::WellKnown((**record).clone()),
             Origin::Base => return None,
@@ -357,13 +374,14 @@ impl ChangeLog {
                 pending.extend(self.entries[index].deps().filter(|&dep| !covered[dep]));
             }
         }
-        (self.laid..self.entries.len()).filter(|&index| !covered[index]).collect()
+        let left = |index: &Index| !covered[*index] && !self.entries[*index].burnt;
+        (self.laid..self.entries.len()).filter(left).collect()
     }
 
-    /// The change at a place.
+    /// The change at a place; nothing for one that was refused.
     #[must_use]
     pub fn entry(&self, index: Index) -> Option<&Entry> {
-        self.entries.get(index)
+        self.entries.get(index).filter(|entry| !entry.burnt)
     }
 
     /// The place of the change that has an operation.
@@ -378,7 +396,7 @@ impl ChangeLog {
     /// The change at a place, read again from its bytes.
     #[must_use]
     pub fn change(&self, index: Index) -> Option<Change> {
-        Some(chunk::decode(&self.entries.get(index)?.bytes, &self.limits).ok()?.change)
+        Some(chunk::decode(&self.entry(index)?.bytes, &self.limits).ok()?.change)
     }
 
     /// Where an operation stands that is in the log: see [`Table::place_of`].

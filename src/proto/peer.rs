@@ -6,6 +6,7 @@ mod backoff;
 mod connection;
 mod documents;
 mod join;
+mod ownership;
 mod roster;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use rand_core::{Rng, SeedableRng};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Incoming, Stage};
+use self::ownership::Lease;
 use self::roster::Roster;
 use crate::proto::authorship::Scope;
 use crate::proto::clock::RoomClock;
@@ -30,6 +32,7 @@ use crate::proto::id::{
 use crate::proto::lane::lane_of;
 use crate::proto::log::Origin;
 use crate::proto::model::Shape;
+use crate::proto::ownership::Session;
 use crate::proto::reason::{Class, Reason, Refusal};
 use crate::proto::statistics::{Direction, Meter, Statistics};
 use crate::proto::time::Time;
@@ -47,8 +50,8 @@ pub struct Setup {
     pub room: RoomName,
     /// What others are told of this peer, at most [`crate::proto::config::Limits::metadata`] bytes.
     pub metadata: Bytes,
-    /// A number that is higher in every later incarnation of this peer in this room, across
-    /// processes: Unix time in milliseconds, where nothing is kept.
+    /// A number that is higher in every later life of this peer in this room, across processes: Unix
+    /// time in milliseconds, where nothing is kept. Its lowest 48 bits count.
     pub incarnation: u64,
     /// What the room's root model looks like.
     pub shape: Shape,
@@ -86,6 +89,7 @@ pub struct Peer {
     left: [VecDeque<EpochId>; 2],
     /// Epochs that are gone back to, by another incarnation.
     returning: [Option<EpochId>; 2],
+    lease: Lease,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -97,6 +101,7 @@ impl Peer {
     pub fn new(setup: Setup, config: PeerConfig, seed: [u8; 32]) -> Self {
         let Setup { identity, app_key, room, mut metadata, incarnation, shape } = setup;
         metadata.truncate(config.limits.metadata);
+        let incarnation = Session(incarnation).first();
         let author = Introduction { peer: identity.peer(), incarnation };
         let scope = Scope::first(app_key.app(), room.clone());
         let schema = shape.digest();
@@ -127,6 +132,7 @@ impl Peer {
             estranged: [false; 2],
             left: [VecDeque::new(), VecDeque::new()],
             returning: [None; 2],
+            lease: Lease::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -298,6 +304,7 @@ impl Peer {
             !self.store.is_cutting(document) && self.store.log(document).pending().next().is_none()
         };
         !self.store.is_waiting()
+            && !self.store.is_pending()
             && DocumentId::ALL.into_iter().all(confirmed)
             && self
                 .connection
@@ -434,6 +441,7 @@ impl Peer {
     }
 
     fn hang_up(&mut self, reason: LeaveReason) {
+        self.store.set_online(false);
         self.store.abandon_cuts();
         // The rest may not come for long, and what was typed here must show.
         self.store.bring_typed();

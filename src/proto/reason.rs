@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::proto::id::PeerId;
+
 /// What a program should do about a [`Reason`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Class {
@@ -231,6 +233,70 @@ pub enum ChangeFault {
     /// An operation replaces what is not there, or what cannot be replaced.
     #[error("wrong predecessor")]
     WrongPredecessor,
+    /// It grants ownership, and its author is not the relay whose grants they are.
+    #[error("a forged grant")]
+    Forged,
+}
+
+/// Why a claim was not granted, or an edit was taken back. Travels on the wire: variants are only
+/// added at the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Denial {
+    /// The model, or one that it is in, is another's.
+    #[error("it belongs to {by}: claim it first, or ask its owner to let go")]
+    Owned {
+        /// Whose.
+        by: PeerId,
+    },
+    /// Another claimed it first, and this peer had not seen that yet.
+    #[error("{by} was first: claim it again to take it over")]
+    Raced {
+        /// Who.
+        by: PeerId,
+    },
+    /// It was written before this peer knew that the model had meanwhile been another's.
+    #[error("it changed hands while this was on its way: edit it again")]
+    Outdated,
+    /// Its owner does not let others take it.
+    #[error("{by} does not let others take it: wait until it is released")]
+    Protected {
+        /// The owner.
+        by: PeerId,
+    },
+    /// Only its first owner may own it.
+    #[error("it is fixed to {by}, its first owner")]
+    Fixed {
+        /// The first owner.
+        by: PeerId,
+    },
+    /// It changed hands just now.
+    #[error("it changed hands just now: try again in {wait_ms} ms")]
+    Cooling {
+        /// How long it rests.
+        wait_ms: u32,
+    },
+    /// The peer claims too much.
+    #[error("too many claims: those of at most {limit} frames a second are answered")]
+    TooOften {
+        /// Of how many frames a second claims are answered.
+        limit: u32,
+    },
+    /// Only its owner may let go of it or give it away.
+    #[error("it is not this peer's to give")]
+    NotOwner,
+    /// The peer that it was given to is not in the room.
+    #[error("{to} is not in the room")]
+    Absent {
+        /// To whom it was given.
+        to: PeerId,
+    },
+    /// The room has as many owned models as it may have.
+    #[error("the room has {limit} owned models and takes no more")]
+    Full {
+        /// How many it may have.
+        limit: u32,
+    },
 }
 
 /// A version of the protocol. Equal majors understand each other.
@@ -244,7 +310,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 2, minor: 0 };
+    pub const CURRENT: Self = Self { major: 2, minor: 1 };
 }
 
 impl std::fmt::Display for Version {

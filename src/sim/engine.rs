@@ -49,7 +49,7 @@ impl World {
     pub fn step(&mut self, end: Time) -> bool {
         let happening = self.due.first_key_value().map(|(&(at, _), _)| at);
         let awake = self.hosts.iter().filter(|host| !host.asleep);
-        let hosts = awake.filter_map(|host| host.peer.poll_timeout());
+        let hosts = awake.filter_map(|host| Some(host.global(host.peer.poll_timeout()?)));
         let timer = hosts.chain(self.hub.as_ref().and_then(Hub::poll_timeout)).min();
         let Some(next) = happening.into_iter().chain(timer).min().filter(|&next| next <= end)
         else {
@@ -75,9 +75,10 @@ impl World {
     fn tick(&mut self) {
         let now = self.now;
         for host in 0..self.hosts.len() {
-            let due = self.hosts[host].peer.poll_timeout().is_some_and(|due| due <= now);
+            let local = self.local(host);
+            let due = self.hosts[host].peer.poll_timeout().is_some_and(|due| due <= local);
             if due && !self.hosts[host].asleep {
-                self.hosts[host].peer.tick(now);
+                self.hosts[host].peer.tick(local);
                 self.settle_host(host);
             }
         }
@@ -145,7 +146,8 @@ impl World {
         }
         if self.hub.is_none() || self.hosts[host].cut {
             let why = "nobody is there".to_owned();
-            self.hosts[host].peer.handle(now, Input::Unreachable { why });
+            let local = self.local(host);
+            self.hosts[host].peer.handle(local, Input::Unreachable { why });
             self.settle_host(host);
             return;
         }
@@ -168,11 +170,11 @@ impl World {
     }
 
     fn tell_host(&mut self, link: Link, input: Input) {
-        let now = self.now;
         let open = self.links.get(&link).filter(|wire| !wire.gone[End::Host as usize]);
         if let Some(host) = open.map(|wire| wire.host)
             && !self.hosts[host].asleep
         {
+            let now = self.local(host);
             self.hosts[host].peer.handle(now, input);
             self.settle_host(host);
         }
@@ -281,6 +283,10 @@ fn sighting(event: &Event) -> Option<&'static str> {
         Event::Dropped { .. } => Some("edit dropped"),
         Event::Replaced { .. } => Some("replaced"),
         Event::Moved { .. } => Some("moved"),
+        Event::Owner { confirmed: true, .. } => Some("owned"),
+        Event::Owner { .. } => Some("claimed"),
+        Event::ClaimDenied { .. } => Some("claim denied"),
+        Event::Refused { .. } => Some("edit refused"),
         Event::State(_)
         | Event::Ready
         | Event::Joined(_)

@@ -53,7 +53,10 @@ impl Follower {
             | Event::Joined(_)
             | Event::Left { .. }
             | Event::Moved { .. }
-            | Event::Dropped { .. } => {}
+            | Event::Dropped { .. }
+            | Event::Owner { .. }
+            | Event::ClaimDenied { .. }
+            | Event::Refused { .. } => {}
         }
     }
 

@@ -11,7 +11,7 @@ use super::action::Action;
 use super::guard::Stock;
 use super::network::Network;
 use super::playground::Playground;
-use super::{World, guard, oracle, relay_id};
+use super::{World, guard, oracle, relay, relay_id};
 use crate::proto::base::{Base, columns};
 use crate::proto::config::{HubConfig, Limits, PeerConfig};
 use crate::proto::event::Input;
@@ -192,7 +192,7 @@ impl Step {
 
 fn machines() -> (Hub, Peer) {
     let key = AppKey::new("fuzzed").expect("not empty");
-    let hub = Hub::new(relay_id(), [key.clone()], HubConfig::default(), 0, [1; 32]);
+    let hub = Hub::new(relay(), [key.clone()], HubConfig::default(), 0, [1; 32], 1);
     let setup = Setup {
         identity: Identity::from_seed([3; 32]),
         app_key: key,

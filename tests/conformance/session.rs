@@ -53,7 +53,7 @@ impl Rig {
         let key = AppKey::new(key).unwrap();
         Self {
             now: Time::ZERO,
-            hub: Hub::new(peer(RELAY), [key], config, EPOCH, [RELAY; 32]),
+            hub: Hub::new(identity(RELAY), [key], config, EPOCH, [RELAY; 32], 1),
             peers: Vec::new(),
             links: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -96,7 +96,7 @@ impl Rig {
     pub(crate) fn forget(&mut self, config: HubConfig, key: &str) {
         self.note(json!({ "who": "relay", "does": "ends, and begins again with nothing" }));
         let key = AppKey::new(key).unwrap();
-        self.hub = Hub::new(peer(RELAY), [key], config, EPOCH, [RELAY + 1; 32]);
+        self.hub = Hub::new(identity(RELAY), [key], config, EPOCH, [RELAY + 1; 32], 2);
         self.queue.clear();
         for (link, end) in self.links.clone() {
             if let End::Peer(place) = end {
@@ -266,7 +266,7 @@ impl Rig {
     ) {
         let again = match message {
             Message::Ping { .. } => !self.pings.insert((link, false)),
-            Message::Pong { .. } => !self.pings.insert((link, true)),
+            Message::Pong { .. } | Message::Beat { .. } => !self.pings.insert((link, true)),
             _ => false,
         };
         if !again {

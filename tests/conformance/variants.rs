@@ -23,6 +23,7 @@ fn every_variant_has_a_vector() {
     let reason = message().map(|message| &message["Left"]["reason"]);
     covers("event.rs", "LeaveReason", reason);
     covers("wire/message.rs", "EntryRecord", entry());
+    covers("reason.rs", "Denial", entry().map(|entry| &entry["Denied"]["why"]));
     let made = entry().map(|entry| &entry["WellKnown"]["made"]);
     covers("wire/message.rs", "Made", made);
 }

@@ -5,11 +5,12 @@ use miniz_oxide::deflate::compress_to_vec;
 use parlor::proto::event::LeaveReason;
 use parlor::proto::id::{AppId, ClientNumber, DocumentId, EpochId};
 use parlor::proto::lane::lane_of;
-use parlor::proto::reason::{ChangeFault, Refusal, Version};
+use parlor::proto::reason::{ChangeFault, Denial, Refusal, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::message::{
-    BaseRecord, CutRecord, EntryRecord, Hello, Join, Known, Made, MemberRecord, Message, Offer,
-    ParentRecord, Partial, SignatureRecord, SnapshotOffer, Welcome, WellKnownRecord,
+    BaseRecord, CutRecord, Denied, DeniedRecord, EntryRecord, Hello, Join, Known, Made,
+    MemberRecord, Message, Offer, ParentRecord, Partial, ResumedRecord, SignatureRecord,
+    SnapshotOffer, Welcome, WellKnownRecord,
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use serde::Serialize;
@@ -66,6 +67,7 @@ fn messages() -> Vec<Named> {
         changes(),
         deltas(),
         progress(),
+        ownership(),
     ]
     .concat()
 }
@@ -201,6 +203,7 @@ fn faults() -> Vec<Named> {
         ("fault-operation", ChangeFault::WrongOperation),
         ("fault-place", ChangeFault::WrongPlace),
         ("fault-predecessor", ChangeFault::WrongPredecessor),
+        ("fault-forged", ChangeFault::Forged),
     ];
     let refused = |why| Message::Refused(Refusal::BadChange { why });
     let named = |(name, why)| (name, "which rule a change broke", refused(why));
@@ -239,12 +242,61 @@ fn roster() -> Vec<Named> {
 fn clock() -> Vec<Named> {
     let ping = |round_trip| Message::Ping { sent: 1_234_567, round_trip };
     let pong = Message::Pong { sent: 1_234_567, room_time: u64::MAX };
+    let beat = Message::Beat {
+        sent: 1_234_567,
+        room_time: 1 << 50,
+        boot: 7,
+        lease_ms: 3_000,
+        granted: 7 << 32 | 1,
+    };
     vec![
         ("ping", "the peer's own time; it measured nothing yet", ping(0)),
         ("ping-measured", "and how long its last answer took", ping(45_000)),
         ("ping-longest", "more than a relay believes", ping(u32::MAX)),
-        ("pong", "the highest number takes ten bytes", pong),
+        ("pong", "the highest number takes ten bytes; only relays of 2.0 say it", pong),
+        ("beat", "the answer, with the relay's boot and how long it is a lease", beat),
     ]
+}
+
+/// What relays say of ownership.
+fn ownership() -> Vec<Named> {
+    let model = || Line::new("4/x").unwrap();
+    let by = peer(2);
+    let denials = [
+        ("denied-owned", Denial::Owned { by }),
+        ("denied-raced", Denial::Raced { by }),
+        ("denied-outdated", Denial::Outdated),
+        ("denied-protected", Denial::Protected { by }),
+        ("denied-fixed", Denial::Fixed { by }),
+        ("denied-cooling", Denial::Cooling { wait_ms: 100 }),
+        ("denied-often", Denial::TooOften { limit: 20 }),
+        ("denied-not-owner", Denial::NotOwner),
+        ("denied-absent", Denial::Absent { to: by }),
+        ("denied-full", Denial::Full { limit: 20_000 }),
+    ];
+    let frame = |entry| Message::Changes {
+        document: DocumentId::MODELS,
+        first: 300,
+        entries: List::of([entry]),
+    };
+    let denied = |what, why| frame(EntryRecord::Denied(DeniedRecord { what, model: model(), why }));
+    let claim = Denied::Claim { actor: [6; 16], counter: 17 };
+    let change = Denied::Change { actor: [6; 16], sequence: 128 };
+    let resumed = EntryRecord::Resumed(ResumedRecord { incarnation: 0x0001_0001 });
+    let mut cases: Vec<Named> = denials
+        .into_iter()
+        .map(|(name, why)| (name, "why a claim is not granted", denied(claim, why)))
+        .collect();
+    cases.extend([
+        ("denied-change", "a change stays out", denied(change, Denial::Outdated)),
+        ("resumed", "the second incarnation of session 1 goes on", frame(resumed)),
+        (
+            "revoke",
+            "let go of the grant 5 of boot 1",
+            Message::Revoke { model: model(), token: 1 << 32 | 5 },
+        ),
+    ]);
+    cases
 }
 
 fn changes() -> Vec<Named> {

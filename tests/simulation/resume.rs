@@ -177,7 +177,7 @@ impl Rig {
         let limits = Limits { chunk: 1_000, ..Limits::default() };
         let config = HubConfig { limits, joins_per_minute: 1_000, ..HubConfig::default() };
         let key = AppKey::new("key").unwrap();
-        let hub = Hub::new(Identity::from_seed([9; 32]).peer(), [key], config, 0, [9; 32]);
+        let hub = Hub::new(Identity::from_seed([9; 32]), [key], config, 0, [9; 32], 1);
         let mut rig = Self { hub, peers: Vec::new(), links: 0, offer: None, pieces: 0 };
         let first = rig.add();
         rig.meet(first, Some);

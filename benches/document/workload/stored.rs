@@ -121,7 +121,7 @@ impl Table {
     fn new() -> Outcome<Self> {
         let (key, room) = (app_key()?, room_name()?);
         let hub = HubConfig::default();
-        let hub = Hub::new(identity(RELAY).peer(), [key.clone()], hub, 0, [3; 32]);
+        let hub = Hub::new(identity(RELAY), [key.clone()], hub, 0, [3; 32], 1);
         let peers = [AUTHOR, READER].map(|number| {
             let setup = Setup {
                 identity: identity(number),

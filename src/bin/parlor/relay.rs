@@ -28,7 +28,8 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         Some(state) => (state.identity().clone(), state.boot()),
         None => (arguments.common.identity()?, unix_seconds()),
     };
-    let hub = Hub::new(identity.peer(), keys, HubConfig::default(), Clock::unix_micros(), seed()?);
+    let (config, epoch) = (HubConfig::default(), Clock::unix_micros());
+    let hub = Hub::new(identity.clone(), keys, config, epoch, seed()?, boot);
     let config =
         RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
     let given: Vec<&str> = arguments.listen.iter().map(String::as_str).collect();

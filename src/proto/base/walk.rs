@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::{Base, Content, Row};
+use crate::proto::ownership::{Authority, META, RESERVED};
 use crate::proto::table::{Cell, ObjectIndex, ObjectKind, Role, Table, View};
 
 /// A walk over the confirmed values of a table, which must not change meanwhile.
@@ -33,7 +34,15 @@ impl Default for Walk {
 
 impl Walk {
     /// Goes on through at most `budget` keys. Returns the base once there are no more.
-    pub fn step(&mut self, table: &Table, budget: usize) -> Option<Base> {
+    ///
+    /// Of claims and grants it keeps the grants of `authority` alone: what is claimed is answered, and
+    /// other relays' grants are void.
+    pub fn step(
+        &mut self,
+        table: &Table,
+        authority: Option<&Authority>,
+        budget: usize,
+    ) -> Option<Base> {
         let mut left = budget;
         while let Some(&object) = self.objects.get(self.at) {
             let after = self.after.take();
@@ -49,6 +58,10 @@ impl Walk {
                 let Some(live) = table.confirmed(register).last() else {
                     continue;
                 };
+                let said = key.starts_with(RESERVED) && table.path(object).as_str() == META;
+                if said && authority.is_none_or(|authority| authority.key() != key) {
+                    continue;
+                }
                 let Some(content) = content(table, &live.cell, &mut left) else {
                     continue;
                 };

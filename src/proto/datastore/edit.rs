@@ -56,6 +56,7 @@ impl Datastore {
     ) -> Result<R, EditError> {
         self.make_room();
         self.may_write()?;
+        self.may_touch(path)?;
         let limit = self.share();
         let Some(Node::Model(node)) = self.mirror.node_mut(path) else {
             return Err(absent(path));
@@ -98,6 +99,7 @@ impl Datastore {
             return Ok(false);
         }
         let intent = Intent::Remove { model: path.clone() };
+        self.may_touch(&path)?;
         self.allow(std::slice::from_ref(&intent))?;
         let removed = self.mirror.detach(&path);
         if removed {
@@ -128,6 +130,7 @@ impl Datastore {
         let splices = self.emptying(path);
         let size = intents.iter().map(Intent::size).chain(splices.iter().map(Splice::size));
         self.allow_bytes(size.sum())?;
+        self.may_touch(path)?;
         let replaced = self.mirror.detach(path);
         if let Some(shape) = self.mirror.enter(&collection, &SmolStr::from(key), || position)
             && let Node::Model(node) = self.mirror.attach(path, &shape)
@@ -166,6 +169,7 @@ impl Datastore {
     /// Moves a model of a list.
     pub(super) fn shift(&mut self, path: &Path, position: Position) -> Result<(), EditError> {
         let intent = Intent::Move { model: path.clone(), position: position.clone() };
+        self.may_touch(path)?;
         self.allow(std::slice::from_ref(&intent))?;
         let (list, key) = path.split().ok_or(EditError::Nowhere)?;
         let Some(Node::List(list)) = self.mirror.node_mut(&list) else {
@@ -186,6 +190,7 @@ impl Datastore {
             return Err(EditError::TooLarge { limit, size });
         }
         self.allow_bytes(splice.size())?;
+        self.may_type(&splice.text)?;
         let Some(Node::Text(content)) = self.mirror.node_mut(&splice.text) else {
             return Err(absent(&splice.text));
         };
@@ -278,7 +283,10 @@ pub(super) fn absent(path: &Path) -> EditError {
 fn property_of(intent: &Intent) -> Option<u16> {
     match intent {
         Intent::Put { property, .. } | Intent::Count { property, .. } => Some(*property),
-        Intent::Create { .. } | Intent::Remove { .. } | Intent::Move { .. } => None,
+        Intent::Create { .. }
+        | Intent::Remove { .. }
+        | Intent::Move { .. }
+        | Intent::Claim { .. } => None,
     }
 }
 

@@ -4,30 +4,30 @@
 mod compare;
 mod texts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
 use self::texts::Typed;
-use super::draft::Draft;
 use super::refresh::Spot;
-use super::write::ensure;
 use super::{Datastore, ElementId};
 use crate::proto::authorship::Scope;
-use crate::proto::change::chunk;
+use crate::proto::change::{OpId, chunk};
 use crate::proto::cut::Cut;
 use crate::proto::document::Image;
+use crate::proto::draft::Draft;
 use crate::proto::event::Event;
 use crate::proto::id::DocumentId;
 use crate::proto::log::{Candidate, ChangeLog, Index, Origin};
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
+use crate::proto::ownership::{META, RESERVED};
 use crate::proto::table::{Cell, ObjectIndex, ObjectKind, RegisterIndex, Role, Table};
 use crate::proto::wire::message::{Hash, Made};
 
 /// One thing that this peer wrote and nobody confirmed: the difference that it makes.
 #[derive(Clone, Debug)]
-struct Step {
+pub(super) struct Step {
     object: Path,
     key: SmolStr,
     deed: Deed,
@@ -144,10 +144,11 @@ impl Datastore {
         if document == DocumentId::TEXTS {
             self.enter_with_texts(begun);
         } else {
-            let steps = steps(self.models.table());
+            let steps = self.steps();
             self.enter(begun);
             let refused = self.write_steps(steps);
             self.refuse(refused);
+            self.hear_all();
         }
         true
     }
@@ -163,7 +164,7 @@ impl Datastore {
             return;
         }
         let steps = match kept {
-            Kept::Unconfirmed => steps(self.models.table()),
+            Kept::Unconfirmed => self.steps(),
             Kept::Ahead => all(self.models.table(), false),
             Kept::Everything => all(self.models.table(), true),
         };
@@ -174,6 +175,19 @@ impl Datastore {
         let refused = self.write_steps(steps);
         self.refresh_all();
         self.refuse(refused);
+        self.hear_all();
+    }
+
+    /// What this peer wrote and nobody confirmed. What it asked for so is asked for again.
+    fn steps(&mut self) -> Vec<Step> {
+        let pending: BTreeSet<Index> = self.models.pending().collect();
+        let said: BTreeSet<OpId> = self.said().collect();
+        let lost: BTreeSet<OpId> = said
+            .into_iter()
+            .filter(|id| self.models.containing(*id).is_some_and(|index| pending.contains(&index)))
+            .collect();
+        self.ask_again(|id| lost.contains(id));
+        steps(self.models.table())
     }
 
     /// This peer's change at a place in a log has its place in the room's order now.
@@ -192,13 +206,13 @@ impl Datastore {
     }
 
     fn enter(&mut self, begun: ChangeLog) {
-        for (actor, author) in self.models.authors() {
+        self.actor = begun.scope().actor(&self.author);
+        let left = std::mem::replace(&mut self.models, begun);
+        for (actor, author) in left.authors() {
             if let (Origin::Peer(_), Some(half)) = (&author.origin, actor.first_chunk::<8>()) {
                 self.departed.insert(*half, author.changes.len() as u64);
             }
         }
-        self.actor = begun.scope().actor(&self.author);
-        let left = std::mem::replace(&mut self.models, begun);
         self.left.push(left);
         self.images[0] = Image::new();
         self.cuts += 1;
@@ -206,7 +220,7 @@ impl Datastore {
         self.written[0].clear();
     }
 
-    fn refuse(&mut self, refused: Vec<Step>) {
+    pub(super) fn refuse(&mut self, refused: Vec<Step>) {
         for step in refused {
             tracing::debug!(object = %step.object, key = %step.key, "an edit has no place any more");
             self.tell(Event::Dropped { model: step.object });
@@ -214,7 +228,7 @@ impl Datastore {
     }
 
     /// Writes steps as changes of this peer. Returns those that have no place.
-    fn write_steps(&mut self, steps: Vec<Step>) -> Vec<Step> {
+    pub(super) fn write_steps(&mut self, steps: Vec<Step>) -> Vec<Step> {
         let mut refused = Vec::new();
         let share = self.share();
         let mut steps = steps.into_iter().peekable();
@@ -266,7 +280,7 @@ impl Datastore {
             | Deed::Delete => return,
         };
         if let Some(object) = self.models.table().find(&step.object)
-            && let Err(fault) = ensure(&mut self.models, object, &step.key, made)
+            && let Err(fault) = self.models.ensure(object, &step.key, made, true)
         {
             tracing::debug!(%fault, "well-known object not written");
         }
@@ -274,6 +288,31 @@ impl Datastore {
 }
 
 impl Step {
+    /// The path of what it writes.
+    pub(super) fn place(&self) -> Path {
+        self.object.join(&self.key)
+    }
+
+    /// Where in the mirror it shows.
+    pub(super) fn spot(&self) -> Spot {
+        (self.object.clone(), self.key.to_string())
+    }
+
+    /// The model that it makes, if it makes one that is in a collection.
+    pub(super) fn makes(&self) -> Option<Path> {
+        matches!(self.deed, Deed::Make { fixed: false }).then(|| self.place())
+    }
+
+    /// The model that it is about: one that comes or goes, or the one that it gives a property.
+    pub(super) fn model(&self) -> Path {
+        match self.deed {
+            Deed::Make { .. } | Deed::Delete => self.place(),
+            Deed::Put(_) | Deed::Begin { .. } | Deed::Count(_) | Deed::Raise(_) => {
+                self.object.clone()
+            }
+        }
+    }
+
     /// How many bytes it may add to a change at most, as an estimate from above.
     fn size(&self) -> usize {
         let value = match &self.deed {
@@ -292,10 +331,13 @@ impl Step {
 
 /// What this peer wrote and nobody confirmed, as the difference between what shows and what would
 /// show without it.
-fn steps(table: &Table) -> Vec<Step> {
+pub(super) fn steps(table: &Table) -> Vec<Step> {
     let mut steps = Vec::new();
     for register in table.unconfirmed() {
-        let (object, _) = table.place(register);
+        let (object, key) = table.place(register);
+        if is_said(table.path(object), key) {
+            continue;
+        }
         // Within what this peer made itself: written with that. Within what is gone: gone.
         if table.is_confirmed(object) && table.is_shown(object) {
             difference(table, register, &mut steps);
@@ -318,6 +360,16 @@ fn all(table: &Table, added: bool) -> Vec<Step> {
     steps
 }
 
+/// Whether something is a claim or a grant: it is made anew where it is needed, and not written again.
+fn is_said(object: &Path, key: &str) -> bool {
+    let below = object.as_str().strip_prefix(META);
+    match below {
+        Some("") => key.starts_with(RESERVED),
+        Some(below) => below.strip_prefix('/').is_some_and(|below| below.starts_with(RESERVED)),
+        None => false,
+    }
+}
+
 fn difference(table: &Table, register: RegisterIndex, steps: &mut Vec<Step>) {
     let (object, key) = table.place(register);
     let step = |deed| Step { object: table.path(object).clone(), key: key.clone(), deed };
@@ -338,7 +390,8 @@ fn difference(table: &Table, register: RegisterIndex, steps: &mut Vec<Step>) {
 /// Everything that shows in a register and below it.
 fn everything(table: &Table, register: RegisterIndex, steps: &mut Vec<Step>) {
     let (object, key) = table.place(register);
-    let Some(live) = table.values(register).last() else {
+    let Some(live) = table.values(register).last().filter(|_| !is_said(table.path(object), key))
+    else {
         return;
     };
     let fixed = matches!(table.role(live.id), Some(Role::Fixed(_) | Role::FixedCounter(_)));

@@ -9,6 +9,7 @@ use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::model::{Kind, Shape};
+use crate::proto::ownership::Claim;
 
 /// One thing to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,13 @@ pub enum Intent {
         /// The place.
         position: Position,
     },
+    /// Ask for a model, or let go of it.
+    Claim {
+        /// The model.
+        model: Path,
+        /// What is asked for.
+        claim: Claim,
+    },
 }
 
 impl Intent {
@@ -63,7 +71,8 @@ impl Intent {
             | Self::Count { model, .. }
             | Self::Create { model, .. }
             | Self::Remove { model }
-            | Self::Move { model, .. } => model,
+            | Self::Move { model, .. }
+            | Self::Claim { model, .. } => model,
         }
     }
 
@@ -81,7 +90,11 @@ impl Intent {
             Self::Put { value: Value::Text(text), .. } => text.len(),
             Self::Put { value: Value::Bytes(bytes), .. } => bytes.len(),
             Self::Create { blueprint, .. } => blueprint.parts() * 64,
-            Self::Put { .. } | Self::Count { .. } | Self::Remove { .. } | Self::Move { .. } => 0,
+            Self::Put { .. }
+            | Self::Count { .. }
+            | Self::Remove { .. }
+            | Self::Move { .. }
+            | Self::Claim { .. } => 0,
         };
         64 + self.model().as_str().len() + own
     }
@@ -170,6 +183,8 @@ pub struct Pending {
     size: usize,
     /// How many intents create or remove.
     reshaping: usize,
+    /// Whether anything was added since what is due was last taken.
+    due: bool,
 }
 
 impl Pending {
@@ -182,11 +197,17 @@ impl Pending {
             }
             Intent::Remove { model } | Intent::Create { model, .. } => {
                 let model = model.clone();
-                self.forget(&model);
+                self.forget_edits(&model);
                 None
             }
             Intent::Move { .. } => None,
+            Intent::Claim { model, .. } => {
+                let model = model.clone();
+                self.forget_claim(&model);
+                None
+            }
         };
+        self.due = true;
         if let Some(&place) = key.as_ref().and_then(|key| self.places.get(key)) {
             let merged = merged(&self.intents[place], intent);
             self.size = (self.size + merged.size()).saturating_sub(self.intents[place].size());
@@ -201,6 +222,7 @@ impl Pending {
 
     /// Adds a splice, to the one before it if it continues that.
     pub fn splice(&mut self, splice: Splice) {
+        self.due = true;
         self.size += splice.size();
         if let Some(last) = self.splices.last_mut().filter(|last| last.text == splice.text) {
             let end = last.at + last.insert.chars().count();
@@ -215,12 +237,54 @@ impl Pending {
     /// Drops everything that was to happen to a model or below it. Returns whether there was
     /// anything.
     pub fn forget(&mut self, model: &Path) -> bool {
+        let asks = |intent: &Intent| matches!(intent, Intent::Claim { .. });
+        let before = self.intents.len();
+        self.intents.retain(|intent| !(asks(intent) && model.contains(intent.model())));
+        let asked = self.intents.len() < before;
+        self.forget_edits(model) || asked
+    }
+
+    /// Drops every edit of a model or below it, but not what asks for it.
+    fn forget_edits(&mut self, model: &Path) -> bool {
+        let asks = |intent: &Intent| matches!(intent, Intent::Claim { .. });
         let before = self.intents.len() + self.splices.len();
-        self.intents.retain(|intent| !model.contains(intent.model()));
+        self.intents.retain(|intent| asks(intent) || !model.contains(intent.model()));
         self.splices.retain(|splice| !model.contains(&splice.text));
         if self.intents.len() + self.splices.len() == before {
             return false;
         }
+        self.count();
+        true
+    }
+
+    /// Drops what asks for a model.
+    pub fn forget_claim(&mut self, model: &Path) {
+        let before = self.intents.len();
+        self.intents
+            .retain(|intent| !matches!(intent, Intent::Claim { model: at, .. } if at == model));
+        if self.intents.len() < before {
+            self.count();
+        }
+    }
+
+    /// Takes out what is to happen at places, but what asks for models.
+    #[must_use]
+    pub fn take_out(&mut self, refused: impl Fn(&Path) -> bool) -> (Vec<Intent>, Vec<Splice>) {
+        let claims = |intent: &Intent| matches!(intent, Intent::Claim { .. });
+        let (gone, kept) = std::mem::take(&mut self.intents)
+            .into_iter()
+            .partition(|intent| !claims(intent) && refused(intent.model()));
+        let (cut, left) =
+            std::mem::take(&mut self.splices).into_iter().partition(|cut| refused(&cut.text));
+        (self.intents, self.splices) = (kept, left);
+        self.count();
+        (gone, cut)
+    }
+
+    /// Counts anew what is there, after something was taken out.
+    fn count(&mut self) {
+        let sizes = self.intents.iter().map(Intent::size);
+        self.size = sizes.chain(self.splices.iter().map(Splice::size)).sum();
         self.reshaping = self.intents.iter().filter(|intent| intent.reshapes()).count();
         self.places.clear();
         for (place, intent) in self.intents.iter().enumerate() {
@@ -230,7 +294,6 @@ impl Pending {
                 self.places.insert((model.clone(), *property), place);
             }
         }
-        true
     }
 
     /// What is to happen to a property.
@@ -284,9 +347,30 @@ impl Pending {
         self.intents.is_empty() && self.splices.is_empty()
     }
 
-    /// Takes everything; while `cutting`, only what is about texts.
+    /// Whether anything was added since what is due was last taken.
     #[must_use]
-    pub fn take_due(&mut self, cutting: bool) -> (Vec<Intent>, Vec<Splice>) {
+    pub fn is_due(&self) -> bool {
+        self.due && !self.is_empty()
+    }
+
+    /// Takes everything but what `waits`; while `cutting`, only what is about texts.
+    #[must_use]
+    pub fn take_due(
+        &mut self,
+        cutting: bool,
+        waits: Option<impl Fn(&Path) -> bool>,
+    ) -> (Vec<Intent>, Vec<Splice>) {
+        self.due = cutting && !self.intents.is_empty();
+        if let Some(waits) = waits.filter(|_| !cutting) {
+            // Places in texts count in what shows when the frame ends: they cannot wait.
+            let splices = std::mem::take(&mut self.splices);
+            let (held, _) = self.take_out(|place| waits(place));
+            self.splices = splices;
+            let due = self.take_due(cutting, None::<fn(&Path) -> bool>);
+            self.intents = held;
+            self.count();
+            return due;
+        }
         let splices = std::mem::take(&mut self.splices);
         if cutting {
             self.size = self.intents.iter().map(Intent::size).sum();

@@ -163,6 +163,17 @@ impl Mirror {
         self.nodes.get_mut(path)
     }
 
+    /// The objects of models are elsewhere now, where `place` says; those that it does not know are
+    /// gone. `cuts` is how often history was cut.
+    pub fn relocate(&mut self, cuts: u32, place: impl Fn(ObjectIndex) -> Option<ObjectIndex>) {
+        let moved = |known: Known| Some(Known { object: place(known.object)?, ..known });
+        for node in self.nodes.values_mut() {
+            if let Node::Model(ModelNode { object, .. }) = node {
+                *object = object.filter(|known| known.cuts == cuts).and_then(moved);
+            }
+        }
+    }
+
     /// Makes room for at least so many nodes, those that are there among them.
     pub fn reserve(&mut self, nodes: usize) {
         self.nodes.reserve(nodes.saturating_sub(self.nodes.len()));

@@ -66,11 +66,14 @@ impl Datastore {
             findings: &mut findings,
             cuts: self.cuts,
         });
+        for model in findings.removed.iter().chain(&findings.replaced) {
+            self.forget_asked(model);
+        }
         for model in std::mem::take(&mut findings.dropped) {
             self.tell(Event::Dropped { model });
         }
         if !self.quiet {
-            self.report(findings, Origin::Remote);
+            self.report(findings, self.origin);
         }
     }
 
@@ -87,7 +90,7 @@ impl Datastore {
                     self.tell(Event::Changed(Changed {
                         model: path.clone(),
                         properties: BTreeSet::new(),
-                        origin: Origin::Remote,
+                        origin: self.origin,
                         fresh: false,
                     }));
                 }

@@ -6,11 +6,12 @@ use serde_json::{Map, Value as Json, json};
 
 use super::intent::{Blueprint, MAX_NESTING, Part};
 use super::refresh::POSITION;
-use super::write::{META, ROOT_TYPE};
+use super::write::ROOT_TYPE;
 use crate::proto::id::Hex;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
+use crate::proto::ownership::META;
 use crate::proto::table::{Cell, ObjectIndex, Table, View};
 
 /// Deeper objects than this are not shown: no model reaches there.

@@ -3,25 +3,24 @@
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::Datastore;
-use super::draft::{Draft, Target};
 use super::intent::{Blueprint, Intent, Part, Splice};
 use super::mirror::{Known, ModelNode, Node};
 use super::refresh::{POSITION, Spot};
 use super::script::Script;
-use crate::proto::change::{ObjectId, chunk};
+use crate::proto::change::chunk;
+use crate::proto::draft::{Draft, Target};
 use crate::proto::event::Event;
 use crate::proto::id::DocumentId;
-use crate::proto::log::{Candidate, ChangeLog};
+use crate::proto::log::Candidate;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
+use crate::proto::ownership::{CLAIMS, META, to_value};
 use crate::proto::reason::ChangeFault;
-use crate::proto::table::{Cell, ObjectIndex};
+use crate::proto::table::ObjectIndex;
 use crate::proto::wire::bounded::Line;
-use crate::proto::wire::message::{Made, ParentRecord, WellKnownRecord};
+use crate::proto::wire::message::Made;
 
-/// The key of the root's meta model, which holds the schema records.
-pub(super) const META: &str = "0";
 /// The key of the record that names the root's type. No type's name is empty.
 pub(super) const ROOT_TYPE: &str = "";
 
@@ -29,7 +28,8 @@ impl Datastore {
     /// Writes what is pending. What cannot be written any more is reported as dropped.
     pub(super) fn write(&mut self) {
         let cutting = self.is_cutting(DocumentId::MODELS);
-        let (intents, splices) = self.pending.take_due(cutting);
+        let (mut intents, mut splices) = self.take_due(cutting);
+        self.take_out_refused(&mut intents, &mut splices);
         if !cutting {
             self.describe();
         }
@@ -39,6 +39,17 @@ impl Datastore {
             self.settle(&intents, dropped);
         }
         self.write_texts(splices);
+    }
+
+    /// What is to be written: everything but what waits for a claim to be answered.
+    fn take_due(&mut self, cutting: bool) -> (Vec<Intent>, Vec<Splice>) {
+        if !self.has_asked() {
+            return self.pending.take_due(cutting, None::<fn(&Path) -> bool>);
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let due = pending.take_due(cutting, Some(|place: &Path| self.waits(place)));
+        self.pending = pending;
+        due
     }
 
     /// Writes intents as one change. Returns the models of those that could not be written: all of
@@ -74,6 +85,15 @@ impl Datastore {
     /// Learns the objects of new models, and tells what was dropped.
     fn settle(&mut self, intents: &[Intent], dropped: Vec<Path>) {
         for intent in intents {
+            match intent {
+                Intent::Claim { model, .. } if dropped.contains(model) => self.forget_asked(model),
+                Intent::Claim { model, .. } => self.note_asked(model),
+                Intent::Remove { model } => self.forget_asked(model),
+                Intent::Put { .. }
+                | Intent::Count { .. }
+                | Intent::Create { .. }
+                | Intent::Move { .. } => {}
+            }
             if let Intent::Create { model: path, .. } = intent {
                 let (found, cuts) = (self.models.table().find(path), self.cuts);
                 let object = found.map(|object| Known { object, cuts });
@@ -101,7 +121,7 @@ impl Datastore {
         for splice in &splices {
             // The same for everybody who edits this text first, so that no edit is lost to a
             // conflict of two creations. If the log is full, the text is not there below.
-            let made = ensure(&mut self.texts, ObjectIndex::ROOT, splice.text.as_str(), Made::Text);
+            let made = self.texts.ensure(ObjectIndex::ROOT, splice.text.as_str(), Made::Text, true);
             if let Err(fault) = made {
                 tracing::debug!(text = %splice.text, %fault, "text not created");
             }
@@ -116,7 +136,7 @@ impl Datastore {
             }
         }
         if let Some(change) = script.finish() {
-            let introduction = Some(self.author);
+            let introduction = Some(self.text_author);
             let change = chunk::encode(change);
             let written = self.texts.admit(Candidate { introduction, change, pending: true });
             if let Err(fault) = written {
@@ -142,7 +162,7 @@ impl Datastore {
     }
 
     fn write_records(&mut self) -> Result<(), ChangeFault> {
-        ensure(&mut self.models, ObjectIndex::ROOT, META, Made::Map)?;
+        self.models.ensure(ObjectIndex::ROOT, META, Made::Map, true)?;
         let Some(meta) = self.models.table().below(ObjectIndex::ROOT, META) else {
             return Ok(());
         };
@@ -151,7 +171,7 @@ impl Datastore {
         let records = types.iter().map(|shape| (shape.name.to_owned(), shape.record()));
         for (key, text) in std::iter::once(root).chain(records) {
             let text = Line::new(text).ok_or(ChangeFault::TooLarge)?;
-            ensure(&mut self.models, meta, &key, Made::Record(text))?;
+            self.models.ensure(meta, &key, Made::Record(text), true)?;
         }
         Ok(())
     }
@@ -169,18 +189,28 @@ impl Datastore {
             Intent::Count { model, property, .. } => self.ensure_way(model).and_then(|object| {
                 if let Some(object) = object {
                     let key = property.to_smolstr();
-                    ensure(&mut self.models, object, &key, Made::Counter)?;
+                    self.models.ensure(object, &key, Made::Counter, true)?;
                 }
                 Ok(object)
             }),
             Intent::Remove { .. } => Ok(None),
             Intent::Move { model, .. } => Ok(self.models.table().find(model)),
+            Intent::Claim { .. } => self.ensure_claims().map(|()| None),
         };
         outcome.unwrap_or_else(|fault| {
             let path = intent.model();
             tracing::debug!(%fault, %path, "well-known object not written");
             None
         })
+    }
+
+    /// Makes sure that there is where claims stand.
+    fn ensure_claims(&mut self) -> Result<(), ChangeFault> {
+        self.models.ensure(ObjectIndex::ROOT, META, Made::Map, true)?;
+        match self.models.table().below(ObjectIndex::ROOT, META) {
+            Some(meta) => self.models.ensure(meta, CLAIMS, Made::Map, true),
+            None => Ok(()),
+        }
     }
 
     /// Walks down a path and makes what always stands there. Stops at an element of a collection
@@ -200,7 +230,7 @@ impl Datastore {
         for key in path.keys() {
             let fixed = matches!(self.mirror.node(&at), Some(Node::Model(_)));
             if fixed && self.models.table().below(object, &key).is_none() {
-                ensure(&mut self.models, object, &key, Made::Map)?;
+                self.models.ensure(object, &key, Made::Map, true)?;
             }
             let Some(next) = self.models.table().below(object, &key) else {
                 return Ok(None);
@@ -226,45 +256,15 @@ impl Datastore {
     }
 }
 
-/// Makes sure that something well known exists under a key of an object: what is there stays,
-/// whoever made it.
-pub(super) fn ensure(
-    log: &mut ChangeLog,
-    parent: ObjectIndex,
-    key: &str,
-    made: Made,
-) -> Result<(), ChangeFault> {
-    let there = log.table().all(parent, key);
-    let has = match &made {
-        // For a record, one of the same words among those of different versions.
-        Made::Record(text) => there
-            .iter()
-            .any(|live| matches!(&live.cell, Cell::Value(Value::Text(now)) if *now == **text)),
-        Made::Map | Made::Text | Made::Counter => !there.is_empty(),
-    };
-    if has {
-        return Ok(());
-    }
-    let parent = match log.table().id(parent) {
-        ObjectId::Root => None,
-        ObjectId::Made(id) => {
-            let index = log.containing(id).ok_or(ChangeFault::UnknownDependency)?;
-            let change = log.entry(index).ok_or(ChangeFault::UnknownDependency)?.hash;
-            Some(ParentRecord { actor: id.actor, counter: id.counter, change })
-        }
-    };
-    let key = Line::new(key).ok_or(ChangeFault::TooLarge)?;
-    log.admit_well_known(&WellKnownRecord { parent, key, made }, true).map(|_| ())
-}
-
 /// Where in the mirror an intent shows.
-fn touched_by(intent: &Intent) -> Option<Spot> {
+pub(super) fn touched_by(intent: &Intent) -> Option<Spot> {
     match intent {
         Intent::Put { model, property, .. } | Intent::Count { model, property, .. } => {
             Some((model.clone(), property.to_string()))
         }
         Intent::Create { model, .. } | Intent::Remove { model } => model.split(),
         Intent::Move { model, .. } => Some((model.clone(), POSITION.to_owned())),
+        Intent::Claim { .. } => None,
     }
 }
 
@@ -307,6 +307,10 @@ fn perform(draft: &mut Draft<'_>, intent: &Intent, known: Option<ObjectIndex>) -
         Intent::Move { model, position } => {
             let model = target(draft, model)?;
             place(draft, model, position)
+        }
+        Intent::Claim { model, claim } => {
+            let claims = find(draft, &Path::parse(META).join(CLAIMS))?;
+            draft.set(claims, model.as_str().into(), to_value(claim))
         }
     };
     written.then_some(())

@@ -11,7 +11,7 @@ use super::slots::Numbers;
 use super::{Member, Spoken, Token, follows_of, previous_of};
 use crate::proto::log::{ChangeLog, Entry, Index, Origin};
 use crate::proto::wire::bounded::Blob;
-use crate::proto::wire::message::{BaseRecord, EntryRecord, Hash};
+use crate::proto::wire::message::{BaseRecord, DeniedRecord, EntryRecord, Hash, ResumedRecord};
 
 /// How many bytes one piece of what an epoch began with has.
 const PIECE: usize = 32 << 10;
@@ -52,6 +52,8 @@ pub struct Packer {
     full: u64,
     /// What the epoch began with, where it was wanted.
     columns: Bytes,
+    /// What is not let in, by the positions at which that is said.
+    denied: BTreeMap<u64, DeniedRecord>,
 }
 
 impl Packer {
@@ -69,6 +71,7 @@ impl Packer {
             full_until: 0,
             full: FULL,
             columns: Bytes::new(),
+            denied: BTreeMap::new(),
         }
     }
 
@@ -82,6 +85,12 @@ impl Packer {
         while self.base < base && self.plans.pop_front().is_some() {
             self.base = self.base.saturating_add(1);
         }
+        self.denied = self.denied.split_off(&base);
+    }
+
+    /// Keeps what is said at a position that is still to be pushed, for [`Token::Denied`].
+    pub fn set_denied(&mut self, position: u64, denied: DeniedRecord) {
+        self.denied.insert(position, denied);
     }
 
     /// Positions from this one on will be written again.
@@ -142,6 +151,11 @@ impl Packer {
             (Plan::Entry { apart }, _) => {
                 let entry = match token {
                     Token::Base(from) => self.piece(from)?,
+                    Token::Denied => EntryRecord::Denied(self.denied.get(&position)?.clone()),
+                    Token::Resumed => {
+                        let incarnation = self.member?.introduction.incarnation;
+                        EntryRecord::Resumed(ResumedRecord { incarnation })
+                    }
                     Token::Change(_)
                     | Token::Placed(_)
                     | Token::Repair(_)
@@ -166,9 +180,12 @@ impl Packer {
                 self.placed = sequence;
                 (Plan::Placed { sequence, stated }, Some(index))
             }
-            Token::Repair(_) | Token::Cut | Token::Base(_) | Token::Void => {
-                (Plan::Entry { apart: true }, None)
-            }
+            Token::Repair(_)
+            | Token::Cut
+            | Token::Base(_)
+            | Token::Void
+            | Token::Denied
+            | Token::Resumed => (Plan::Entry { apart: true }, None),
             Token::Signature(actor) => {
                 log.author(&actor)?.signature.as_ref()?;
                 (Plan::Entry { apart: true }, None)
@@ -321,6 +338,6 @@ fn entry(log: &ChangeLog, token: Token) -> Option<EntryRecord> {
         Token::Change(index) | Token::Placed(index) | Token::Repair(index) => log.record(index),
         Token::Signature(actor) => log.author(&actor)?.signature.clone().map(EntryRecord::Signed),
         Token::Cut => Some(EntryRecord::Cut(log.cut_record())),
-        Token::Base(_) | Token::Void => None,
+        Token::Base(_) | Token::Void | Token::Denied | Token::Resumed => None,
     }
 }

@@ -219,7 +219,11 @@ fn stands(log: &ChangeLog, entry: &EntryRecord) -> Stands {
             Stands::Change(Sha256::digest(hashed).into())
         }
         EntryRecord::WellKnown(record) => Stands::WellKnown(log.scope().well_known_actor(record)),
-        EntryRecord::Signed(_) | EntryRecord::Cut(_) | EntryRecord::Base(_) => Stands::Nothing,
+        EntryRecord::Signed(_)
+        | EntryRecord::Cut(_)
+        | EntryRecord::Base(_)
+        | EntryRecord::Denied(_)
+        | EntryRecord::Resumed(_) => Stands::Nothing,
     }
 }
 

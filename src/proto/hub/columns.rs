@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::proto::base::{Base, Content, Row, columns};
     use crate::proto::config::HubConfig;
-    use crate::proto::id::{AppKey, RoomName};
+    use crate::proto::id::{AppKey, PeerId, RoomName};
     use crate::proto::model::value::Value;
 
     const MODELS: DocumentId = DocumentId::MODELS;
@@ -132,13 +132,13 @@ mod tests {
     fn begun(count: u32, number: u8) -> Room {
         let config = HubConfig::default();
         let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
-        let mut room = Room::new(app, name, &config, ([1; 8], Time::ZERO));
+        let mut room = Room::new(app, name, &config, (PeerId::new([9; 32]), [1; 8], Time::ZERO));
         begin(&mut room, count, number);
         room
     }
 
     fn begin(room: &mut Room, count: u32, number: u8) {
-        let log = room.log_mut(MODELS);
+        let log = room.gated(MODELS).0;
         *log = log.successor(log.scope().of(EpochId([number; 32])), base(count));
         while log.lay() {}
         room.begin_columns(MODELS, Time::ZERO);
@@ -179,7 +179,7 @@ mod tests {
     fn columns_of_an_epoch_that_is_over_are_dropped() {
         let config = EpochConfig::default();
         let mut room = begun(2_000, 2);
-        let log = room.log_mut(MODELS);
+        let log = room.gated(MODELS).0;
         *log = log.successor(log.scope().of(EpochId([3; 32])), base(10));
         assert!(room.columns_due(MODELS).is_some());
         room.step_columns(MODELS, &config, Time::ZERO);

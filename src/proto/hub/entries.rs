@@ -1,6 +1,7 @@
 //! What members bring: let in, and passed on.
 
 use super::guest::{Stage, is_known};
+use super::ownership::gate::Gate;
 use super::{Hub, RoomKey};
 use crate::proto::delta::{DeltaError, Token};
 use crate::proto::id::{DocumentId, Link};
@@ -48,8 +49,8 @@ impl Hub {
             return;
         };
         let limits = &self.config.limits;
-        let mut tokens = Vec::new();
-        let mut outcome = Ok(());
+        let (mut tokens, mut told) = (Vec::new(), Vec::new());
+        let (mut outcome, mut turned) = (Ok(()), None);
         // What one record makes, the next may build on.
         while let Some(unpacked) = guest.lane.unpack(room.log(document), &mut incoming, now) {
             // Only a relay says that something has its place: a record of that is nothing here.
@@ -61,14 +62,30 @@ impl Hub {
                     guest.on_follow(room.log(document), cut);
                     continue;
                 }
+                EntryRecord::Resumed(resumed) => {
+                    guest.on_resumed(room.log(document), *resumed);
+                    continue;
+                }
+                // Only a relay says that.
+                EntryRecord::Denied(_) => continue,
                 EntryRecord::Base(piece) => {
                     room.take_base(document, link, piece, limits).map(|()| Vec::new())
                 }
                 EntryRecord::Authored { .. }
                 | EntryRecord::WellKnown(_)
                 | EntryRecord::Signed(_) => {
+                    let (log, models, holdings) = room.gated(document);
+                    let config = (models, &self.config.ownership);
+                    let mut gate = Gate::new(holdings, config, (&self.grantor, now));
                     let unproven = &mut guest.unproven[document.place()];
-                    unproven.offer(room.log_mut(document), guest.peer, &entry)
+                    let offered = unproven.offer((log, &mut gate), guest.peer, &entry);
+                    let mut passed = gate.end();
+                    turned = passed.turned.take();
+                    offered.map(|mut tokens| {
+                        let when = (now, &mut told);
+                        tokens.extend(holdings.answer(log, passed, &mut self.grantor, when));
+                        tokens
+                    })
                 }
             };
             match offered {
@@ -78,28 +95,45 @@ impl Hub {
                     break;
                 }
             }
+            if turned.is_some() {
+                break;
+            }
         }
         let unproven = &mut guest.unproven[document.place()];
         if unproven.is_stirred() {
-            tokens.extend(unproven.settle(room.log_mut(document)));
+            let (log, models, holdings) = room.gated(document);
+            let config = (models, &self.config.ownership);
+            let mut gate = Gate::new(holdings, config, (&self.grantor, now));
+            tokens.extend(unproven.settle(log, &mut gate));
+            let mut passed = gate.end();
+            turned = turned.or_else(|| passed.turned.take());
+            tokens.extend(holdings.answer(log, passed, &mut self.grantor, (now, &mut told)));
         }
         let waiting = unproven.bytes();
         if !tokens.is_empty() {
             room.log_and_epochs(document).1.wrote(now);
         }
-        self.forward(now, &key, document, link, &tokens);
+        self.forward(now, &key, document, Some(link), &tokens);
+        self.tell_denied(now, &key, told);
+        if let Some(turned) = turned {
+            self.deny(now, link, document, turned);
+        }
         self.settle(now, &key, document, &tokens);
         self.judge(now, link, outcome, waiting);
+        self.close_recovery(now, &key);
+        if document == DocumentId::MODELS {
+            self.serve_queue(now, &key);
+        }
     }
 
     /// Passes entries on to every member; to the one that brought them only that its own changes
     /// have their places now.
-    fn forward(
+    pub(super) fn forward(
         &mut self,
         now: Time,
         key: &RoomKey,
         document: DocumentId,
-        source: Link,
+        source: Option<Link>,
         tokens: &[Token],
     ) {
         let Some(room) = self.rooms.get(key) else {
@@ -113,7 +147,7 @@ impl Hub {
             let log = room.log(document);
             for token in tokens {
                 match token {
-                    _ if *member != source => guest.lane.push(document, *token),
+                    _ if Some(*member) != source => guest.lane.push(document, *token),
                     Token::Change(index) if guest.is_own(log, *index) => {
                         guest.lane.push(document, Token::Placed(*index));
                     }
@@ -124,6 +158,8 @@ impl Hub {
                     | Token::Signature(_)
                     | Token::Cut
                     | Token::Base(_)
+                    | Token::Denied
+                    | Token::Resumed
                     | Token::Void => {}
                 }
             }
@@ -137,22 +173,33 @@ impl Hub {
     fn settle(&mut self, now: Time, key: &RoomKey, document: DocumentId, news: &[Token]) {
         let mut news = news.to_vec();
         while let Some(room) = self.rooms.get_mut(key) {
-            let log = room.log_mut(document);
+            let (log, models, holdings) = room.gated(document);
             let changes = hashes(log, &news);
             if changes.is_empty() {
                 return;
             }
-            let mut settled = Vec::new();
+            let (mut settled, mut told, mut turned) = (Vec::new(), Vec::new(), Vec::new());
             for (link, guest) in &mut self.guests {
                 let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
                 let unproven = &mut guest.unproven[document.place()];
                 if here && unproven.wants(&changes) {
-                    settled.push((*link, unproven.settle(log)));
+                    let config = (models, &self.config.ownership);
+                    let mut gate = Gate::new(holdings, config, (&self.grantor, now));
+                    let mut tokens = unproven.settle(log, &mut gate);
+                    let mut passed = gate.end();
+                    turned.extend(passed.turned.take().map(|turned| (*link, turned)));
+                    let when = (now, &mut told);
+                    tokens.extend(holdings.answer(log, passed, &mut self.grantor, when));
+                    settled.push((*link, tokens));
                 }
             }
             news = settled.iter().flat_map(|(_, tokens)| tokens.clone()).collect();
             for (link, tokens) in settled {
-                self.forward(now, key, document, link, &tokens);
+                self.forward(now, key, document, Some(link), &tokens);
+            }
+            self.tell_denied(now, key, told);
+            for (link, turned) in turned {
+                self.deny(now, link, document, turned);
             }
         }
     }
@@ -177,7 +224,12 @@ fn hashes(log: &ChangeLog, tokens: &[Token]) -> Vec<Hash> {
         Token::Change(index) | Token::Placed(index) | Token::Repair(index) => {
             log.entry(*index).map(|entry| entry.hash)
         }
-        Token::Signature(_) | Token::Cut | Token::Base(_) | Token::Void => None,
+        Token::Signature(_)
+        | Token::Cut
+        | Token::Base(_)
+        | Token::Denied
+        | Token::Resumed
+        | Token::Void => None,
     });
     changes.collect()
 }

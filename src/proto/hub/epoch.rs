@@ -319,7 +319,7 @@ impl Guest {
     /// made.
     pub(super) fn on_follow(&mut self, log: &ChangeLog, cut: &CutRecord) {
         if log.cut_record() == *cut
-            && let Some(introduction) = self.introduction
+            && let Some(introduction) = self.introductions[log.document().place()]
         {
             let actor = log.scope().actor(&introduction);
             self.follow(log.document(), Member { introduction, actor });
@@ -331,14 +331,14 @@ impl Guest {
 mod tests {
     use super::*;
     use crate::proto::config::HubConfig;
-    use crate::proto::id::{AppKey, RoomName};
+    use crate::proto::id::{AppKey, PeerId, RoomName};
     use crate::proto::wire::bounded::Blob;
 
     #[test]
     fn no_more_is_brought_back_than_fits() {
         let config = HubConfig::default();
         let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
-        let mut room = Room::new(app, name, &config, ([1; 8], Time::ZERO));
+        let mut room = Room::new(app, name, &config, (PeerId::new([9; 32]), [1; 8], Time::ZERO));
         let other = EpochId([7; 32]);
         assert!(room.wants(DocumentId::MODELS, other));
         assert!(room.wants(DocumentId::TEXTS, other));

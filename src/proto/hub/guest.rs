@@ -10,10 +10,13 @@ use crate::proto::feed::Feed;
 use crate::proto::id::{AppId, ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::lane::{DocumentLane, Side, heads_message, lane_of, tag};
 use crate::proto::log::{ChangeLog, Index};
+use crate::proto::ownership::Session;
 use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Blob;
-use crate::proto::wire::message::{Actor, Hello, Introduction, Message};
+use crate::proto::wire::message::{
+    Actor, Denied, DeniedRecord, Hello, Introduction, Message, ResumedRecord,
+};
 use crate::proto::wire::{self, DecodeError};
 use std::time::Duration;
 
@@ -56,8 +59,10 @@ pub(super) struct Outgoing {
 pub(super) struct Guest {
     pub(super) peer: PeerId,
     pub(super) stage: Stage,
-    /// Who writes, and with which actor in each document's epoch.
-    pub(super) introduction: Option<Introduction>,
+    /// The minor version that the peer speaks.
+    pub(super) minor: u16,
+    /// As whom the peer writes, and with which actor, in each document's epoch.
+    pub(super) introductions: [Option<Introduction>; 2],
     actors: [Option<Actor>; 2],
     pub(super) lane: DocumentLane,
     pub(super) snapshots: [Option<Outgoing>; 2],
@@ -81,7 +86,8 @@ impl Guest {
         Self {
             peer,
             stage: Stage::Greeting,
-            introduction: None,
+            minor: 0,
+            introductions: [None; 2],
             actors: [None; 2],
             lane: DocumentLane::new(limits, Side::Relay),
             snapshots: [None, None],
@@ -112,7 +118,7 @@ impl Guest {
     /// Says who the peer writes as, once it is known.
     pub(super) const fn set_member(&mut self, document: DocumentId, member: Member) {
         self.lane.set_member(document, member);
-        self.introduction = Some(member.introduction);
+        self.introductions[document.place()] = Some(member.introduction);
         self.actors[document.place()] = Some(member.actor);
     }
 
@@ -120,6 +126,34 @@ impl Guest {
     pub(super) const fn follow(&mut self, document: DocumentId, member: Member) {
         self.lane.end_cut(document, member);
         self.actors[document.place()] = Some(member.actor);
+    }
+
+    /// When the peer was last heard.
+    pub(super) const fn heard(&self) -> Time {
+        self.heard
+    }
+
+    /// Something of the peer's is not let in.
+    pub(super) fn deny(&mut self, document: DocumentId, denied: DeniedRecord) {
+        if matches!(denied.what, Denied::Change { .. }) {
+            // What waits of it follows that.
+            self.unproven[document.place()] = Unproven::default();
+        }
+        self.lane.deny(document, denied);
+    }
+
+    /// The peer goes on as another incarnation of the same session, because a change was not let in.
+    pub(super) fn on_resumed(&mut self, log: &ChangeLog, resumed: ResumedRecord) {
+        let document = log.document();
+        let Some(before) = self.introductions[document.place()] else {
+            return;
+        };
+        let introduction = Introduction { incarnation: resumed.incarnation, ..before };
+        let same = Session::of(introduction.incarnation) == Session::of(before.incarnation);
+        let actor = log.scope().actor(&introduction);
+        if same && self.lane.end_denial(document, Member { introduction, actor }) {
+            self.set_member(document, Member { introduction, actor });
+        }
     }
 
     /// Whether the change at a place in a log is one that the peer writes now.
@@ -254,7 +288,9 @@ impl Hub {
             | Message::Left { .. }
             | Message::Roster { .. }
             | Message::Pong { .. }
-            | Message::Piece { .. } => self.refuse(link, Refusal::BadMessage, now),
+            | Message::Piece { .. }
+            | Message::Beat { .. }
+            | Message::Revoke { .. } => self.refuse(link, Refusal::BadMessage, now),
         }
     }
 
@@ -270,7 +306,18 @@ impl Hub {
             return;
         }
         let room_time = self.room_time(now);
-        self.say(link, &Message::Pong { sent, room_time });
+        let lease_ms = u32::try_from(self.config.ownership.lease.as_millis()).unwrap_or(u32::MAX);
+        let boot = self.grantor.boot;
+        let minor = self.guests.get(&link).map_or(0, |guest| guest.minor);
+        let granted = self.room_of(link).map(|(_, room)| room.log(DocumentId::MODELS));
+        let granted = granted.map_or(0, |log| log.newest_grant().0);
+        self.say(
+            link,
+            &match minor {
+                0 => Message::Pong { sent, room_time },
+                _ => Message::Beat { sent, room_time, boot, lease_ms, granted },
+            },
+        );
         if let Some(guest) = self.guests.get_mut(&link) {
             // A peer's own word: it can only make the relay more patient with itself.
             let round_trip =

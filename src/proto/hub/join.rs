@@ -10,6 +10,7 @@ use super::{Hub, HubEvent, RoomKey};
 use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
 use crate::proto::id::{ClientNumber, DocumentId, EpochId, Lane, Link, PeerId, RoomName};
+use crate::proto::ownership::Session;
 use crate::proto::proof::{self, Side};
 use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
@@ -36,7 +37,10 @@ impl Hub {
             return;
         };
         match guest.stage {
-            Stage::Greeting => guest.stage = Stage::Greeted(hello),
+            Stage::Greeting => {
+                guest.minor = hello.version.minor;
+                guest.stage = Stage::Greeted(hello);
+            }
             // Said again: ours was lost.
             Stage::Greeted(_) => self.greet(link, now),
             Stage::Member { .. } => {}
@@ -147,7 +151,7 @@ impl Hub {
             None => {
                 let mut lineage = [0; 8];
                 self.rng.fill_bytes(&mut lineage);
-                let room = Room::new(key.0, key.1.clone(), &self.config, (lineage, now));
+                let room = Room::new(key.0, key.1.clone(), &self.config, (self.me, lineage, now));
                 self.rooms.insert(key.clone(), room);
                 self.report(HubEvent::Opened { room: key.clone() });
                 Ok(())
@@ -165,6 +169,12 @@ impl Hub {
         (proof, join): ([u8; 32], &Join),
     ) {
         let room_time = self.room_time(now);
+        let session = Session::of(join.incarnation);
+        let peer = record.peer;
+        self.enter_ownership(now, &key, (peer, link, session));
+        if self.rooms.get(&key).is_some_and(Room::is_blank) && knows_anything(join) {
+            self.begin_recovery(now, &key, heads(join));
+        }
         DocumentId::ALL.into_iter().for_each(|document| self.finish_cut(&key, document, now));
         let (Some(room), Some(guest)) = (self.rooms.get_mut(&key), self.guests.get_mut(&link))
         else {
@@ -196,7 +206,6 @@ impl Hub {
         guest.stage = Stage::Member { room: key.clone(), client };
         guest.compare_at = now + self.config.compare_interval;
         let welcome = guest.welcome.clone();
-        let peer = guest.peer;
         for message in &welcome {
             self.say(link, message);
         }
@@ -242,6 +251,19 @@ fn answer(
     let partial = known.and_then(|known| known.partial);
     let offer = offer(room, (guest, now), document, (epoch, heads, partial));
     Offer { wanted, included, ..offer }
+}
+
+/// Whether who joins has anything of the room.
+fn knows_anything(join: &Join) -> bool {
+    join.known.iter().any(|known| !known.heads.is_empty())
+}
+
+/// The heads of who joins.
+fn heads(join: &Join) -> [Vec<Hash>; 2] {
+    DocumentId::ALL.map(|document| {
+        let known = join.known.iter().find(|known| known.document == document);
+        known.map(|known| known.heads.to_vec()).unwrap_or_default()
+    })
 }
 
 /// Whether who joins named the epoch that it is offered.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::Columns;
 use super::epoch::Epochs;
+use super::ownership::Holdings;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
 use crate::proto::document::Image;
@@ -38,6 +39,7 @@ pub(super) struct Room {
     revision: u32,
     empty_since: Option<Time>,
     remembered: usize,
+    holdings: Holdings,
 }
 
 impl Room {
@@ -45,10 +47,14 @@ impl Room {
         app: AppId,
         name: RoomName,
         config: &HubConfig,
-        (lineage, now): (Lineage, Time),
+        (relay, lineage, now): (PeerId, Lineage, Time),
     ) -> Self {
         let scope = Scope::first(app, name);
-        let log = |document| ChangeLog::new(scope.clone(), document, config.limits.clone());
+        let log = |document| {
+            let mut log = ChangeLog::new(scope.clone(), document, config.limits.clone());
+            log.set_authority(relay);
+            log
+        };
         Self {
             logs: DocumentId::ALL.map(log),
             images: [(); 2].map(|()| (scope.epoch(), Image::new())),
@@ -63,6 +69,7 @@ impl Room {
             revision: 0,
             empty_since: Some(now),
             remembered: config.remembered,
+            holdings: Holdings::default(),
         }
     }
 
@@ -70,8 +77,25 @@ impl Room {
         &self.logs[document.place()]
     }
 
-    pub(super) const fn log_mut(&mut self, document: DocumentId) -> &mut ChangeLog {
-        &mut self.logs[document.place()]
+    pub(super) const fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    pub(super) const fn logs_and_holdings(&mut self) -> (&[ChangeLog; 2], &mut Holdings) {
+        (&self.logs, &mut self.holdings)
+    }
+
+    /// A document's log; that of the models, if it is another; and who owns what.
+    pub(super) const fn gated(
+        &mut self,
+        document: DocumentId,
+    ) -> (&mut ChangeLog, Option<&ChangeLog>, &mut Holdings) {
+        let [models, texts] = &mut self.logs;
+        if document.0 == DocumentId::TEXTS.0 {
+            (texts, Some(models), &mut self.holdings)
+        } else {
+            (models, None, &mut self.holdings)
+        }
     }
 
     pub(super) fn save(&mut self, document: DocumentId) -> Option<Vec<u8>> {

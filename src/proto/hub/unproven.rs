@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ownership::gate::Gate;
 use crate::proto::change::Sealed;
 use crate::proto::delta::Token;
 use crate::proto::id::PeerId;
@@ -69,14 +70,14 @@ impl Unproven {
     /// is new in the log.
     pub(super) fn offer(
         &mut self,
-        log: &mut ChangeLog,
+        (log, gate): (&mut ChangeLog, &mut Gate<'_>),
         peer: PeerId,
         record: &EntryRecord,
     ) -> Result<Vec<Token>, ChangeFault> {
         match record {
             EntryRecord::Authored { introduction, bytes } => {
                 let change = log.read(bytes)?;
-                self.offer_change(log, peer, *introduction, change)
+                self.offer_change((log, gate), peer, *introduction, change)
             }
             EntryRecord::WellKnown(record) => match log.admit_well_known(record, false) {
                 Ok(admission) => Ok(self.admitted(log, admission)),
@@ -96,13 +97,16 @@ impl Unproven {
                 Err(fault) => Err(fault),
             },
             // What these say is for who keeps the log.
-            EntryRecord::Cut(_) | EntryRecord::Base(_) => Ok(Vec::new()),
+            EntryRecord::Cut(_)
+            | EntryRecord::Base(_)
+            | EntryRecord::Denied(_)
+            | EntryRecord::Resumed(_) => Ok(Vec::new()),
         }
     }
 
     fn offer_change(
         &mut self,
-        log: &mut ChangeLog,
+        (log, gate): (&mut ChangeLog, &mut Gate<'_>),
         peer: PeerId,
         introduction: Option<Introduction>,
         change: Sealed,
@@ -114,6 +118,9 @@ impl Unproven {
         let author = self.author(log, &actor, introduction).ok_or(ChangeFault::WrongActor)?;
         let own = author.peer == peer;
         if own && depends_on_log(log, &change) {
+            if gate.stops(log, &author, &change.change, false) {
+                return Ok(Vec::new());
+            }
             let admission = log.admit(Candidate { introduction, change, pending: false })?;
             return Ok(self.admitted(log, admission));
         }
@@ -171,7 +178,7 @@ impl Unproven {
 
     /// Lets in everything that waits and may come in by now. Returns what is new in the log. Costs
     /// what waits, so it is for the end of a frame that changed something.
-    pub(super) fn settle(&mut self, log: &mut ChangeLog) -> Vec<Token> {
+    pub(super) fn settle(&mut self, log: &mut ChangeLog, gate: &mut Gate<'_>) -> Vec<Token> {
         let mut tokens = Vec::new();
         self.stirred = false;
         if self.waiting.is_empty() {
@@ -181,7 +188,7 @@ impl Unproven {
         loop {
             let before = tokens.len();
             for entry in std::mem::take(&mut self.waiting) {
-                if let Some(entry) = self.try_admit(log, entry, &mut tokens) {
+                if let Some(entry) = self.try_admit((log, gate), entry, &mut tokens) {
                     self.waiting.push(entry);
                 }
             }
@@ -223,7 +230,7 @@ impl Unproven {
     /// Lets one entry in. Gives it back if it must wait on.
     fn try_admit(
         &self,
-        log: &mut ChangeLog,
+        (log, gate): (&mut ChangeLog, &mut Gate<'_>),
         entry: Waiting,
         tokens: &mut Vec<Token>,
     ) -> Option<Waiting> {
@@ -237,6 +244,10 @@ impl Unproven {
                 }
                 if !proven || !depends_on_log(log, change) {
                     return Some(entry);
+                }
+                let author = self.author(log, actor, *introduction);
+                if author.is_some_and(|author| gate.stops(log, &author, &change.change, !own)) {
+                    return None;
                 }
                 let change = (**change).clone();
                 log.admit(Candidate { introduction: *introduction, change, pending: false })

@@ -1,4 +1,4 @@
-//! Cuts on a document lane: what is said of the epoch before, and what of it is nothing any more.
+//! Cuts and denials on a document lane: what is said before the other side knows of one is nothing.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::proto::delta::record::{Kind, Record};
 use crate::proto::delta::unpack::postcard;
 use crate::proto::delta::{Member, Token};
 use crate::proto::id::DocumentId;
-use crate::proto::wire::message::EntryRecord;
+use crate::proto::wire::message::{Denied, DeniedRecord, EntryRecord};
 
 impl DocumentLane {
     /// At a relay: what the member says from now on is nothing, until it follows the cut that is
@@ -20,6 +20,49 @@ impl DocumentLane {
     #[must_use]
     pub const fn is_stale(&self, document: DocumentId) -> bool {
         self.streams[document.place()].stale
+    }
+
+    /// Whether what the member says is nothing, until it says that it knows.
+    pub(super) const fn is_behind(&self, document: DocumentId) -> bool {
+        let stream = &self.streams[document.place()];
+        stream.stale || stream.denied
+    }
+
+    /// At a relay: says that something of the member's is not let in. If it is a change, whatever it
+    /// says from now on is nothing, until it goes on as another.
+    pub fn deny(&mut self, document: DocumentId, denied: DeniedRecord) {
+        let stream = self.stream_mut(document);
+        stream.denied |= matches!(denied.what, Denied::Change { .. });
+        stream.packer.set_denied(stream.feed.pushed(), denied);
+        stream.feed.push(Token::Denied);
+    }
+
+    /// At a relay: the member goes on as another, if it was told to. Returns whether it was.
+    pub const fn end_denial(&mut self, document: DocumentId, member: Member) -> bool {
+        let stream = self.stream_mut(document);
+        if !std::mem::replace(&mut stream.denied, false) {
+            return false;
+        }
+        self.set_member(document, member);
+        true
+    }
+
+    /// At a member: goes on as another. What was to be said as the one before is void.
+    pub fn resume(&mut self, document: DocumentId, member: Member) {
+        self.stream_mut(document).resumed = true;
+        self.turn(document, member);
+    }
+
+    fn turn(&mut self, document: DocumentId, member: Member) {
+        self.set_member(document, member);
+        let stream = self.stream_mut(document);
+        stream.feed.void(Token::Void);
+        if stream.resumed {
+            stream.feed.push(Token::Resumed);
+        }
+        if stream.followed {
+            stream.feed.push(Token::Cut);
+        }
     }
 
     /// At a relay: says that history is cut here.
@@ -37,10 +80,8 @@ impl DocumentLane {
 
     /// At a member: follows a cut. What was to be said of the epoch before is void.
     pub fn follow(&mut self, document: DocumentId, member: Member) {
-        self.set_member(document, member);
-        let stream = self.stream_mut(document);
-        stream.feed.void(Token::Void);
-        stream.feed.push(Token::Cut);
+        self.stream_mut(document).followed = true;
+        self.turn(document, member);
     }
 
     /// Sends what the epoch began with, because the relay wanted it.
@@ -59,13 +100,15 @@ impl Incoming {
         self.records.as_slice().iter().map(Record::size).sum()
     }
 
-    /// Passes over records of an epoch that is over, up to the word that another is followed.
+    /// Passes over records of what is over, up to the word that a cut is followed or that another
+    /// goes on.
     pub(super) fn follows(&mut self) -> Option<EntryRecord> {
         loop {
             let record = self.records.next()?;
             self.position += 1;
             if record.kind() == Kind::Entry
-                && let Ok(entry @ EntryRecord::Cut(_)) = postcard(&record.body)
+                && let Ok(entry @ (EntryRecord::Cut(_) | EntryRecord::Resumed(_))) =
+                    postcard(&record.body)
             {
                 return Some(entry);
             }

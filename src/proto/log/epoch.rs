@@ -9,6 +9,7 @@ use crate::proto::change::{Action, Change, Key, ObjectId};
 use crate::proto::id::PeerId;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
+use crate::proto::ownership::Fence;
 use crate::proto::table::{Piece, Table};
 use crate::proto::wire::message::{Actor, CutRecord, Hash};
 
@@ -17,7 +18,8 @@ impl ChangeLog {
     /// laid: nothing may be admitted before.
     #[must_use]
     pub fn successor(&self, scope: Scope, base: Base) -> Self {
-        Self { base, ..Self::new(scope, self.document, self.limits.clone()) }
+        let authority = self.authority.clone();
+        Self { base, authority, ..Self::new(scope, self.document, self.limits.clone()) }
     }
 
     /// Gives back about as much memory as `budget` values take, of a log that nobody reads any more.
@@ -40,6 +42,7 @@ impl ChangeLog {
         let (actor, place) = (self.scope.base_actor(), self.laid);
         let previous = place.checked_sub(1).map(|last| self.entries[last].hash);
         let Some((bytes, hash)) = base.encode(actor, place, previous) else {
+            self.granted = self.highest_grant();
             return false;
         };
         let (operations, weight) = lay(&mut self.table, &base, place, actor);
@@ -55,8 +58,10 @@ impl ChangeLog {
                 start,
                 end: start + operations as u64 - 1,
                 bytes,
+                seen: Fence::NONE,
                 deps: last.into_iter().collect(),
                 followed: false,
+                burnt: false,
             },
         );
         self.laid += 1;
@@ -147,7 +152,7 @@ impl ChangeLog {
         self.unconfirm(missing);
     }
 
-    fn unconfirm(&mut self, missing: BTreeSet<Index>) {
+    pub(super) fn unconfirm(&mut self, missing: BTreeSet<Index>) {
         if missing.is_subset(&self.pending) {
             return;
         }

@@ -5,9 +5,11 @@ use super::{Admission, ChangeLog, Origin};
 use crate::proto::change::{ObjectId, OpId};
 use crate::proto::guard;
 use crate::proto::id::DocumentId;
+use crate::proto::model::value::Value;
 use crate::proto::reason::ChangeFault;
-use crate::proto::table::{ObjectIndex, ObjectKind, Place, Places, Standing};
-use crate::proto::wire::message::{Made, WellKnownRecord};
+use crate::proto::table::{Cell, ObjectIndex, ObjectKind, Place, Places, Standing};
+use crate::proto::wire::bounded::Line;
+use crate::proto::wire::message::{Made, ParentRecord, WellKnownRecord};
 
 impl ChangeLog {
     /// Whether another well-known object may be made.
@@ -54,6 +56,42 @@ impl ChangeLog {
         let admission = self.insert(origin, sealed, deps, (&places, standing));
         self.well_known += 1;
         Ok(admission)
+    }
+
+    /// Makes sure that something well known exists under a key of an object: what is there stays,
+    /// whoever made it. Costs nothing then.
+    ///
+    /// # Errors
+    ///
+    /// When the log is full.
+    pub fn ensure(
+        &mut self,
+        parent: ObjectIndex,
+        key: &str,
+        made: Made,
+        pending: bool,
+    ) -> Result<(), ChangeFault> {
+        let there = self.table.all(parent, key);
+        let has = match &made {
+            // For a record, one of the same words among those of different versions.
+            Made::Record(text) => there
+                .iter()
+                .any(|live| matches!(&live.cell, Cell::Value(Value::Text(now)) if *now == **text)),
+            Made::Map | Made::Text | Made::Counter => !there.is_empty(),
+        };
+        if has {
+            return Ok(());
+        }
+        let parent = match self.table.id(parent) {
+            ObjectId::Root => None,
+            ObjectId::Made(id) => {
+                let index = self.containing(id).ok_or(ChangeFault::UnknownDependency)?;
+                let change = self.entry(index).ok_or(ChangeFault::UnknownDependency)?.hash;
+                Some(ParentRecord { actor: id.actor, counter: id.counter, change })
+            }
+        };
+        let key = Line::new(key).ok_or(ChangeFault::TooLarge)?;
+        self.admit_well_known(&WellKnownRecord { parent, key, made }, pending).map(|_| ())
     }
 
     /// Where a well-known object stands, and the last operation of the change that made what it

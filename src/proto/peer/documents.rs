@@ -16,10 +16,6 @@ use crate::proto::reason::Reason;
 use crate::proto::time::Time;
 use crate::proto::wire::message::{CutRecord, EntryRecord, Lineage, Message, Offer, RecordBytes};
 
-/// What is added to an incarnation that goes back to an epoch in which it has written: far from those
-/// that are counted up from one start to the next.
-const ANEW: u64 = 1 << 48;
-
 /// How a document is being brought to where the relay is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Passage {
@@ -72,7 +68,7 @@ impl Peer {
         }
         passage.offered = (offer.epoch == epoch).then(|| offer.heads.to_vec());
         if offer.epoch == epoch {
-            if *self.store.author() != self.author {
+            if *self.store.author_of(document) != self.author {
                 self.store.set_author(self.author);
             }
             self.store.confirm_only(document, &offer.heads);
@@ -154,9 +150,10 @@ impl Peer {
         self.drive(now);
     }
 
-    fn member(&self, document: DocumentId) -> Member {
-        let actor = self.store.log(document).scope().actor(&self.author);
-        Member { introduction: self.author, actor }
+    pub(super) fn member(&self, document: DocumentId) -> Member {
+        let introduction = *self.store.author_of(document);
+        let actor = self.store.log(document).scope().actor(&introduction);
+        Member { introduction, actor }
     }
 
     pub(super) fn is_in_epoch(&self, document: DocumentId, epoch: [u8; 4]) -> bool {
@@ -229,9 +226,16 @@ impl Peer {
                 Some(EntryRecord::Cut(cut)) => Some(*cut),
                 _ => None,
             };
+            let denied = match &unpacked.entry {
+                Some(EntryRecord::Denied(denied)) => Some(denied.clone()),
+                _ => None,
+            };
             open.lane.settle(self.store.log(document), unpacked);
             if let Some(cut) = cut {
                 self.begin_cut(now, document, cut);
+            }
+            if let Some(denied) = denied {
+                self.on_denied(now, document, &denied);
             }
         }
         self.settle_offer(document);
@@ -262,8 +266,9 @@ impl Peer {
         self.retry(Reason::EpochMismatch, now);
     }
 
-    fn renew(&mut self) {
-        self.author.incarnation = self.author.incarnation.wrapping_add(ANEW);
+    /// Goes on as another incarnation of this session.
+    pub(super) const fn renew(&mut self) {
+        self.author.incarnation = self.author.incarnation.wrapping_add(1);
     }
 
     /// Looks whether the relay has what it needs and yet does not take what was written here: it

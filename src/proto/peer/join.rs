@@ -5,10 +5,12 @@ use rand_core::Rng;
 
 use super::Peer;
 use super::connection::{Connection, Incoming, Stage};
+use super::ownership::Lease;
 use crate::proto::delta::Member;
 use crate::proto::event::{Effect, Event, State};
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
 use crate::proto::lane::{heads_message, lane_of};
+use crate::proto::ownership::Fence;
 use crate::proto::proof::{self, Side};
 use crate::proto::reason::{Reason, Refusal, Version};
 use crate::proto::statistics::Direction;
@@ -31,6 +33,8 @@ impl Peer {
         if self.relay.replace(relay).is_some_and(|before| before != relay) {
             self.clock.forget();
         }
+        self.lease = Lease::default();
+        self.store.set_authority(relay);
         self.backoff.stop();
         let mut nonce = [0; 16];
         self.rng.fill_bytes(&mut nonce);
@@ -102,6 +106,11 @@ impl Peer {
                 events.into_iter().for_each(|event| self.tell(event));
             }
             Message::Pong { sent, room_time } => self.on_pong(now, sent, room_time),
+            Message::Beat { sent, room_time, boot, lease_ms, granted } => {
+                self.on_pong(now, sent, room_time);
+                self.on_beat((Time::from_micros(sent), Fence(granted)), boot, lease_ms);
+            }
+            Message::Revoke { model, token } => self.on_revoke(now, &model, token),
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);
             }
@@ -251,6 +260,7 @@ impl Peer {
         self.store.bring();
         self.drive(now);
         self.store.end_quiet();
+        self.store.set_online(true);
         self.enter(State::Ready);
         self.tell(Event::Ready);
     }

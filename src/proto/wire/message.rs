@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bounded::{Blob, Line, List};
 use crate::proto::event::LeaveReason;
 use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, PeerId};
-use crate::proto::reason::{Refusal, Version};
+use crate::proto::reason::{Denial, Refusal, Version};
 
 /// A change's hash, as automerge computes it.
 pub type Hash = [u8; 32];
@@ -167,6 +167,28 @@ pub enum Message {
         /// The records, deflated.
         records: RecordBytes,
     },
+    /// Control, relay to peer: the answer to a ping, since 2.1. It renews the peer's lease: what it
+    /// owns is its for so long from when it asked.
+    Beat {
+        /// From the question.
+        sent: u64,
+        /// The room's time in microseconds since the Unix epoch.
+        room_time: u64,
+        /// The relay's boot: how often it has started, as far as it knows.
+        boot: u32,
+        /// How long the peer's grants hold without another answer, in milliseconds.
+        lease_ms: u32,
+        /// The highest grant of the room: the lease is of no use to whoever has not seen that.
+        granted: u64,
+    },
+    /// Control, relay to peer, since 2.1: let go of an exclusive model, which another claims. Said
+    /// again until it is done or the peer's lease is over.
+    Revoke {
+        /// The model's path.
+        model: Line<512>,
+        /// The grant that is to end.
+        token: u64,
+    },
 }
 
 /// Where the positions of frames begin anew: two bytes hold those below.
@@ -320,6 +342,47 @@ pub enum EntryRecord {
     Cut(CutRecord),
     /// From a peer whose relay wanted it: a piece of what the epoch began with, in columns.
     Base(BaseRecord),
+    /// From a relay, since 2.1: something that the peer wrote is not let in.
+    Denied(DeniedRecord),
+    /// From a peer whose change was not let in: what comes next is written by this incarnation.
+    Resumed(ResumedRecord),
+}
+
+/// What a relay does not let in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeniedRecord {
+    /// What it is.
+    pub what: Denied,
+    /// The path of the model that it is about.
+    pub model: Line<512>,
+    /// Why.
+    pub why: Denial,
+}
+
+/// Something that a peer wrote and a relay does not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Denied {
+    /// A change, and with it everything that its author wrote after it in this document.
+    Change {
+        /// The change's actor, which is never used again.
+        actor: Actor,
+        /// Its place among its actor's changes.
+        sequence: u64,
+    },
+    /// A claim. Its change is let in, and means nothing.
+    Claim {
+        /// The actor of its operation.
+        actor: Actor,
+        /// The counter of its operation.
+        counter: u64,
+    },
+}
+
+/// Another actor of the same session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ResumedRecord {
+    /// The incarnation from which it derives.
+    pub incarnation: u64,
 }
 
 /// Where an epoch begins.

@@ -30,7 +30,8 @@ impl Stage {
             ChangeFault::TooLarge
             | ChangeFault::WrongOperation
             | ChangeFault::WrongPlace
-            | ChangeFault::WrongPredecessor => Self::Operations,
+            | ChangeFault::WrongPredecessor
+            | ChangeFault::Forged => Self::Operations,
             ChangeFault::Malformed
             | ChangeFault::WrongActor
             | ChangeFault::WrongSequence

@@ -178,7 +178,11 @@ fn offer(
             let admission = log.admit_well_known(record, false);
             (None, admission.map_err(|fault| (Stage::WellKnown, fault))?)
         }
-        EntryRecord::Signed(_) | EntryRecord::Cut(_) | EntryRecord::Base(_) => return Ok(None),
+        EntryRecord::Signed(_)
+        | EntryRecord::Cut(_)
+        | EntryRecord::Base(_)
+        | EntryRecord::Denied(_)
+        | EntryRecord::Resumed(_) => return Ok(None),
     };
     let Admission::New(index, _) = admission else {
         return Ok(None);

@@ -92,6 +92,18 @@ pub(super) fn object(event: &Event) -> Option<Json> {
         }
         Event::State(state) => json!({ "event": "state", "state": word(state) }),
         Event::Dropped { model } => json!({ "event": "dropped", "path": model.to_string() }),
+        Event::Owner { model, owner, confirmed } => json!({
+            "event": "owner",
+            "path": model.to_string(),
+            "owner": owner.map(|owner| owner.to_string()),
+            "confirmed": confirmed,
+        }),
+        Event::ClaimDenied { model, why } => {
+            json!({ "event": "claim denied", "path": model.to_string(), "why": why.to_string() })
+        }
+        Event::Refused { model, why } => {
+            json!({ "event": "refused", "path": model.to_string(), "why": why.to_string() })
+        }
         _ => return None,
     })
 }
@@ -109,6 +121,12 @@ pub(super) fn about(member: &Member) -> Json {
     })
 }
 
+fn owner(happened: &Json) -> String {
+    let owner = happened["owner"].as_str().unwrap_or("nobody");
+    let sure = if happened["confirmed"] == true { "" } else { ", says nobody but itself" };
+    format!("{owner}{sure}")
+}
+
 /// An object of [`object`] or [`Look::again`] for a person.
 pub(super) fn line(happened: &Json) -> String {
     let text = |key: &str| happened[key].as_str().unwrap_or_default();
@@ -121,6 +139,10 @@ pub(super) fn line(happened: &Json) -> String {
             format!("{} {member} {}", text("event"), text("reason"))
         }
         ("state", _) => format!("{} {}", text("state"), text("why")),
+        ("owner", _) => format!("{} belongs to {}", text("path"), owner(happened)),
+        ("claim denied" | "refused", _) => {
+            format!("{}: {}: {}", text("event"), text("path"), text("why"))
+        }
         (event, _) => format!("{event}: {}", text("path")),
     }
 }

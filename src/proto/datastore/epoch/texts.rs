@@ -31,22 +31,28 @@ impl Datastore {
     /// Goes over to an epoch of the texts that begins with just what is confirmed here. Each change
     /// that nobody confirmed is written again, as one change, if it is this peer's.
     pub(super) fn enter_with_texts(&mut self, begun: ChangeLog) {
-        let pending: Vec<Index> = self.texts.pending_of(self.author.peer).collect();
-        let place = |place: &Index| {
-            let pieces = self.texts.place_pieces(*place).into_iter();
-            pieces.map(|(text, piece)| splice(text, piece)).collect()
-        };
-        let carried: Vec<Vec<Splice>> = pending.iter().map(place).collect();
-        self.enter_texts(begun, pending.len());
+        let carried = self.pending_splices();
+        self.enter_texts(begun, carried.len());
         let before = self.texts.len();
         carried.into_iter().for_each(|splices| self.write_texts(splices));
         self.written[1].extend(before..self.texts.len());
     }
 
+    /// What each change of this peer's does that nobody confirmed, in the places that it has among what
+    /// is confirmed and what those before it do. The log is for nothing else after that.
+    pub(in crate::proto::datastore) fn pending_splices(&mut self) -> Vec<Vec<Splice>> {
+        let pending: Vec<Index> = self.texts.pending_of(self.author.peer).collect();
+        let place = |place: &Index| {
+            let pieces = self.texts.place_pieces(*place).into_iter();
+            pieces.map(|(text, piece)| splice(text, piece)).collect()
+        };
+        pending.iter().map(place).collect()
+    }
+
     /// `kept` is how many of this peer's own changes are about to be written again.
     fn enter_texts(&mut self, begun: ChangeLog, kept: usize) {
         self.count_typed(kept);
-        self.text_actor = begun.scope().actor(&self.author);
+        self.text_actor = begun.scope().actor(&self.text_author);
         let left = std::mem::replace(&mut self.texts, begun);
         self.left.push(left);
         self.images[1] = Image::new();

@@ -12,15 +12,16 @@ use crate::proto::table::{Cell, Live, ObjectIndex, Role, Table};
 use crate::proto::wire::message::Actor;
 
 /// An object that can be written to.
-#[derive(Clone, Copy)]
-pub(super) struct Target {
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
     id: ObjectId,
     /// Where it is in the table; nothing if the draft makes it.
     object: Option<ObjectIndex>,
 }
 
 /// A change that is being written.
-pub(super) struct Draft<'a> {
+#[derive(Debug)]
+pub struct Draft<'a> {
     table: &'a Table,
     change: Change,
     /// The last operation under each key that wrote something or took it away, by its place.
@@ -29,7 +30,8 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// An empty change of `actor` that follows everything in the log of `table`.
-    pub(super) fn new(table: &'a Table, actor: Actor, next: Next, capacity: usize) -> Self {
+    #[must_use]
+    pub fn new(table: &'a Table, actor: Actor, next: Next, capacity: usize) -> Self {
         let Next { sequence, start, deps } = next;
         let operations = Vec::with_capacity(capacity);
         let change = Change { actor, sequence, start, deps, operations };
@@ -37,17 +39,20 @@ impl<'a> Draft<'a> {
     }
 
     /// The change, if there is anything in it.
-    pub(super) fn finish(self) -> Option<Change> {
+    #[must_use]
+    pub fn finish(self) -> Option<Change> {
         (!self.change.operations.is_empty()).then_some(self.change)
     }
 
     /// An object of the table.
-    pub(super) fn target(&self, object: ObjectIndex) -> Target {
+    #[must_use]
+    pub fn target(&self, object: ObjectIndex) -> Target {
         Target { id: self.table.id(object), object: Some(object) }
     }
 
     /// The object that shows under a key.
-    pub(super) fn below(&self, target: Target, key: &str) -> Option<Target> {
+    #[must_use]
+    pub fn below(&self, target: Target, key: &str) -> Option<Target> {
         if let Some((id, action)) = self.shown(target, key) {
             let made = matches!(action, Action::MakeMap);
             return made.then_some(Target { id: ObjectId::Made(id), object: None });
@@ -56,7 +61,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether anything shows under a key.
-    pub(super) fn has(&self, target: Target, key: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, target: Target, key: &str) -> bool {
         match self.shown(target, key) {
             Some((_, action)) => !matches!(action, Action::Delete),
             None => !self.there(target, key).is_empty(),
@@ -64,7 +70,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Writes a value, unless it is there. Returns whether it may stand there.
-    pub(super) fn put(&mut self, target: Target, key: SmolStr, value: &Value) -> bool {
+    pub fn put(&mut self, target: Target, key: SmolStr, value: &Value) -> bool {
         if let [live] = self.there(target, &key)
             && matches!(&live.cell, Cell::Value(now) if now.same(value))
             && self.shown(target, &key).is_none()
@@ -74,19 +80,24 @@ impl<'a> Draft<'a> {
         self.write(target, key, Action::Put(value.clone())).is_some()
     }
 
+    /// Writes a value, whatever is there. Returns whether it may stand there.
+    pub fn set(&mut self, target: Target, key: SmolStr, value: Value) -> bool {
+        self.write(target, key, Action::Put(value)).is_some()
+    }
+
     /// Makes a map. Returns it, if it may stand there.
-    pub(super) fn make(&mut self, target: Target, key: SmolStr) -> Option<Target> {
+    pub fn make(&mut self, target: Target, key: SmolStr) -> Option<Target> {
         let made = self.write(target, key, Action::MakeMap)?;
         Some(Target { id: ObjectId::Made(made), object: None })
     }
 
     /// Writes a counter at zero. Returns whether it may stand there.
-    pub(super) fn begin_count(&mut self, target: Target, key: SmolStr) -> bool {
+    pub fn begin_count(&mut self, target: Target, key: SmolStr) -> bool {
         self.write(target, key, Action::Counter(0)).is_some()
     }
 
     /// Adds to the counters under a key. Returns whether there are any.
-    pub(super) fn count(&mut self, target: Target, key: SmolStr, by: i64) -> bool {
+    pub fn count(&mut self, target: Target, key: SmolStr, by: i64) -> bool {
         let counters: Predecessors = match self.shown(target, &key) {
             Some((id, Action::Counter(_))) => [id].into_iter().collect(),
             Some(_) => Predecessors::new(),
@@ -104,7 +115,8 @@ impl<'a> Draft<'a> {
     }
 
     /// What the counter that shows under a key has come to, without what this draft adds.
-    pub(super) fn total(&self, target: Target, key: &str) -> i64 {
+    #[must_use]
+    pub fn total(&self, target: Target, key: &str) -> i64 {
         match target.object.and_then(|object| self.table.get(object, key)) {
             Some(Cell::Counter(total)) => *total,
             Some(Cell::Value(_) | Cell::Object(_)) | None => 0,
@@ -112,7 +124,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes away what is under a key. Returns whether it may go.
-    pub(super) fn delete(&mut self, target: Target, key: SmolStr) -> bool {
+    pub fn delete(&mut self, target: Target, key: SmolStr) -> bool {
         self.write(target, key, Action::Delete).is_some()
     }
 

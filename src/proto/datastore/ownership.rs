@@ -1,0 +1,446 @@
+//! Who owns what, as this peer sees it, and what it asks for.
+//!
+//! What a peer writes to a model that it has claimed waits until the claim is answered, so that a
+//! lost race takes nothing back from anybody; where no relay is there to answer, it does not wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use super::intent::Intent;
+use super::mirror::Node;
+use super::{Datastore, EditError};
+use crate::proto::change::OpId;
+use crate::proto::event::Event;
+use crate::proto::id::PeerId;
+use crate::proto::log::Origin;
+use crate::proto::model::handle::Handle;
+use crate::proto::model::path::Path;
+use crate::proto::ownership::{Claim, Fence, Grant, Mode, Session, Terms};
+use crate::proto::reason::Denial;
+use crate::proto::table::RegisterIndex;
+
+/// Why a model was not claimed, released or given away: nothing was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The handle was made by hand and never in a room.
+    #[error("the handle is of no room: take it from a model that was read from the room")]
+    Nowhere,
+    /// What the handle names is no model, or not here.
+    #[error("no model stands at {path}: it was removed or has not arrived yet")]
+    Absent {
+        /// Where it would be.
+        path: Path,
+    },
+    /// It could not be granted.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// What asks for it cannot be written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+}
+
+/// Who owns a model, as far as it can be told without a clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holding {
+    /// Nobody.
+    Free,
+    /// This peer has asked for it, and was not answered.
+    Claimed,
+    /// The relay has granted it to this peer, in this session.
+    Granted {
+        /// The grant.
+        token: Fence,
+    },
+    /// Another has it, or this peer in another session.
+    Other {
+        /// Who.
+        peer: PeerId,
+        /// Whether the relay has said so.
+        confirmed: bool,
+    },
+}
+
+/// Something that this peer asked for and was not answered.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    claim: Claim,
+    /// The grant that stood when it was asked for.
+    before: Fence,
+    /// The operation that asks, once it is written.
+    id: Option<OpId>,
+    /// The model is made in the same frame: what is written to it goes along.
+    fresh: bool,
+}
+
+/// What a peer knows of ownership beside what stands in the document.
+#[derive(Debug, Default)]
+pub(super) struct Estate {
+    /// Whether a relay is there to answer.
+    online: bool,
+    asked: BTreeMap<Path, Asked>,
+    /// Grants that this peer has let go of, whatever is heard of them.
+    let_go: BTreeMap<Path, Fence>,
+    /// What the application was told: the owner, and whether the relay has said so.
+    told: BTreeMap<Path, (PeerId, bool)>,
+}
+
+impl Datastore {
+    /// Asks for a model. It counts as this peer's at once, until the relay says otherwise
+    /// ([`Event::ClaimDenied`]); what is written to it meanwhile shows here, and for others when the
+    /// claim is granted. A model that was made in this frame comes to others with its owner.
+    ///
+    /// The `terms` count if nobody owns the model, or this peer does; otherwise those stay that it was
+    /// owned on.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not here, or it is known already that it cannot be had.
+    pub fn claim(&mut self, model: &impl Handle, terms: Terms) -> Result<(), ClaimError> {
+        let path = self.model_path(model)?;
+        let ledger = self.models.ledger();
+        if let Some((outer, grant)) = ledger.outermost(path.as_str())
+            && outer != path.as_str()
+            && !self.is_mine(&grant)
+        {
+            return Err(Denial::Owned { by: grant.holder }.into());
+        }
+        if let Some(grant) = ledger.grant(path.as_str()).filter(|grant| !self.is_mine(grant)) {
+            let by = grant.holder;
+            if grant.terms.mode == Mode::Fixed && by != self.author.peer {
+                return Err(Denial::Fixed { by }.into());
+            }
+            if grant.held && grant.terms.prevent_takeover {
+                return Err(Denial::Protected { by }.into());
+            }
+        }
+        self.ask(path, Claim::Take(terms))
+    }
+
+    /// Lets go of a model, after what was written to it. What was claimed in this frame and nobody
+    /// has heard of is simply not asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not here, or not this peer's.
+    pub fn release(&mut self, model: &impl Handle) -> Result<(), ClaimError> {
+        let path = self.model_path(model)?;
+        let unsaid = self.estate.asked.get(&path).is_some_and(|asked| asked.id.is_none());
+        if unsaid && !self.is_granted(&path) {
+            self.estate.asked.remove(&path);
+            self.pending.forget_claim(&path);
+            self.tell_owner(&path);
+            return Ok(());
+        }
+        self.give_up(path, Claim::Release)
+    }
+
+    /// Gives a model to another member of the room.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not here, or not this peer's.
+    pub fn transfer(&mut self, model: &impl Handle, to: PeerId) -> Result<(), ClaimError> {
+        let path = self.model_path(model)?;
+        self.give_up(path, Claim::Give(to))
+    }
+
+    fn give_up(&mut self, path: Path, claim: Claim) -> Result<(), ClaimError> {
+        let claimed = self.estate.asked.get(&path);
+        let claimed = claimed.is_some_and(|asked| matches!(asked.claim, Claim::Take(_)));
+        if !claimed && !self.is_granted(&path) {
+            return Err(Denial::NotOwner.into());
+        }
+        self.ask(path, claim)
+    }
+
+    fn ask(&mut self, path: Path, claim: Claim) -> Result<(), ClaimError> {
+        let fresh = matches!(claim, Claim::Take(_)) && self.pending.reshapes(&path);
+        let intent = Intent::Claim { model: path.clone(), claim };
+        self.intend(intent)?;
+        let grant = self.models.ledger().grant(path.as_str());
+        let before = grant.map_or(Fence::NONE, |grant| grant.token);
+        self.estate.asked.insert(path.clone(), Asked { claim, before, id: None, fresh });
+        self.tell_owner(&path);
+        Ok(())
+    }
+
+    fn model_path(&self, model: &impl Handle) -> Result<Path, ClaimError> {
+        let path = model.path().ok_or(ClaimError::Nowhere)?;
+        match self.mirror.node(path) {
+            Some(Node::Model(_)) => Ok(path.clone()),
+            Some(Node::Collection { .. } | Node::List(_) | Node::Text(_)) | None => {
+                Err(ClaimError::Absent { path: path.clone() })
+            }
+        }
+    }
+
+    /// Who owns a model: this peer too as soon as it has asked, and nobody else before the relay has
+    /// said so, where there is one.
+    #[must_use]
+    pub fn owner(&self, model: &impl Handle) -> Option<PeerId> {
+        self.owner_at(model.path()?).map(|(owner, _)| owner)
+    }
+
+    /// Who decides about a model: the owner of the outermost model on the way to it that is owned.
+    #[must_use]
+    pub fn owner_in_hierarchy(&self, model: &impl Handle) -> Option<PeerId> {
+        let path = model.path()?;
+        let mut at = Path::root();
+        let mut owner = self.owner_at(&at);
+        for key in path.keys() {
+            if owner.is_some() {
+                break;
+            }
+            at = at.join(&key);
+            owner = self.owner_at(&at);
+        }
+        owner.map(|(owner, _)| owner)
+    }
+
+    /// Who owns the model at a path, as far as it can be told without a clock.
+    #[must_use]
+    pub fn holding(&self, path: &Path) -> Holding {
+        let asked = self.estate.asked.get(path).map(|asked| asked.claim);
+        let grant = self.models.ledger().grant(path.as_str()).filter(|grant| grant.held);
+        match (asked, grant) {
+            // It was let go of, whatever has been heard of that.
+            (Some(Claim::Release | Claim::Give(_)), Some(grant)) if self.is_mine(&grant) => {
+                Holding::Free
+            }
+            (_, Some(grant)) if self.is_mine(&grant) => {
+                let gone = self.estate.let_go.get(path).is_some_and(|gone| *gone >= grant.token);
+                let token = grant.token;
+                if gone { Holding::Free } else { Holding::Granted { token } }
+            }
+            (Some(Claim::Take(_)), _) => Holding::Claimed,
+            _ => self
+                .owner_at(path)
+                .map_or(Holding::Free, |(peer, confirmed)| Holding::Other { peer, confirmed }),
+        }
+    }
+
+    /// The owner of the model at a path, and whether the relay has said so.
+    fn owner_at(&self, path: &Path) -> Option<(PeerId, bool)> {
+        let ledger = self.models.ledger();
+        let grant = ledger.grant(path.as_str());
+        let me = self.author.peer;
+        if let Some(Asked { claim: Claim::Take(_), .. }) = self.estate.asked.get(path) {
+            let granted = grant.is_some_and(|grant| grant.held && self.is_mine(&grant));
+            return Some((me, granted));
+        }
+        if let Some(owner) = grant.and_then(|grant| grant.owner()).filter(|_| self.estate.online) {
+            return Some((owner, true));
+        }
+        // Of what nobody has answered, the claim that has seen most, and of those automerge's winner.
+        let token = grant.map_or(Fence::NONE, |grant| grant.token);
+        let standing = ledger.claims(path.as_str()).filter_map(|(id, claim)| {
+            let entry = self.models.entry(self.models.containing(id)?)?;
+            let Origin::Peer(author) = &self.models.author(&id.actor)?.origin else { return None };
+            let takes = matches!(claim, Claim::Take(_)) && entry.seen >= token;
+            let answered = grant.is_some_and(|grant| grant.claim == id.counter);
+            (takes && !answered).then_some((entry.seen, id, author.peer))
+        });
+        let winner = standing.max().map(|(.., peer)| (peer, false));
+        winner.or_else(|| grant.and_then(|grant| grant.owner()).map(|owner| (owner, false)))
+    }
+
+    fn is_mine(&self, grant: &Grant) -> bool {
+        let session = Session::of(self.author.incarnation);
+        (grant.holder, grant.session) == (self.author.peer, session)
+    }
+
+    fn is_granted(&self, path: &Path) -> bool {
+        let grant = self.models.ledger().grant(path.as_str());
+        grant.is_some_and(|grant| grant.held && self.is_mine(&grant))
+    }
+
+    /// Whether this peer may type into a text: what was claimed is not enough, because what is typed
+    /// does not wait for the answer.
+    ///
+    /// # Errors
+    ///
+    /// Whose it is.
+    pub(super) fn may_type(&self, text: &Path) -> Result<(), EditError> {
+        match self.models.ledger().outermost(text.as_str()) {
+            Some((model, grant)) if !self.is_mine(&grant) && self.estate.online => {
+                Err(EditError::Owned { model: Path::parse(model), by: grant.holder })
+            }
+            _ => self.may_touch(text),
+        }
+    }
+
+    /// Whether this peer may write something: nobody else owns it, as far as is known here, or it has
+    /// claimed it.
+    ///
+    /// # Errors
+    ///
+    /// Whose it is.
+    pub(super) fn may_touch(&self, place: &Path) -> Result<(), EditError> {
+        let ledger = self.models.ledger();
+        let Some((model, grant)) = ledger.outermost(place.as_str()) else {
+            return Ok(());
+        };
+        let model = Path::parse(model);
+        let takes = |(claimed, asked): (&Path, &Asked)| {
+            matches!(asked.claim, Claim::Take(_))
+                && claimed.contains(place)
+                && model.as_str() == claimed.as_str()
+        };
+        if self.is_mine(&grant) || self.estate.asked.iter().any(takes) {
+            return Ok(());
+        }
+        Err(EditError::Owned { model, by: grant.holder })
+    }
+
+    /// Whether what is written to a place waits for the answer to a claim.
+    pub(super) fn waits(&self, place: &Path) -> bool {
+        self.estate.online
+            && self.estate.asked.iter().any(|(claimed, asked)| {
+                let takes = matches!(asked.claim, Claim::Take(_)) && !asked.fresh;
+                takes && claimed.contains(place) && !self.is_granted(claimed)
+            })
+    }
+
+    /// Whether anything may wait so.
+    pub(super) fn has_asked(&self) -> bool {
+        !self.estate.asked.is_empty()
+    }
+
+    /// A relay is there to answer, or is not any more. What it was asked and may have forgotten is
+    /// asked again.
+    pub(crate) fn set_online(&mut self, online: bool) {
+        if std::mem::replace(&mut self.estate.online, online) == online {
+            return;
+        }
+        self.wakes = true;
+        if online {
+            self.ask_again(|_| true);
+        }
+        let subjects: Vec<Path> = self.estate.told.keys().cloned().collect();
+        subjects.iter().for_each(|path| self.tell_owner(path));
+    }
+
+    /// Asks again for what was said, and what `lost` says is not here any more.
+    pub(super) fn ask_again(&mut self, lost: impl Fn(&OpId) -> bool) {
+        for (model, asked) in &mut self.estate.asked {
+            if asked.id.take_if(|id| lost(id)).is_some() {
+                let (model, claim) = (model.clone(), asked.claim);
+                self.pending.push(Intent::Claim { model, claim });
+            }
+        }
+    }
+
+    /// The operations by which it was asked for what was not answered.
+    pub(super) fn said(&self) -> impl Iterator<Item = OpId> + '_ {
+        self.estate.asked.values().filter_map(|asked| asked.id)
+    }
+
+    /// A model is gone: nothing is asked of it any more.
+    pub(super) fn forget_asked(&mut self, model: &Path) {
+        self.estate.asked.retain(|asked, _| !model.contains(asked));
+    }
+
+    /// A claim was written.
+    pub(super) fn note_asked(&mut self, path: &Path) {
+        let actor = self.actor;
+        let claims = self.models.ledger().claims(path.as_str());
+        let id = claims.map(|(id, _)| id).filter(|id| id.actor == actor).last();
+        if let Some(asked) = self.estate.asked.get_mut(path) {
+            asked.id = id;
+        }
+    }
+
+    /// The models that touched places say something of.
+    pub(super) fn subjects(&self, touched: &[RegisterIndex]) -> BTreeSet<Path> {
+        let (ledger, table) = (self.models.ledger(), self.models.table());
+        let subjects = touched.iter().filter_map(|register| {
+            let (object, key) = table.place(*register);
+            ledger.subject(object, key)
+        });
+        subjects.collect()
+    }
+
+    /// Something was said of models: sees whether it answers what this peer asked, and tells who owns
+    /// them now.
+    pub(super) fn hear(&mut self, subjects: BTreeSet<Path>) {
+        for path in subjects {
+            let grant = self.models.ledger().grant(path.as_str());
+            let answered = self.estate.asked.get(&path).zip(grant).is_some_and(|(asked, grant)| {
+                let named = asked.id.is_some_and(|id| id.counter == grant.claim);
+                match asked.claim {
+                    Claim::Take(_) => named && grant.held && self.is_mine(&grant),
+                    Claim::Release | Claim::Give(_) => grant.token > asked.before,
+                }
+            });
+            if answered {
+                self.estate.asked.remove(&path);
+                self.wakes = true;
+            }
+            self.tell_owner(&path);
+        }
+    }
+
+    /// Tells who owns every model of which anything is said, because all may be different.
+    pub(super) fn hear_all(&mut self) {
+        let ledger = self.models.ledger();
+        let granted = ledger.granted_from("");
+        let granted = granted.map(|(model, _)| Path::parse(&model));
+        let subjects: BTreeSet<Path> = granted.chain(self.estate.told.keys().cloned()).collect();
+        self.hear(subjects);
+    }
+
+    fn tell_owner(&mut self, path: &Path) {
+        let now = self.owner_at(path);
+        let before = match now {
+            Some(now) => self.estate.told.insert(path.clone(), now),
+            None => self.estate.told.remove(path),
+        };
+        if before != now && !self.quiet {
+            let (model, owner) = (path.clone(), now.map(|(owner, _)| owner));
+            let confirmed = now.is_none_or(|(_, confirmed)| confirmed);
+            self.tell(Event::Owner { model, owner, confirmed });
+        }
+    }
+
+    /// The relay does not grant what this peer asked for: what it wrote in the hope of it is taken
+    /// back.
+    pub(crate) fn deny_claim(&mut self, path: &Path, counter: u64, why: Denial) {
+        let asked = self.estate.asked.get(path);
+        if !asked.is_some_and(|asked| asked.id.is_some_and(|id| id.counter == counter)) {
+            return;
+        }
+        self.estate.asked.remove(path);
+        self.tell(Event::ClaimDenied { model: path.clone(), why });
+        if self.may_touch(path).is_err() {
+            self.take_back(|_, place| path.contains(place), why);
+        }
+        self.wakes = true;
+        self.tell_owner(path);
+    }
+
+    /// Lets go of an exclusive model that another waits for, if this peer has it by that grant.
+    /// Returns whether it has.
+    pub(crate) fn revoke(&mut self, path: &Path, token: Fence) -> bool {
+        let grant = self.models.ledger().grant(path.as_str());
+        let held = grant.is_some_and(|grant| grant.token <= token && self.is_mine(&grant));
+        let gone = self.estate.let_go.entry(path.clone()).or_default();
+        *gone = (*gone).max(token);
+        let releases = self.estate.asked.get(path).map(|asked| asked.claim) == Some(Claim::Release);
+        held && !releases && self.ask(path.clone(), Claim::Release).is_ok()
+    }
+
+    /// The highest grant of the relay of which anything is known here.
+    #[must_use]
+    pub fn newest_grant(&self) -> Fence {
+        self.models.newest_grant()
+    }
+
+    /// The grants of `relay` count from now on.
+    pub(crate) fn set_authority(&mut self, relay: PeerId) {
+        self.models.set_authority(relay);
+        self.texts.set_authority(relay);
+        self.hear_all();
+    }
+}

@@ -1,0 +1,180 @@
+//! Edits that are taken back: the model that they were of is another's.
+
+use std::collections::BTreeSet;
+
+use super::epoch::steps;
+use super::intent::{Intent, Splice};
+use super::mirror::{Known, Node};
+use super::refresh::Spot;
+use super::write::touched_by;
+use super::{Datastore, EditError};
+use crate::proto::document::Image;
+use crate::proto::event::{Event, Origin};
+use crate::proto::id::DocumentId;
+use crate::proto::log::ChangeLog;
+use crate::proto::model::path::Path;
+use crate::proto::reason::Denial;
+use crate::proto::wire::message::Introduction;
+
+impl Datastore {
+    /// Takes back what is pending at places, and says so.
+    pub(super) fn take_back(&mut self, refused: impl Fn(&Self, &Path) -> bool, why: Denial) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let taken = pending.take_out(|place| refused(self, place));
+        self.pending = pending;
+        self.tell_refused(taken, |_| why);
+    }
+
+    /// Takes out of what is due whatever another owns by now.
+    pub(super) fn take_out_refused(
+        &mut self,
+        intents: &mut Vec<Intent>,
+        splices: &mut Vec<Splice>,
+    ) {
+        if self.models.ledger().is_empty() {
+            return;
+        }
+        let whose = |place: &Path| self.whose(place);
+        let claims = |intent: &Intent| matches!(intent, Intent::Claim { .. });
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(intents)
+            .into_iter()
+            .partition(|intent| claims(intent) || whose(intent.model()).is_none());
+        *intents = kept;
+        let (kept, cut): (Vec<_>, Vec<_>) =
+            std::mem::take(splices).into_iter().partition(|splice| whose(&splice.text).is_none());
+        *splices = kept;
+        let reasons = gone.iter().map(Intent::model).chain(cut.iter().map(|cut| &cut.text));
+        let reasons: Vec<_> =
+            reasons.filter_map(|place| Some((place.clone(), whose(place)?))).collect();
+        let why = |place: &Path| {
+            let reason = reasons.iter().find(|(of, _)| of == place);
+            reason.map_or(Denial::Outdated, |(_, why)| *why)
+        };
+        self.tell_refused((gone, cut), why);
+    }
+
+    /// Edits that were not written go: what they were of shows again as it is.
+    fn tell_refused(
+        &mut self,
+        (intents, splices): (Vec<Intent>, Vec<Splice>),
+        why: impl Fn(&Path) -> Denial,
+    ) {
+        let spots: Vec<Spot> = intents.iter().filter_map(touched_by).collect();
+        let texts: BTreeSet<Path> = splices.into_iter().map(|splice| splice.text).collect();
+        let models = intents.iter().map(|intent| intent.model().clone());
+        let models: BTreeSet<Path> = models.chain(texts.iter().cloned()).collect();
+        for model in models {
+            let why = why(&model);
+            self.tell(Event::Refused { model, why });
+        }
+        self.origin = Origin::Rollback;
+        self.refresh(&[], &spots);
+        self.refresh_texts(&texts);
+        self.origin = Origin::Remote;
+    }
+
+    /// The relay does not let in a change of this peer's, nor what it wrote since: all that nobody
+    /// confirmed is taken back, and what is not refused is written again, by another incarnation,
+    /// as the difference that it makes.
+    pub(crate) fn roll_back(
+        &mut self,
+        document: DocumentId,
+        (model, why): (&Path, Denial),
+        author: Introduction,
+    ) {
+        if document == DocumentId::TEXTS {
+            self.roll_back_texts((model, why), author);
+        } else {
+            self.roll_back_models((model, why), author);
+        }
+    }
+
+    fn roll_back_models(&mut self, (model, why): (&Path, Denial), author: Introduction) {
+        let doomed = self.models.doomed(self.models.laid(), self.author.peer);
+        // What others wrote that a relay forgot stays, and is no difference of this peer's.
+        self.models.leave_pending(&doomed);
+        let unconfirmed = steps(self.models.table());
+        let rest = self.models.without(&doomed);
+        self.author = author;
+        let left = self.replace_models(rest);
+        self.ask_again(|id| left.containing(*id).is_some_and(|index| doomed.contains(&index)));
+        self.left.push(left);
+        let (refused, kept): (Vec<_>, Vec<_>) = unconfirmed.into_iter().partition(|step| {
+            let place = step.place();
+            model.contains(&place) || self.may_touch(&place).is_err()
+        });
+        let made: Vec<Path> = kept.iter().filter_map(|step| step.makes()).collect();
+        let dropped = self.write_steps(kept);
+        made.iter().for_each(|path| self.learn_anew(path));
+        let spots: Vec<Spot> = refused.iter().map(|step| step.spot()).collect();
+        let models: BTreeSet<Path> = refused.into_iter().map(|step| step.model()).collect();
+        for model in models {
+            let why = self.whose(&model).unwrap_or(why);
+            self.tell(Event::Refused { model, why });
+        }
+        self.origin = Origin::Rollback;
+        self.refresh(&[], &spots);
+        self.origin = Origin::Remote;
+        self.refuse(dropped);
+        self.hear_all();
+    }
+
+    /// Another log of the same epoch, which lacks some changes. What the mirror shows of what it has is
+    /// the same.
+    fn replace_models(&mut self, rest: ChangeLog) -> ChangeLog {
+        self.actor = rest.scope().actor(&self.author);
+        self.images[0] = Image::new();
+        self.written[0].clear();
+        let (before, after) = (self.models.table(), rest.table());
+        self.mirror.relocate(self.cuts, |object| after.object(&before.id(object)));
+        std::mem::replace(&mut self.models, rest)
+    }
+
+    /// A model that shows was made again.
+    fn learn_anew(&mut self, path: &Path) {
+        let (found, cuts) = (self.models.table().find(path), self.cuts);
+        if let Some(Node::Model(model)) = self.mirror.node_mut(path) {
+            model.object = found.map(|object| Known { object, cuts });
+        }
+    }
+
+    fn roll_back_texts(&mut self, (model, why): (&Path, Denial), author: Introduction) {
+        self.let_in_all();
+        let carried = self.pending_splices();
+        let doomed = self.texts.doomed(self.texts.laid(), self.author.peer);
+        let rest = self.texts.without(&doomed);
+        self.text_author = author;
+        self.text_actor = rest.scope().actor(&author);
+        let left = std::mem::replace(&mut self.texts, rest);
+        self.left.push(left);
+        self.images[1] = Image::new();
+        self.written[1].clear();
+        let before = self.texts.len();
+        let mut touched = BTreeSet::new();
+        let mut refused = BTreeSet::new();
+        for splices in carried {
+            let (gone, kept): (Vec<_>, Vec<_>) =
+                splices.into_iter().partition(|splice: &Splice| {
+                    model.contains(&splice.text) || self.may_touch(&splice.text).is_err()
+                });
+            touched.extend(gone.iter().chain(&kept).map(|splice| splice.text.clone()));
+            refused.extend(gone.into_iter().map(|splice| splice.text));
+            self.write_texts(kept);
+        }
+        self.written[1].extend(before..self.texts.len());
+        for model in refused {
+            let why = self.whose(&model).unwrap_or(why);
+            self.tell(Event::Refused { model, why });
+        }
+        self.origin = Origin::Rollback;
+        self.refresh_texts(&touched);
+        self.origin = Origin::Remote;
+    }
+
+    fn whose(&self, place: &Path) -> Option<Denial> {
+        match self.may_touch(place) {
+            Err(EditError::Owned { by, .. }) => Some(Denial::Owned { by }),
+            Ok(()) | Err(_) => None,
+        }
+    }
+}

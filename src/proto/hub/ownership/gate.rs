@@ -1,0 +1,453 @@
+//! Whether a change may come in: who owns what it writes to, and what becomes of its claims.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Grantor, Holdings};
+use crate::proto::change::{Action, Change, Key, ObjectId, OpId, Operation};
+use crate::proto::config::OwnershipConfig;
+use crate::proto::id::{DocumentId, PeerId};
+use crate::proto::log::ChangeLog;
+use crate::proto::model::path::Path;
+use crate::proto::ownership::{Claim, Grant, Ledger, META, Mode, Session, Terms, from_value};
+use crate::proto::reason::Denial;
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::Line;
+use crate::proto::wire::message::{Denied, DeniedRecord, Introduction};
+
+/// What a peer asks for, in a change.
+#[derive(Clone, Debug)]
+pub(in crate::proto::hub) struct Asked {
+    pub(super) by: Introduction,
+    pub(super) model: Path,
+    /// The operation that asks.
+    pub(super) id: OpId,
+    /// The sequence of its change.
+    pub(super) sequence: u64,
+    pub(super) claim: Claim,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// It is granted, so.
+    Granted { terms: Terms, kept: bool },
+    /// The model is let go of.
+    Released,
+    /// The model is given to another.
+    Given { to: PeerId, session: Session },
+    /// It waits until its owner has let go.
+    Waits(Terms),
+    /// It is not.
+    Denied(Denial),
+}
+
+/// Why a change is not let in, and about which model.
+#[derive(Clone, Debug)]
+struct Turned {
+    model: Path,
+    why: Denial,
+}
+
+/// Stands before a room's logs.
+#[derive(Debug)]
+pub(in crate::proto::hub) struct Gate<'a> {
+    holdings: &'a mut Holdings,
+    config: &'a OwnershipConfig,
+    /// The log of the models, while a change of the texts is asked about.
+    models: Option<&'a ChangeLog>,
+    now: Time,
+    /// When exclusive models may first be granted.
+    ready_at: Time,
+    /// The claims of the changes that came in since this was last taken.
+    decided: Vec<(Asked, Verdict)>,
+    /// What they removed.
+    gone: Vec<Path>,
+    /// The first change of the link's own peer that stays out.
+    turned: Option<DeniedRecord>,
+}
+
+/// What came through a gate.
+#[derive(Debug)]
+pub(in crate::proto::hub) struct Passed {
+    pub(super) decided: Vec<(Asked, Verdict)>,
+    /// What was removed.
+    pub(super) gone: Vec<Path>,
+    /// The first change of the link's own peer that stays out.
+    pub(in crate::proto::hub) turned: Option<DeniedRecord>,
+}
+
+impl<'a> Gate<'a> {
+    pub(in crate::proto::hub) fn new(
+        holdings: &'a mut Holdings,
+        (models, config): (Option<&'a ChangeLog>, &'a OwnershipConfig),
+        (grantor, now): (&Grantor, Time),
+    ) -> Self {
+        let ready_at = grantor.ready_at(config);
+        Self {
+            holdings,
+            config,
+            models,
+            now,
+            ready_at,
+            decided: Vec::new(),
+            gone: Vec::new(),
+            turned: None,
+        }
+    }
+
+    /// Whether a change may come in, that was `brought` by another than its author or not.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and about which model.
+    fn may(
+        &mut self,
+        log: &ChangeLog,
+        author: &Introduction,
+        change: &Change,
+        brought: bool,
+    ) -> Result<(), Turned> {
+        // The relay's own, of an earlier boot, and what a room is brought back with.
+        let own = log.authority().is_some_and(|relay| relay.peer() == author.peer);
+        if own {
+            self.holdings.recovery.remember(self.now + self.config.grace);
+            return Ok(());
+        }
+        if self.holdings.recovery.is_open() {
+            if !brought && log.document() == DocumentId::MODELS {
+                self.holdings.recovery.note(claims(log, author, change));
+            }
+            return Ok(());
+        }
+        if log.document() == DocumentId::TEXTS {
+            return self.may_type(log, author, change);
+        }
+        let asked = if brought { Vec::new() } else { claims(log, author, change) };
+        let ledger = log.ledger();
+        if asked.is_empty() && ledger.is_empty() {
+            return Ok(());
+        }
+        let often = !asked.is_empty() && self.counts(author.peer);
+        let mut decided = Vec::new();
+        for asked in asked {
+            let limit = self.config.claims_per_second;
+            let verdict = match asked.claim {
+                Claim::Take(_) if often => Verdict::Denied(Denial::TooOften { limit }),
+                _ => self.decide(log, ledger, &asked, change),
+            };
+            decided.push((asked, verdict));
+        }
+        let gone = self.may_write(log, author, change, &decided)?;
+        self.gone.extend(gone);
+        self.decided.extend(decided);
+        Ok(())
+    }
+
+    /// Whether a change stays out. If its author is at the link, it is to be told.
+    pub(in crate::proto::hub) fn stops(
+        &mut self,
+        log: &ChangeLog,
+        author: &Introduction,
+        change: &Change,
+        brought: bool,
+    ) -> bool {
+        let Err(turned) = self.may(log, author, change, brought) else {
+            return false;
+        };
+        tracing::debug!(model = %turned.model, why = %turned.why, brought, "a change stays out");
+        if !brought && self.turned.is_none() {
+            let what = Denied::Change { actor: change.actor, sequence: change.sequence };
+            let model = Line::new(turned.model.as_str()).unwrap_or_default();
+            self.turned = Some(DeniedRecord { what, model, why: turned.why });
+        }
+        true
+    }
+
+    /// What was decided of claims since, and what is to be told of a change that stays out.
+    pub(in crate::proto::hub) fn end(self) -> Passed {
+        Passed { decided: self.decided, gone: self.gone, turned: self.turned }
+    }
+
+    /// Answers a claim that waited until there was something to go by.
+    pub(super) fn late(&mut self, log: &ChangeLog, (asked, change): (Asked, Change)) {
+        let verdict = self.decide(log, log.ledger(), &asked, &change);
+        self.decided.push((asked, verdict));
+    }
+
+    /// Whether everything that a change writes is its author's, or nobody's. What it claims in the
+    /// same breath is. Returns what it removes.
+    fn may_write(
+        &self,
+        log: &ChangeLog,
+        author: &Introduction,
+        change: &Change,
+        decided: &[(Asked, Verdict)],
+    ) -> Result<Vec<Path>, Turned> {
+        let ledger = log.ledger();
+        let mut places = Places { log, change, made: BTreeMap::new() };
+        let mut gone = Vec::new();
+        for (at, operation) in change.operations.iter().enumerate() {
+            let Some(place) = places.of(at, operation) else {
+                continue;
+            };
+            if Path::parse(META).contains(&place) {
+                continue;
+            }
+            if matches!(operation.action, Action::Delete) {
+                gone.push(place.clone());
+            }
+            let claimed = decided.iter().any(|(asked, verdict)| {
+                let granted = matches!(verdict, Verdict::Granted { .. });
+                // A claim is granted only where nobody else owns anything above.
+                granted && asked.model.contains(&place)
+            });
+            if claimed {
+                continue;
+            }
+            if let Some((model, grant)) = ledger.outermost(place.as_str()) {
+                let model = Path::parse(model);
+                self.may_as(log, author, change, (&model, &grant))?;
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Whether a change may write to what a grant is of.
+    fn may_as(
+        &self,
+        log: &ChangeLog,
+        author: &Introduction,
+        change: &Change,
+        (model, grant): (&Path, &Grant),
+    ) -> Result<(), Turned> {
+        let session = Session::of(author.incarnation);
+        if (grant.holder, grant.session) != (author.peer, session) {
+            let why = Denial::Owned { by: grant.holder };
+            return Err(Turned { model: model.clone(), why });
+        }
+        if self.knows(log, change, (model, grant)) {
+            return Ok(());
+        }
+        Err(Turned { model: model.clone(), why: Denial::Outdated })
+    }
+
+    /// Whether a change was written in the knowledge of a grant: it follows that, or what its author
+    /// had claimed to get it.
+    fn knows(&self, log: &ChangeLog, change: &Change, (model, grant): (&Path, &Grant)) -> bool {
+        log.known_to(change) >= grant.since()
+            || self.holdings.answered.get(model).is_some_and(|(actor, sequence)| {
+                *actor == change.actor && change.sequence >= *sequence
+            })
+    }
+
+    /// Texts have an order of their own, so of them only the owner counts.
+    fn may_type(
+        &self,
+        log: &ChangeLog,
+        author: &Introduction,
+        change: &Change,
+    ) -> Result<(), Turned> {
+        let Some(ledger) = self.models.map(ChangeLog::ledger).filter(|ledger| !ledger.is_empty())
+        else {
+            return Ok(());
+        };
+        let session = Session::of(author.incarnation);
+        let mut last = None;
+        for operation in &change.operations {
+            if last.replace(operation.object) == Some(operation.object) {
+                continue;
+            }
+            let Some(text) = log.table().object(&operation.object) else {
+                continue;
+            };
+            let path = log.table().property(text);
+            if let Some((model, grant)) = ledger.outermost(path.as_str())
+                && (grant.holder, grant.session) != (author.peer, session)
+            {
+                let why = Denial::Owned { by: grant.holder };
+                return Err(Turned { model: Path::parse(model), why });
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &self,
+        log: &ChangeLog,
+        ledger: Ledger<'_>,
+        asked: &Asked,
+        change: &Change,
+    ) -> Verdict {
+        let outcome = match asked.claim {
+            Claim::Take(terms) => self.take(log, ledger, asked, (change, terms)),
+            Claim::Release => self.let_go(log, ledger, asked, change).map(|_| Verdict::Released),
+            Claim::Give(to) => self.give(log, ledger, asked, (change, to)),
+        };
+        outcome.unwrap_or_else(Verdict::Denied)
+    }
+
+    fn take(
+        &self,
+        log: &ChangeLog,
+        ledger: Ledger<'_>,
+        asked: &Asked,
+        (change, terms): (&Change, Terms),
+    ) -> Result<Verdict, Denial> {
+        let me = asked.by.peer;
+        if let Some((model, outer)) = ledger.outermost(asked.model.as_str())
+            && model != asked.model.as_str()
+            && outer.holder != me
+        {
+            return Err(Denial::Owned { by: outer.holder });
+        }
+        let Some(grant) = ledger.grant(asked.model.as_str()) else {
+            let limit = self.config.models;
+            if self.holdings.owned.values().sum::<usize>() >= limit as usize {
+                return Err(Denial::Full { limit });
+            }
+            return Ok(self.when_ready(asked, terms));
+        };
+        let by = grant.holder;
+        let again = by == me && grant.session == Session::of(asked.by.incarnation);
+        if grant.held && again {
+            return Ok(Verdict::Granted { terms, kept: true });
+        }
+        if grant.terms.mode == Mode::Fixed && by != me {
+            return Err(Denial::Fixed { by });
+        }
+        if !grant.held {
+            return Ok(self.when_ready(asked, terms));
+        }
+        if !self.knows(log, change, (&asked.model, &grant)) {
+            return Err(Denial::Raced { by });
+        }
+        let terms = grant.terms;
+        if terms.prevent_takeover {
+            return Err(Denial::Protected { by });
+        }
+        if terms.mode == Mode::Exclusive {
+            return Ok(Verdict::Waits(terms));
+        }
+        let rests =
+            self.holdings.taken.get(&asked.model).map(|taken| *taken + self.config.cooldown);
+        if let Some(until) = rests.filter(|until| *until > self.now) {
+            let wait_ms = u32::try_from((until - self.now).as_millis()).unwrap_or(u32::MAX);
+            return Err(Denial::Cooling { wait_ms: wait_ms.max(1) });
+        }
+        Ok(Verdict::Granted { terms, kept: false })
+    }
+
+    /// What nobody owns is granted at once, unless it is exclusive and somebody may believe yet that
+    /// it owns it.
+    fn when_ready(&self, asked: &Asked, terms: Terms) -> Verdict {
+        let fenced = self.holdings.queue.not_before(&asked.model).max(self.ready_at);
+        let waits = self.holdings.queue.waits(&asked.model) || fenced > self.now;
+        if terms.mode == Mode::Exclusive && waits {
+            return Verdict::Waits(terms);
+        }
+        Verdict::Granted { terms, kept: false }
+    }
+
+    /// The grant that a peer lets go of.
+    fn let_go(
+        &self,
+        log: &ChangeLog,
+        ledger: Ledger<'_>,
+        asked: &Asked,
+        change: &Change,
+    ) -> Result<Grant, Denial> {
+        let grant = ledger.grant(asked.model.as_str()).filter(|grant| {
+            let session = Session::of(asked.by.incarnation);
+            grant.held && (grant.holder, grant.session) == (asked.by.peer, session)
+        });
+        let grant = grant.ok_or(Denial::NotOwner)?;
+        if self.knows(log, change, (&asked.model, &grant)) {
+            return Ok(grant);
+        }
+        Err(Denial::Outdated)
+    }
+
+    fn give(
+        &self,
+        log: &ChangeLog,
+        ledger: Ledger<'_>,
+        asked: &Asked,
+        (change, to): (&Change, PeerId),
+    ) -> Result<Verdict, Denial> {
+        let grant = self.let_go(log, ledger, asked, change)?;
+        if grant.terms.mode == Mode::Fixed {
+            return Err(Denial::Fixed { by: grant.holder });
+        }
+        let session = self.holdings.session_of(to).ok_or(Denial::Absent { to })?;
+        Ok(Verdict::Given { to, session })
+    }
+
+    /// Counts a change with claims. Returns whether its author claims too often.
+    fn counts(&mut self, peer: PeerId) -> bool {
+        let now = self.now;
+        let times = self.holdings.claimed.entry(peer).or_default();
+        times.retain(|time| *time + Duration::from_secs(1) > now);
+        let often = times.len() >= self.config.claims_per_second as usize;
+        if !often {
+            times.push(now);
+        }
+        often
+    }
+}
+
+/// What a change asks for. Of several claims of one model the last counts.
+fn claims(log: &ChangeLog, author: &Introduction, change: &Change) -> Vec<Asked> {
+    let Some(map) = log.ledger().claims_map() else {
+        return Vec::new();
+    };
+    let map = log.table().id(map);
+    let mut asked: Vec<Asked> = Vec::new();
+    for (at, operation) in change.operations.iter().enumerate() {
+        if let (Key::Map(key), Action::Put(value)) = (&operation.key, &operation.action)
+            && operation.object == map
+            && let Some(claim) = from_value(value)
+        {
+            let model = Path::parse(key);
+            asked.retain(|before| before.model != model);
+            let (by, id, sequence) = (*author, change.id(at), change.sequence);
+            asked.push(Asked { by, model, id, sequence, claim });
+        }
+    }
+    asked
+}
+
+/// Where the operations of a change stand, as paths.
+struct Places<'a> {
+    log: &'a ChangeLog,
+    change: &'a Change,
+    /// The paths of the objects that the change makes, by how many operations were before.
+    made: BTreeMap<usize, Path>,
+}
+
+impl Places<'_> {
+    /// The path of what an operation writes; nothing where there is no such thing, which the guard
+    /// refuses.
+    fn of(&mut self, at: usize, operation: &Operation) -> Option<Path> {
+        let Key::Map(key) = &operation.key else {
+            return None;
+        };
+        let table = self.log.table();
+        let place = match table.object(&operation.object) {
+            Some(object) => table.path(object).join(key),
+            None => {
+                let ObjectId::Made(id) = operation.object else { return None };
+                let own = id.counter.checked_sub(self.change.start)?;
+                self.made.get(&usize::try_from(own).ok()?)?.join(key)
+            }
+        };
+        // Deeper than anything may stand: a change could make paths that double with each operation.
+        let limits = self.log.limits();
+        if matches!(operation.action, Action::MakeMap)
+            && place.as_str().len() <= limits.depth * limits.key
+        {
+            self.made.insert(at, place.clone());
+        }
+        Some(place)
+    }
+}

@@ -1,0 +1,280 @@
+//! Grants as changes of the relay's own: one for everything that is decided at one moment.
+
+use std::collections::BTreeMap;
+
+use super::gate::{Asked, Verdict};
+use super::{Grantor, Holdings};
+use crate::proto::change::chunk;
+use crate::proto::delta::Token;
+use crate::proto::draft::{Draft, Target};
+use crate::proto::id::PeerId;
+use crate::proto::log::{Candidate, ChangeLog};
+use crate::proto::model::path::Path;
+use crate::proto::ownership::{Authority, Fence, Grant, Ledger, META, Mode, Session, to_value};
+use crate::proto::reason::{ChangeFault, Denial};
+use crate::proto::table::ObjectIndex;
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::Line;
+use crate::proto::wire::message::{Actor, Denied, DeniedRecord, Made};
+
+/// How many models one change of a relay is about at most: it must fit the limits of a change.
+const MODELS_EACH: usize = 256;
+
+/// What answers no claim.
+const UNASKED: (Actor, u64) = ([0; 16], 0);
+
+/// What a relay is about to write.
+#[derive(Debug, Default)]
+pub(super) struct Decree {
+    /// Grants by model; nothing where all that was granted is taken back, the model being gone.
+    grants: BTreeMap<Path, Option<Grant>>,
+    /// Models that are removed.
+    removals: Vec<Path>,
+}
+
+impl Decree {
+    pub(super) fn set(&mut self, model: Path, grant: Option<Grant>) {
+        self.grants.insert(model, grant);
+    }
+
+    /// Whether something is decreed of the model at a path.
+    pub(super) fn names(&self, path: &str) -> bool {
+        self.grants.contains_key(&Path::parse(path))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.grants.is_empty() && self.removals.is_empty()
+    }
+
+    pub(super) fn remove(&mut self, model: Path) {
+        self.removals.push(model);
+    }
+}
+
+/// What becomes of claims beside grants: who is told that its claim is not granted.
+pub(super) type Told = Vec<(PeerId, DeniedRecord)>;
+
+impl Holdings {
+    /// Notes what was decided of claims. Returns what is to be written, and who is to be told.
+    pub(super) fn carry_out(
+        &mut self,
+        log: &ChangeLog,
+        (decided, gone): (Vec<(Asked, Verdict)>, Vec<Path>),
+        grantor: &mut Grantor,
+        now: Time,
+    ) -> (Decree, Told) {
+        let (mut decree, mut told) = (Decree::default(), Vec::new());
+        for (asked, verdict) in decided {
+            let before = log.ledger().grant(asked.model.as_str());
+            match verdict {
+                Verdict::Denied(why) if self.queue.withdraw(&asked.model, asked.by.peer) => {
+                    // It let go of what it only waited for.
+                    tracing::debug!(model = %asked.model, %why, "a claim withdrawn");
+                }
+                Verdict::Denied(why) => told.extend(denied(&asked, why)),
+                Verdict::Waits(terms) => self.queue.push(asked, terms, now),
+                Verdict::Granted { terms, kept } => {
+                    let token = grantor.next();
+                    let since = before.filter(|_| kept).map_or(token, |before| before.since());
+                    let grant = Grant {
+                        token,
+                        kept: token.0.saturating_sub(since.0),
+                        holder: asked.by.peer,
+                        session: Session::of(asked.by.incarnation),
+                        held: true,
+                        terms,
+                        claim: asked.id.counter,
+                    };
+                    if before.is_some_and(|before| before.held && !kept) {
+                        self.taken.insert(asked.model.clone(), now);
+                    }
+                    self.answered.insert(asked.model.clone(), (asked.id.actor, asked.sequence));
+                    decree.set(asked.model, Some(grant));
+                }
+                Verdict::Released => {
+                    let grant = before.map(|before| Grant {
+                        claim: asked.id.counter,
+                        ..cleared(&before, grantor.next())
+                    });
+                    self.answered.remove(&asked.model);
+                    self.wake_below(log.ledger(), &asked.model, grantor, &mut decree);
+                    decree.set(asked.model, grant);
+                }
+                Verdict::Given { to, session } => {
+                    let token = grantor.next();
+                    let grant = before.map(|before| Grant {
+                        token,
+                        kept: 0,
+                        holder: to,
+                        session,
+                        held: true,
+                        claim: 0,
+                        ..before
+                    });
+                    self.answered.insert(asked.model.clone(), UNASKED);
+                    decree.set(asked.model, grant);
+                }
+            }
+        }
+        for removed in gone {
+            // What is gone is granted to nobody, and nothing below it.
+            decree.grants.retain(|model, _| !removed.contains(model));
+            for (model, _) in below(log.ledger(), &removed) {
+                decree.set(model, None);
+            }
+        }
+        (decree, told)
+    }
+
+    /// Nobody owns a model any more that fenced the owners of what is below it: they own that again,
+    /// each under a new token, so that what they wrote before they were fenced is nothing.
+    pub(super) fn wake_below(
+        &mut self,
+        ledger: Ledger<'_>,
+        model: &Path,
+        grantor: &mut Grantor,
+        decree: &mut Decree,
+    ) {
+        for (below, grant) in below(ledger, model) {
+            if below != *model && grant.held && !decree.grants.contains_key(&below) {
+                self.answered.insert(below.clone(), UNASKED);
+                let token = grantor.next();
+                decree.set(below, Some(Grant { token, kept: 0, claim: 0, ..grant }));
+            }
+        }
+    }
+
+    /// Writes what is decreed, and gives the relay's word for it at once: were it to vanish, nobody
+    /// else could bring back what others build on. Returns what is new in the log.
+    pub(super) fn write(
+        &mut self,
+        log: &mut ChangeLog,
+        decree: Decree,
+        grantor: &Grantor,
+    ) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        let Decree { grants, removals } = decree;
+        let mut grants = grants.into_iter().peekable();
+        let mut removals = removals.into_iter().peekable();
+        while grants.peek().is_some() || removals.peek().is_some() {
+            let part: Vec<_> = grants.by_ref().take(MODELS_EACH).collect();
+            let gone: Vec<Path> = removals.by_ref().take(MODELS_EACH).collect();
+            for (model, grant) in &part {
+                self.count_owner(log, model, grant.as_ref());
+            }
+            match write_part(log, &part, &gone, grantor) {
+                Ok(written) => tokens.extend(written),
+                Err(fault) => tracing::warn!(%fault, "grants not written: the room is full"),
+            }
+        }
+        tokens
+    }
+
+    /// Counts how many models peers own, as a grant changes that.
+    fn count_owner(&mut self, log: &ChangeLog, model: &Path, grant: Option<&Grant>) {
+        let before = log.ledger().grant(model.as_str()).and_then(|before| before.owner());
+        if let Some(count) = before.and_then(|before| self.owned.get_mut(&before)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(owner) = grant.and_then(Grant::owner) {
+            *self.owned.entry(owner).or_default() += 1;
+        }
+        self.owned.retain(|_, count| *count > 0);
+        if grant.is_none() {
+            self.answered.remove(model);
+            self.taken.remove(model);
+            self.queue.drop_model(model);
+        }
+    }
+
+    /// Counts anew how many models peers own.
+    pub(super) fn count_owners(&mut self, log: &ChangeLog) {
+        self.owned.clear();
+        for owner in log.ledger().granted_from("").filter_map(|(_, grant)| grant.owner()) {
+            *self.owned.entry(owner).or_default() += 1;
+        }
+    }
+}
+
+/// What was granted of a model and of everything below it.
+pub(super) fn below(ledger: Ledger<'_>, model: &Path) -> Vec<(Path, Grant)> {
+    let from = ledger.granted_from(model.as_str());
+    let from = from.map(|(path, grant)| (Path::parse(&path), grant));
+    let from = from.take_while(|(path, _)| path.as_str().starts_with(model.as_str()));
+    from.filter(|(path, _)| model.contains(path)).collect()
+}
+
+/// A grant that says that nobody owns what it is of.
+pub(super) const fn cleared(before: &Grant, token: Fence) -> Grant {
+    Grant { token, kept: 0, held: false, claim: 0, ..*before }
+}
+
+fn denied(asked: &Asked, why: Denial) -> Option<(PeerId, DeniedRecord)> {
+    let what = Denied::Claim { actor: asked.id.actor, counter: asked.id.counter };
+    let model = Line::new(asked.model.as_str())?;
+    Some((asked.by.peer, DeniedRecord { what, model, why }))
+}
+
+fn write_part(
+    log: &mut ChangeLog,
+    grants: &[(Path, Option<Grant>)],
+    removals: &[Path],
+    grantor: &Grantor,
+) -> Result<Vec<Token>, ChangeFault> {
+    let before = log.len();
+    let map = grants_map(log, grantor.identity.peer())?;
+    let introduction = grantor.introduction();
+    let actor = log.scope().actor(&introduction);
+    let mut draft = Draft::new(log.table(), actor, log.next(&actor), grants.len());
+    let map = draft.target(map);
+    for model in removals {
+        remove(&mut draft, model);
+    }
+    for (model, grant) in grants {
+        match grant {
+            Some(grant) => {
+                draft.put(map, model.as_str().into(), &to_value(grant));
+            }
+            None => {
+                if draft.has(map, model.as_str()) {
+                    draft.delete(map, model.as_str().into());
+                }
+            }
+        }
+    }
+    if let Some(change) = draft.finish() {
+        let sealed = chunk::encode(change);
+        let (sequence, hash) = (sealed.change.sequence, sealed.hash);
+        let introduction = Some(introduction);
+        log.admit(Candidate { introduction, change: sealed, pending: false })?;
+        let signed = (actor, sequence, hash);
+        let record = log.scope().sign(&grantor.identity, log.document(), signed);
+        log.admit_signature(&record)?;
+    }
+    let changes = (before..log.len()).map(Token::Change);
+    Ok(changes.chain(std::iter::once(Token::Signature(actor))).collect())
+}
+
+/// Takes a model out of its collection, if it is in one.
+fn remove(draft: &mut Draft<'_>, model: &Path) -> Option<()> {
+    let (collection, key) = model.split()?;
+    let root = draft.target(ObjectIndex::ROOT);
+    let found = |target: Target, key: &str| draft.below(target, key);
+    let collection = collection.keys().try_fold(root, |target, key| found(target, &key))?;
+    draft.has(collection, &key).then(|| draft.delete(collection, key.into()))?;
+    Some(())
+}
+
+/// The map of a relay's grants, made if it is not there.
+fn grants_map(log: &mut ChangeLog, relay: PeerId) -> Result<ObjectIndex, ChangeFault> {
+    log.ensure(ObjectIndex::ROOT, META, Made::Map, false)?;
+    let meta = log.table().below(ObjectIndex::ROOT, META).ok_or(ChangeFault::WrongPlace)?;
+    let key = Authority::of(relay).key().clone();
+    log.ensure(meta, &key, Made::Map, false)?;
+    log.table().below(meta, &key).ok_or(ChangeFault::WrongPlace)
+}
+
+/// Whether a grant is one whose owner lets go only by itself.
+pub(super) const fn is_exclusive(grant: &Grant) -> bool {
+    matches!(grant.terms.mode, Mode::Exclusive)
+}
