@@ -281,3 +281,89 @@ fn seeds(small: u64, large: u64) -> Vec<u64> {
         Err(_) => (0..if env::var_os("PARLOR_FULL").is_some() { large } else { small }).collect(),
     }
 }
+
+/// Seeds that failed once, and what they found.
+#[test]
+fn seeds_that_failed_once_stay() {
+    for line in include_str!("ownership/seeds.txt").lines() {
+        if let Some(seed) = line.split_whitespace().next() {
+            play(seed.parse().unwrap());
+        }
+    }
+}
+
+/// The relay is cut off for half a minute while three peers edit what is owned and what is not, on
+/// both sides.
+fn part(seed: u64) {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x00c0_ffee);
+    let network =
+        [Network::LAN, Network::LOSSY, Network::MOBILE][usize::try_from(seed % 3).unwrap()];
+    let mut world = world(seed, Network::LAN, 3);
+    let contested = figure(&mut world, 0);
+    let free = figure(&mut world, 1);
+    let own: Vec<ModelRef<Figure>> = (0..3).map(|peer| figure(&mut world, peer)).collect();
+    for peer in 0..3 {
+        claim(&mut world, peer, &own[peer], Mode::Instant).unwrap();
+    }
+    let confirmed = world.run_until(Duration::from_secs(30), |world| {
+        (0..3).all(|peer| is_confirmed(world, peer, &own[peer]))
+    });
+    let states: Vec<_> = (0..3).map(|peer| world.ownership(peer, &own[peer])).collect();
+    assert!(confirmed, "seed {seed}: {states:?}");
+    world.set_network(network);
+    // Cut off for longer than the grace: what the one has is nobody's meanwhile.
+    let away = usize::try_from(rng.next_u32() % 3).unwrap();
+    world.cut(away);
+    world.run(Duration::from_millis(u64::from(rng.next_u32() % 2_000)));
+    let added = |world: &mut World, peer: usize| {
+        world.edit(peer, |store| {
+            let players = store.root::<Playground>().unwrap().players.clone();
+            players.add(store, Figure { name: format!("by {peer}"), ..Figure::default() }).unwrap();
+            store.update_root(|root: &mut Playground| root.votes += 1).unwrap();
+        });
+    };
+    for peer in 0..3 {
+        // Both sides claim one model, and write to it; one side only where it can.
+        if peer == away || peer == (away + 1) % 3 {
+            claim(&mut world, peer, &contested, Mode::Instant).unwrap();
+            rename(&mut world, peer, &contested, &format!("side of {peer}")).unwrap();
+        }
+        rename(&mut world, peer, &own[peer], &format!("still {peer}")).unwrap();
+        for _ in 0..4 {
+            added(&mut world, peer);
+            world.run(Duration::from_millis(u64::from(rng.next_u32() % 1_000)));
+        }
+    }
+    rename(&mut world, away, &free, "written apart").unwrap();
+    world.run(Duration::from_secs(30));
+    world.mend(away);
+    oracle::at_rest(&mut world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    // One order: the side that the relay heard first has it, and the other was told.
+    let online = (away + 1) % 3;
+    assert_eq!(name(&world, 0, &contested), format!("side of {online}"), "seed {seed}");
+    assert!(world.sightings().contains("edit refused"), "seed {seed}: the loser was not told");
+    assert!(world.sightings().contains("claim denied"), "seed {seed}: the loser was not told");
+    // Nobody else's change is lost, and nothing of the loser's that was its own to write.
+    let store = world.peer(0).store();
+    let root = store.root::<Playground>().unwrap();
+    assert_eq!(root.votes.get(), 12, "seed {seed}");
+    for peer in 0..3 {
+        let by = format!("by {peer}");
+        let count = root.players.iter(store).filter(|(_, figure)| figure.name == by).count();
+        assert_eq!(count, 4, "seed {seed}, of peer {peer}");
+    }
+    for peer in (0..3).filter(|peer| *peer != away) {
+        assert_eq!(name(&world, away, &own[peer]), format!("still {peer}"), "seed {seed}");
+    }
+    assert_eq!(name(&world, online, &free), "written apart", "seed {seed}");
+    audit(&world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+}
+
+#[test]
+fn what_was_owned_on_both_sides_of_a_cut_has_one_order_afterwards() {
+    let seeds = match env::var("SIM_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => seeds(30, 1_000),
+    };
+    seeds.into_iter().for_each(part);
+}

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-pub use self::ownership::check_claims;
+pub use self::ownership::{check_claims, may_be_known};
 use crate::proto::change::{Action, Change, Key, ObjectId, OpId, Operation};
 use crate::proto::config::Limits;
 use crate::proto::id::DocumentId;

@@ -274,7 +274,7 @@ fn granted(live: &Live) -> Option<Grant> {
 }
 
 /// The paths on the way to one, from the root on, itself last.
-fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+pub fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     let inner = path.match_indices('/').map(|(at, _)| &path[..at]);
     let whole = (!path.is_empty()).then_some(path);
     std::iter::once("").chain(inner).chain(whole)

@@ -162,6 +162,8 @@ impl Peer {
         self.sign(now);
         self.pump(now);
         self.say(&Message::Leave, now);
+        // Who says goodbye owns nothing any more, whoever hears it.
+        self.lease = Lease::default();
         self.close(Reason::Left);
     }
 

@@ -297,6 +297,9 @@ pub enum Denial {
         /// How many it may have.
         limit: u32,
     },
+    /// There is nothing to be owned.
+    #[error("no model stands there: it was removed")]
+    NoModel,
 }
 
 /// A version of the protocol. Equal majors understand each other.

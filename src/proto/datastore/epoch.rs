@@ -164,7 +164,8 @@ impl Datastore {
             return;
         }
         let steps = match kept {
-            Kept::Unconfirmed => self.steps(),
+            // What it asked for it asks for again when it knows what was granted meanwhile.
+            Kept::Unconfirmed => steps(self.models.table()),
             Kept::Ahead => all(self.models.table(), false),
             Kept::Everything => all(self.models.table(), true),
         };

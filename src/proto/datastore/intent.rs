@@ -241,6 +241,9 @@ impl Pending {
         let before = self.intents.len();
         self.intents.retain(|intent| !(asks(intent) && model.contains(intent.model())));
         let asked = self.intents.len() < before;
+        if asked {
+            self.count();
+        }
         self.forget_edits(model) || asked
     }
 

@@ -161,6 +161,10 @@ impl Datastore {
         self.intend(intent)?;
         let grant = self.models.ledger().grant(path.as_str());
         let before = grant.map_or(Fence::NONE, |grant| grant.token);
+        if !matches!(claim, Claim::Take(_)) {
+            // From here on it is not this peer's by that grant, whatever it asks for next.
+            self.let_go(&path, before);
+        }
         self.estate.asked.insert(path.clone(), Asked { claim, before, id: None, fresh });
         self.tell_owner(&path);
         Ok(())
@@ -205,14 +209,13 @@ impl Datastore {
         let asked = self.estate.asked.get(path).map(|asked| asked.claim);
         let grant = self.models.ledger().grant(path.as_str()).filter(|grant| grant.held);
         match (asked, grant) {
-            // It was let go of, whatever has been heard of that.
-            (Some(Claim::Release | Claim::Give(_)), Some(grant)) if self.is_mine(&grant) => {
-                Holding::Free
-            }
             (_, Some(grant)) if self.is_mine(&grant) => {
-                let gone = self.estate.let_go.get(path).is_some_and(|gone| *gone >= grant.token);
                 let token = grant.token;
-                if gone { Holding::Free } else { Holding::Granted { token } }
+                match asked {
+                    _ if !self.is_gone(path, &grant) => Holding::Granted { token },
+                    Some(Claim::Take(_)) => Holding::Claimed,
+                    _ => Holding::Free,
+                }
             }
             (Some(Claim::Take(_)), _) => Holding::Claimed,
             _ => self
@@ -238,7 +241,9 @@ impl Datastore {
         let standing = ledger.claims(path.as_str()).filter_map(|(id, claim)| {
             let entry = self.models.entry(self.models.containing(id)?)?;
             let Origin::Peer(author) = &self.models.author(&id.actor)?.origin else { return None };
-            let takes = matches!(claim, Claim::Take(_)) && entry.seen >= token;
+            // With a relay there, whatever it has granted since came behind its answer to this.
+            let since = if self.estate.online { token.max(self.newest_grant()) } else { token };
+            let takes = matches!(claim, Claim::Take(_)) && entry.seen >= since;
             let answered = grant.is_some_and(|grant| grant.claim == id.counter);
             (takes && !answered).then_some((entry.seen, id, author.peer))
         });
@@ -251,9 +256,14 @@ impl Datastore {
         (grant.holder, grant.session) == (self.author.peer, session)
     }
 
+    /// Whether this peer owns the model at a path, by a grant that it has not let go of.
     fn is_granted(&self, path: &Path) -> bool {
         let grant = self.models.ledger().grant(path.as_str());
-        grant.is_some_and(|grant| grant.held && self.is_mine(&grant))
+        grant.is_some_and(|grant| grant.held && self.is_mine(&grant) && !self.is_gone(path, &grant))
+    }
+
+    fn is_gone(&self, path: &Path, grant: &Grant) -> bool {
+        self.estate.let_go.get(path).is_some_and(|gone| *gone >= grant.token)
     }
 
     /// Whether this peer may type into a text: what was claimed is not enough, because what is typed
@@ -322,13 +332,25 @@ impl Datastore {
         subjects.iter().for_each(|path| self.tell_owner(path));
     }
 
-    /// Asks again for what was said, and what `lost` says is not here any more.
+    /// Asks again for what was said, and what `lost` says is not here any more; but not for what
+    /// somebody else got meanwhile, which this peer asked for before it knew.
     pub(super) fn ask_again(&mut self, lost: impl Fn(&OpId) -> bool) {
+        let mut beaten = Vec::new();
         for (model, asked) in &mut self.estate.asked {
-            if asked.id.take_if(|id| lost(id)).is_some() {
-                let (model, claim) = (model.clone(), asked.claim);
-                self.pending.push(Intent::Claim { model, claim });
+            if asked.id.take_if(|id| lost(id)).is_none() {
+                continue;
             }
+            let grant = self.models.ledger().grant(model.as_str());
+            let by = grant.filter(|grant| grant.held && grant.token > asked.before);
+            let by = by.map(|grant| grant.holder).filter(|by| *by != self.author.peer);
+            match (asked.claim, by) {
+                (Claim::Take(_), Some(by)) => beaten.push((model.clone(), by)),
+                (claim, _) => self.pending.push(Intent::Claim { model: model.clone(), claim }),
+            }
+        }
+        for (model, by) in beaten {
+            self.estate.asked.remove(&model);
+            self.lose(&model, Denial::Raced { by });
         }
     }
 
@@ -378,6 +400,9 @@ impl Datastore {
                 self.estate.asked.remove(&path);
                 self.wakes = true;
             }
+            if grant.is_none_or(|grant| !self.is_gone(&path, &grant)) {
+                self.estate.let_go.remove(&path);
+            }
             self.tell_owner(&path);
         }
     }
@@ -411,8 +436,27 @@ impl Datastore {
         if !asked.is_some_and(|asked| asked.id.is_some_and(|id| id.counter == counter)) {
             return;
         }
-        self.estate.asked.remove(path);
+        let claim = self.estate.asked.remove(path).map(|asked| asked.claim);
         self.tell(Event::ClaimDenied { model: path.clone(), why });
+        let grant = self.models.ledger().grant(path.as_str());
+        let keeps = grant.filter(|grant| grant.held && self.is_mine(grant));
+        if let (Some(Claim::Give(_)), Some(grant)) = (claim, keeps) {
+            // It was let go of, and nobody took it: by another grant it is this peer's again.
+            if let Err(error) = self.ask(path.clone(), Claim::Take(grant.terms)) {
+                tracing::debug!(%error, %path, "not asked for again");
+            }
+            return;
+        }
+        self.take_back_below(path, why);
+    }
+
+    /// A claim is lost.
+    fn lose(&mut self, path: &Path, why: Denial) {
+        self.tell(Event::ClaimDenied { model: path.clone(), why });
+        self.take_back_below(path, why);
+    }
+
+    fn take_back_below(&mut self, path: &Path, why: Denial) {
         if self.may_touch(path).is_err() {
             self.take_back(|_, place| path.contains(place), why);
         }
@@ -425,10 +469,15 @@ impl Datastore {
     pub(crate) fn revoke(&mut self, path: &Path, token: Fence) -> bool {
         let grant = self.models.ledger().grant(path.as_str());
         let held = grant.is_some_and(|grant| grant.token <= token && self.is_mine(&grant));
-        let gone = self.estate.let_go.entry(path.clone()).or_default();
-        *gone = (*gone).max(token);
+        self.let_go(path, token);
         let releases = self.estate.asked.get(path).map(|asked| asked.claim) == Some(Claim::Release);
         held && !releases && self.ask(path.clone(), Claim::Release).is_ok()
+    }
+
+    /// This peer does not own a model by a grant any more, nor by an earlier one that comes late.
+    fn let_go(&mut self, path: &Path, token: Fence) {
+        let gone = self.estate.let_go.entry(path.clone()).or_default();
+        *gone = (*gone).max(token);
     }
 
     /// The highest grant of the relay of which anything is known here.

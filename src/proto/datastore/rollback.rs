@@ -10,11 +10,23 @@ use super::write::touched_by;
 use super::{Datastore, EditError};
 use crate::proto::document::Image;
 use crate::proto::event::{Event, Origin};
-use crate::proto::id::DocumentId;
-use crate::proto::log::ChangeLog;
+use crate::proto::id::{DocumentId, PeerId};
+use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::path::Path;
 use crate::proto::reason::Denial;
-use crate::proto::wire::message::Introduction;
+use crate::proto::table::Role;
+use crate::proto::wire::message::{Actor, Introduction};
+
+/// Places that somebody wrote.
+struct Written(BTreeSet<Path>);
+
+impl Written {
+    /// Whether a place is one of them, or below one.
+    fn contains(&self, place: &Path) -> bool {
+        let before = self.0.range(..=place).next_back();
+        self.0.contains(place) || before.is_some_and(|before| before.contains(place))
+    }
+}
 
 impl Datastore {
     /// Takes back what is pending at places, and says so.
@@ -79,22 +91,34 @@ impl Datastore {
     pub(crate) fn roll_back(
         &mut self,
         document: DocumentId,
+        change: (&Actor, u64),
         (model, why): (&Path, Denial),
         author: Introduction,
     ) {
         if document == DocumentId::TEXTS {
-            self.roll_back_texts((model, why), author);
+            // Places count in what shows, and that must be everything.
+            self.let_in_all();
+        }
+        let doomed = self.log(document).doomed(change, self.author.peer);
+        if document == DocumentId::TEXTS {
+            self.roll_back_texts(&doomed, (model, why), author);
         } else {
-            self.roll_back_models((model, why), author);
+            self.roll_back_models(&doomed, (model, why), author);
         }
     }
 
-    fn roll_back_models(&mut self, (model, why): (&Path, Denial), author: Introduction) {
-        let doomed = self.models.doomed(self.models.laid(), self.author.peer);
-        // What others wrote that a relay forgot stays, and is no difference of this peer's.
-        self.models.leave_pending(&doomed);
-        let unconfirmed = steps(self.models.table());
-        let rest = self.models.without(&doomed);
+    fn roll_back_models(
+        &mut self,
+        doomed: &BTreeSet<Index>,
+        (model, why): (&Path, Denial),
+        author: Introduction,
+    ) {
+        // What others wrote that a relay forgot is no difference of this peer's.
+        self.models.leave_pending(doomed);
+        let own = self.written_by(self.author.peer, doomed);
+        let unconfirmed = steps(self.models.table()).into_iter();
+        let unconfirmed: Vec<_> = unconfirmed.filter(|step| own.contains(&step.place())).collect();
+        let rest = self.models.without(doomed);
         self.author = author;
         let left = self.replace_models(rest);
         self.ask_again(|id| left.containing(*id).is_some_and(|index| doomed.contains(&index)));
@@ -119,6 +143,22 @@ impl Datastore {
         self.hear_all();
     }
 
+    /// Where a peer wrote something in changes of the models, and everything below that.
+    fn written_by(&self, peer: PeerId, changes: &BTreeSet<Index>) -> Written {
+        let own = changes.iter().filter(|place| self.models.writer(**place) == Some(peer));
+        let mut places = BTreeSet::new();
+        for change in own.filter_map(|place| self.models.change(*place)) {
+            for at in 0..change.operations.len() {
+                let role = self.models.table().role(change.id(at)).and_then(Role::register);
+                places.extend(role.map(|register| {
+                    let (object, key) = self.models.table().place(register);
+                    self.models.table().path(object).join(key)
+                }));
+            }
+        }
+        Written(places)
+    }
+
     /// Another log of the same epoch, which lacks some changes. What the mirror shows of what it has is
     /// the same.
     fn replace_models(&mut self, rest: ChangeLog) -> ChangeLog {
@@ -138,11 +178,14 @@ impl Datastore {
         }
     }
 
-    fn roll_back_texts(&mut self, (model, why): (&Path, Denial), author: Introduction) {
-        self.let_in_all();
+    fn roll_back_texts(
+        &mut self,
+        doomed: &BTreeSet<Index>,
+        (model, why): (&Path, Denial),
+        author: Introduction,
+    ) {
         let carried = self.pending_splices();
-        let doomed = self.texts.doomed(self.texts.laid(), self.author.peer);
-        let rest = self.texts.without(&doomed);
+        let rest = self.texts.without(doomed);
         self.text_author = author;
         self.text_actor = rest.scope().actor(&author);
         let left = std::mem::replace(&mut self.texts, rest);
@@ -150,14 +193,12 @@ impl Datastore {
         self.images[1] = Image::new();
         self.written[1].clear();
         let before = self.texts.len();
-        let mut touched = BTreeSet::new();
         let mut refused = BTreeSet::new();
         for splices in carried {
             let (gone, kept): (Vec<_>, Vec<_>) =
                 splices.into_iter().partition(|splice: &Splice| {
                     model.contains(&splice.text) || self.may_touch(&splice.text).is_err()
                 });
-            touched.extend(gone.iter().chain(&kept).map(|splice| splice.text.clone()));
             refused.extend(gone.into_iter().map(|splice| splice.text));
             self.write_texts(kept);
         }
@@ -166,8 +207,10 @@ impl Datastore {
             let why = self.whose(&model).unwrap_or(why);
             self.tell(Event::Refused { model, why });
         }
+        let texts = self.mirror.nodes().filter(|(_, node)| matches!(node, Node::Text(_)));
+        let texts: BTreeSet<Path> = texts.map(|(path, _)| path.clone()).collect();
         self.origin = Origin::Rollback;
-        self.refresh_texts(&touched);
+        self.refresh_texts(&texts);
         self.origin = Origin::Remote;
     }
 

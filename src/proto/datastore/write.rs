@@ -195,7 +195,10 @@ impl Datastore {
             }),
             Intent::Remove { .. } => Ok(None),
             Intent::Move { model, .. } => Ok(self.models.table().find(model)),
-            Intent::Claim { .. } => self.ensure_claims().map(|()| None),
+            Intent::Claim { model, .. } => {
+                // What is to be owned must stand.
+                self.ensure_way(model).and_then(|_| self.ensure_claims()).map(|()| None)
+            }
         };
         outcome.unwrap_or_else(|fault| {
             let path = intent.model();

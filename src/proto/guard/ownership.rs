@@ -4,7 +4,8 @@ use crate::proto::change::{Action, Change, Key, Operation};
 use crate::proto::id::PeerId;
 use crate::proto::ownership::{CLAIMS, Claim, Grant, META, RESERVED, from_value};
 use crate::proto::reason::ChangeFault;
-use crate::proto::table::{Places, Table};
+use crate::proto::table::{ObjectIndex, Places, Table};
+use crate::proto::wire::message::Made;
 
 /// Whether everything that a change of `author`'s does to claims and grants may be done by it. The
 /// operations count as checked, and `places` as where they stand.
@@ -19,6 +20,12 @@ pub fn check_claims(
     author: PeerId,
 ) -> Result<(), ChangeFault> {
     for (operation, place) in change.operations.iter().zip(places) {
+        if place.object == ObjectIndex::ROOT
+            && matches!(&operation.key, Key::Map(key) if key.as_str() == META)
+        {
+            // What wins beside the well-known map would hide everything in it.
+            return Err(ChangeFault::WrongPlace);
+        }
         // What the change itself makes can be none of them: they are well known.
         if place.object < table.next_object(0)
             && let Some(below) = table.path(place.object).as_str().strip_prefix(META)
@@ -27,6 +34,21 @@ pub fn check_claims(
         }
     }
     Ok(())
+}
+
+/// Whether something well known may stand under a key of an object: of what is reserved for claims and
+/// grants only the maps themselves, so that nothing takes their place, or that of what is in them.
+#[must_use]
+pub fn may_be_known(table: &Table, object: ObjectIndex, key: &str, made: &Made) -> bool {
+    let below = table.path(object).as_str();
+    if object == ObjectIndex::ROOT && key == META {
+        return matches!(made, Made::Map);
+    }
+    match below.strip_prefix(META) {
+        Some("") => !key.starts_with(RESERVED) || matches!(made, Made::Map),
+        Some(below) => !below.strip_prefix('/').is_some_and(|name| name.starts_with(RESERVED)),
+        None => true,
+    }
 }
 
 fn check(operation: &Operation, below: &str, author: PeerId) -> Result<(), ChangeFault> {

@@ -126,6 +126,9 @@ impl ChangeLog {
         if matches!(record.made, Made::Map | Made::Text) && !guard::may_hold(object, &record.key) {
             return Err(ChangeFault::WrongPlace);
         }
+        if !texts && !guard::may_be_known(&self.table, object, &record.key, &record.made) {
+            return Err(ChangeFault::WrongPlace);
+        }
         Ok((end, Place { object, register: self.table.register(object, &record.key) }))
     }
 }

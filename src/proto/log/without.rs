@@ -5,15 +5,21 @@ use std::collections::BTreeSet;
 use super::epoch::weight;
 use super::{ChangeLog, Entry, Index, Origin};
 use crate::proto::id::{DocumentId, PeerId};
+use crate::proto::wire::message::Actor;
 
 impl ChangeLog {
-    /// What goes with the change at a place, if that is refused: what `peer` wrote since that nobody
-    /// confirmed, and everything that follows any of it.
+    /// What goes with a change that is refused, by its actor and sequence: what that actor wrote since
+    /// and what `peer` did that nobody confirmed, and everything that follows any of it.
     #[must_use]
-    pub fn doomed(&self, from: Index, peer: PeerId) -> BTreeSet<Index> {
-        let mut doomed: BTreeSet<Index> =
-            self.pending_of(peer).filter(|place| *place >= from).collect();
-        for place in from..self.entries.len() {
+    pub fn doomed(&self, (actor, sequence): (&Actor, u64), peer: PeerId) -> BTreeSet<Index> {
+        let mut doomed: BTreeSet<Index> = self.pending_of(peer).collect();
+        // Another's, which a relay forgot that had let it in.
+        let others = self.pending().filter(|place| {
+            let entry = &self.entries[*place];
+            entry.actor == *actor && entry.sequence >= sequence
+        });
+        doomed.extend(others);
+        for place in doomed.first().copied().unwrap_or(self.entries.len())..self.entries.len() {
             let entry = &self.entries[place];
             if !entry.burnt && entry.deps().any(|dep| doomed.contains(&dep)) {
                 doomed.insert(place);

@@ -92,9 +92,10 @@ impl Peer {
         let model = Path::parse(&denied.model);
         match denied.what {
             Denied::Claim { counter, .. } => self.store.deny_claim(&model, counter, denied.why),
-            Denied::Change { .. } => {
+            Denied::Change { actor, sequence } => {
                 self.renew();
-                self.store.roll_back(document, (&model, denied.why), self.author);
+                let (change, why) = ((&actor, sequence), (&model, denied.why));
+                self.store.roll_back(document, change, why, self.author);
                 let member = self.member(document);
                 if let Some(open) = &mut self.connection {
                     open.lane.resume(document, member);

@@ -1,6 +1,6 @@
 //! Whether a change may come in: who owns what it writes to, and what becomes of its claims.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Grantor, Holdings};
@@ -9,7 +9,9 @@ use crate::proto::config::OwnershipConfig;
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
-use crate::proto::ownership::{Claim, Grant, Ledger, META, Mode, Session, Terms, from_value};
+use crate::proto::ownership::{
+    Claim, Grant, Ledger, META, Mode, Session, Terms, from_value, prefixes,
+};
 use crate::proto::reason::Denial;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Line;
@@ -63,7 +65,7 @@ pub(in crate::proto::hub) struct Gate<'a> {
     decided: Vec<(Asked, Verdict)>,
     /// What they removed.
     gone: Vec<Path>,
-    /// The first change of the link's own peer that stays out.
+    /// The first change that stays out.
     turned: Option<DeniedRecord>,
 }
 
@@ -73,7 +75,7 @@ pub(in crate::proto::hub) struct Passed {
     pub(super) decided: Vec<(Asked, Verdict)>,
     /// What was removed.
     pub(super) gone: Vec<Path>,
-    /// The first change of the link's own peer that stays out.
+    /// The first change that stays out.
     pub(in crate::proto::hub) turned: Option<DeniedRecord>,
 }
 
@@ -129,12 +131,15 @@ impl<'a> Gate<'a> {
             return Ok(());
         }
         let often = !asked.is_empty() && self.counts(author.peer);
+        let made = if asked.is_empty() { BTreeSet::new() } else { makes(log, change) };
         let mut decided = Vec::new();
         for asked in asked {
             let limit = self.config.claims_per_second;
+            let here = made.contains(&asked.model) || log.table().find(&asked.model).is_some();
             let verdict = match asked.claim {
                 Claim::Take(_) if often => Verdict::Denied(Denial::TooOften { limit }),
-                _ => self.decide(log, ledger, &asked, change),
+                Claim::Take(_) if !here => Verdict::Denied(Denial::NoModel),
+                _ => self.decide(log, ledger, &asked, (change, decided.len())),
             };
             decided.push((asked, verdict));
         }
@@ -144,7 +149,8 @@ impl<'a> Gate<'a> {
         Ok(())
     }
 
-    /// Whether a change stays out. If its author is at the link, it is to be told.
+    /// Whether a change stays out. Who is at the link is to be told, its author or who has it from a
+    /// relay that had let it in and forgot.
     pub(in crate::proto::hub) fn stops(
         &mut self,
         log: &ChangeLog,
@@ -156,7 +162,7 @@ impl<'a> Gate<'a> {
             return false;
         };
         tracing::debug!(model = %turned.model, why = %turned.why, brought, "a change stays out");
-        if !brought && self.turned.is_none() {
+        if self.turned.is_none() {
             let what = Denied::Change { actor: change.actor, sequence: change.sequence };
             let model = Line::new(turned.model.as_str()).unwrap_or_default();
             self.turned = Some(DeniedRecord { what, model, why: turned.why });
@@ -171,7 +177,7 @@ impl<'a> Gate<'a> {
 
     /// Answers a claim that waited until there was something to go by.
     pub(super) fn late(&mut self, log: &ChangeLog, (asked, change): (Asked, Change)) {
-        let verdict = self.decide(log, log.ledger(), &asked, &change);
+        let verdict = self.decide(log, log.ledger(), &asked, (&change, 0));
         self.decided.push((asked, verdict));
     }
 
@@ -187,6 +193,10 @@ impl<'a> Gate<'a> {
         let ledger = log.ledger();
         let mut places = Places { log, change, made: BTreeMap::new() };
         let mut gone = Vec::new();
+        // A claim is granted only where nobody else owns anything above.
+        let granted =
+            decided.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Granted { .. }));
+        let granted: BTreeSet<&str> = granted.map(|(asked, _)| asked.model.as_str()).collect();
         for (at, operation) in change.operations.iter().enumerate() {
             let Some(place) = places.of(at, operation) else {
                 continue;
@@ -197,11 +207,8 @@ impl<'a> Gate<'a> {
             if matches!(operation.action, Action::Delete) {
                 gone.push(place.clone());
             }
-            let claimed = decided.iter().any(|(asked, verdict)| {
-                let granted = matches!(verdict, Verdict::Granted { .. });
-                // A claim is granted only where nobody else owns anything above.
-                granted && asked.model.contains(&place)
-            });
+            let claimed = !granted.is_empty()
+                && prefixes(place.as_str()).any(|prefix| granted.contains(prefix));
             if claimed {
                 continue;
             }
@@ -277,10 +284,10 @@ impl<'a> Gate<'a> {
         log: &ChangeLog,
         ledger: Ledger<'_>,
         asked: &Asked,
-        change: &Change,
+        (change, granted): (&Change, usize),
     ) -> Verdict {
         let outcome = match asked.claim {
-            Claim::Take(terms) => self.take(log, ledger, asked, (change, terms)),
+            Claim::Take(terms) => self.take(log, ledger, asked, (change, terms, granted)),
             Claim::Release => self.let_go(log, ledger, asked, change).map(|_| Verdict::Released),
             Claim::Give(to) => self.give(log, ledger, asked, (change, to)),
         };
@@ -292,7 +299,7 @@ impl<'a> Gate<'a> {
         log: &ChangeLog,
         ledger: Ledger<'_>,
         asked: &Asked,
-        (change, terms): (&Change, Terms),
+        (change, terms, granted): (&Change, Terms, usize),
     ) -> Result<Verdict, Denial> {
         let me = asked.by.peer;
         if let Some((model, outer)) = ledger.outermost(asked.model.as_str())
@@ -303,10 +310,10 @@ impl<'a> Gate<'a> {
         }
         let Some(grant) = ledger.grant(asked.model.as_str()) else {
             let limit = self.config.models;
-            if self.holdings.owned.values().sum::<usize>() >= limit as usize {
+            if self.holdings.owned.values().sum::<usize>() + granted >= limit as usize {
                 return Err(Denial::Full { limit });
             }
-            return Ok(self.when_ready(asked, terms));
+            return Ok(self.when_ready(asked, terms, None));
         };
         let by = grant.holder;
         let again = by == me && grant.session == Session::of(asked.by.incarnation);
@@ -317,7 +324,7 @@ impl<'a> Gate<'a> {
             return Err(Denial::Fixed { by });
         }
         if !grant.held {
-            return Ok(self.when_ready(asked, terms));
+            return Ok(self.when_ready(asked, terms, Some(&grant)));
         }
         if !self.knows(log, change, (&asked.model, &grant)) {
             return Err(Denial::Raced { by });
@@ -338,12 +345,14 @@ impl<'a> Gate<'a> {
         Ok(Verdict::Granted { terms, kept: false })
     }
 
-    /// What nobody owns is granted at once, unless it is exclusive and somebody may believe yet that
-    /// it owns it.
-    fn when_ready(&self, asked: &Asked, terms: Terms) -> Verdict {
-        let fenced = self.holdings.queue.not_before(&asked.model).max(self.ready_at);
-        let waits = self.holdings.queue.waits(&asked.model) || fenced > self.now;
-        if terms.mode == Mode::Exclusive && waits {
+    /// What nobody owns is granted at once, unless somebody may believe yet that it owns it alone.
+    fn when_ready(&self, asked: &Asked, terms: Terms, before: Option<&Grant>) -> Verdict {
+        let now = self.now;
+        let queue = &self.holdings.queue;
+        let fenced = queue.waits(&asked.model) || queue.not_before(&asked.model) > now;
+        let exclusive =
+            terms.mode == Mode::Exclusive || before.is_some_and(super::grants::is_exclusive);
+        if fenced || (exclusive && self.ready_at > now) {
             return Verdict::Waits(terms);
         }
         Verdict::Granted { terms, kept: false }
@@ -402,19 +411,27 @@ fn claims(log: &ChangeLog, author: &Introduction, change: &Change) -> Vec<Asked>
         return Vec::new();
     };
     let map = log.table().id(map);
-    let mut asked: Vec<Asked> = Vec::new();
+    let mut asked: BTreeMap<Path, Asked> = BTreeMap::new();
     for (at, operation) in change.operations.iter().enumerate() {
         if let (Key::Map(key), Action::Put(value)) = (&operation.key, &operation.action)
             && operation.object == map
             && let Some(claim) = from_value(value)
         {
             let model = Path::parse(key);
-            asked.retain(|before| before.model != model);
             let (by, id, sequence) = (*author, change.id(at), change.sequence);
-            asked.push(Asked { by, model, id, sequence, claim });
+            asked.insert(model.clone(), Asked { by, model, id, sequence, claim });
         }
     }
-    asked
+    asked.into_values().collect()
+}
+
+/// The paths of the maps that a change makes.
+fn makes(log: &ChangeLog, change: &Change) -> BTreeSet<Path> {
+    let mut places = Places { log, change, made: BTreeMap::new() };
+    for (at, operation) in change.operations.iter().enumerate() {
+        places.of(at, operation);
+    }
+    places.made.into_values().collect()
 }
 
 /// Where the operations of a change stand, as paths.

@@ -10,15 +10,21 @@ use crate::proto::draft::{Draft, Target};
 use crate::proto::id::PeerId;
 use crate::proto::log::{Candidate, ChangeLog};
 use crate::proto::model::path::Path;
-use crate::proto::ownership::{Authority, Fence, Grant, Ledger, META, Mode, Session, to_value};
+use crate::proto::ownership::{
+    Authority, Claim, Fence, Grant, Ledger, META, Mode, Session, to_value,
+};
 use crate::proto::reason::{ChangeFault, Denial};
 use crate::proto::table::ObjectIndex;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{Actor, Denied, DeniedRecord, Made};
 
-/// How many models one change of a relay is about at most: it must fit the limits of a change.
-const MODELS_EACH: usize = 256;
+/// What one change of a relay takes at most, of the limit of a change: a third, as an estimate from
+/// above, so that it is one change for all but the largest of rooms.
+const SHARE: usize = 3;
+
+/// What a model may take of a change beside its path, which is in it twice.
+const MODEL_COST: usize = 192;
 
 /// What answers no claim.
 const UNASKED: (Actor, u64) = ([0; 16], 0);
@@ -67,7 +73,10 @@ impl Holdings {
         for (asked, verdict) in decided {
             let before = log.ledger().grant(asked.model.as_str());
             match verdict {
-                Verdict::Denied(why) if self.queue.withdraw(&asked.model, asked.by.peer) => {
+                Verdict::Denied(why)
+                    if asked.claim == Claim::Release
+                        && self.queue.withdraw(&asked.model, asked.by.peer) =>
+                {
                     // It let go of what it only waited for.
                     tracing::debug!(model = %asked.model, %why, "a claim withdrawn");
                 }
@@ -157,8 +166,18 @@ impl Holdings {
         let mut grants = grants.into_iter().peekable();
         let mut removals = removals.into_iter().peekable();
         while grants.peek().is_some() || removals.peek().is_some() {
-            let part: Vec<_> = grants.by_ref().take(MODELS_EACH).collect();
-            let gone: Vec<Path> = removals.by_ref().take(MODELS_EACH).collect();
+            let mut left = log.limits().change / SHARE;
+            let mut fits = |model: &Path| {
+                let cost = MODEL_COST + model.as_str().len();
+                let fits = cost <= left;
+                left = left.saturating_sub(cost);
+                fits
+            };
+            // One at least, or it would never end.
+            let mut gone: Vec<Path> = removals.next().into_iter().collect();
+            gone.extend(std::iter::from_fn(|| removals.next_if(|model| fits(model))));
+            let mut part: Vec<_> = grants.next().into_iter().collect();
+            part.extend(std::iter::from_fn(|| grants.next_if(|(model, _)| fits(model))));
             for (model, grant) in &part {
                 self.count_owner(log, model, grant.as_ref());
             }

@@ -30,10 +30,9 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// A member is bringing what `heads` cover back, at most until `by`; owners may come until
-    /// `until`.
-    pub(super) fn begin(&mut self, heads: [Vec<Hash>; 2], by: Time, until: Time) {
-        self.open = Some((heads, by));
+    /// A member is bringing what `heads` cover back, at most until a time, and so long owners may come.
+    pub(super) fn begin(&mut self, heads: [Vec<Hash>; 2], until: Time) {
+        self.open = Some((heads, until));
         self.until = Some(until);
     }
 

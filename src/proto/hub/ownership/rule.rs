@@ -11,6 +11,7 @@ use crate::proto::event::LeaveReason;
 use crate::proto::id::{DocumentId, Link, PeerId};
 use crate::proto::log::ChangeLog;
 use crate::proto::ownership::Session;
+use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{DeniedRecord, Hash, Message};
@@ -202,6 +203,9 @@ impl Hub {
         }
         if let Some(room) = self.rooms.get_mut(key) {
             room.logs_and_holdings().1.enter(peer, session, link);
+            if !room.is_restored() {
+                self.recover(now, key);
+            }
         }
     }
 
@@ -235,10 +239,9 @@ impl Hub {
         key: &RoomKey,
         heads: [Vec<Hash>; 2],
     ) {
-        let by = now + self.config.epochs.restoring;
         let until = now + self.config.ownership.grace;
         if let Some(room) = self.rooms.get_mut(key) {
-            room.logs_and_holdings().1.recovery.begin(heads, by, until);
+            room.logs_and_holdings().1.recovery.begin(heads, until);
         }
     }
 
@@ -253,7 +256,12 @@ impl Hub {
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
         };
-        if let Stage::Member { .. } = &guest.stage {
+        if guest.minor == 0 {
+            // It has no word for that.
+            let relay = Version::CURRENT;
+            let peer = Version { minor: 0, ..relay };
+            self.refuse(link, Refusal::VersionMismatch { peer, relay }, now);
+        } else if let Stage::Member { .. } = &guest.stage {
             guest.deny(document, denied);
             self.pump_guest(link, now);
         }
