@@ -9,6 +9,8 @@ mod deltas;
 mod documents;
 mod epochs;
 mod identity;
+mod owners;
+mod ownership;
 mod passages;
 mod readme;
 mod refused;

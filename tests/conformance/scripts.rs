@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::epochs::at;
+use crate::owners::owners;
 use crate::passages;
 use crate::session::Rig;
 use crate::stage::{APP_KEY, RELAY, ROOM, app_key, author, identity, peer, room, scope};
@@ -49,12 +50,18 @@ struct Setup {
 }
 
 pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
+    let [first, second] = match name {
+        "replaced" => [1, 1],
+        // There the script is the peer of the first seed.
+        "refused-change" | "forged-grant" => [2, 1],
+        _ => [1, 2],
+    };
     let setup = Setup {
         app_key: APP_KEY,
         room: ROOM,
         relay_seed: hex::encode(identity(RELAY).to_seed()),
-        peer_1_seed: hex::encode([1; 32]),
-        peer_2_seed: hex::encode(if name == "replaced" { [1; 32] } else { [2; 32] }),
+        peer_1_seed: hex::encode([first; 32]),
+        peer_2_seed: hex::encode([second; 32]),
         script_seed: hex::encode([1; 32]),
         latency_us: 1_000,
         left_out: "every ping and pong of a link but the first",
@@ -64,7 +71,7 @@ pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
 
 #[test]
 fn sessions() {
-    let cases = [meetings(), passages::epochs(), refusals(), strangers(), members()];
+    let cases = [meetings(), passages::epochs(), refusals(), strangers(), members(), owners()];
     check("session.json", &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 
@@ -240,8 +247,19 @@ fn scripted(hello: &Hello, join: Option<fn(Join) -> Join>, more: &[(Lane, Bytes)
     rig
 }
 
+/// A script greets and joins, as time passes.
+pub(crate) fn greet(rig: &mut Rig) -> Link {
+    let link = rig.script(1);
+    rig.says(link, Lane::Control, encode(&Message::Hello(hello())));
+    let soon = rig.now.as_micros() / 1_000 + 5;
+    rig.run(soon);
+    let join = join(rig.greeting.as_ref().unwrap());
+    rig.says(link, Lane::Control, encode(&Message::Join(join)));
+    link
+}
+
 /// A frame of entries of document 0 from a position on.
-fn entries(first: u16, entries: &[EntryRecord]) -> (Lane, Bytes) {
+pub(crate) fn entries(first: u16, entries: &[EntryRecord]) -> (Lane, Bytes) {
     let record = |entry| {
         let body = postcard::to_allocvec(entry).unwrap();
         Record::new(Kind::Entry, Follows::Previous, 0, body)

@@ -68,7 +68,8 @@ pub(crate) fn describe(message: &Message) -> Value {
     readable(serde_json::to_value(message).unwrap(), "")
 }
 
-fn readable(value: Value, key: &str) -> Value {
+/// A value in which bytes are hexadecimal.
+pub(crate) fn readable(value: Value, key: &str) -> Value {
     match value {
         Value::Array(items) if is_bytes(&items, key) => {
             let byte = |item: &Value| u8::try_from(item.as_u64().unwrap()).unwrap();
