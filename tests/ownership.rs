@@ -302,8 +302,8 @@ fn part(seed: u64) {
     let contested = figure(&mut world, 0);
     let free = figure(&mut world, 1);
     let own: Vec<ModelRef<Figure>> = (0..3).map(|peer| figure(&mut world, peer)).collect();
-    for peer in 0..3 {
-        claim(&mut world, peer, &own[peer], Mode::Instant).unwrap();
+    for (peer, model) in own.iter().enumerate() {
+        claim(&mut world, peer, model, Mode::Instant).unwrap();
     }
     let confirmed = world.run_until(Duration::from_secs(30), |world| {
         (0..3).all(|peer| is_confirmed(world, peer, &own[peer]))
@@ -322,13 +322,13 @@ fn part(seed: u64) {
             store.update_root(|root: &mut Playground| root.votes += 1).unwrap();
         });
     };
-    for peer in 0..3 {
+    for (peer, model) in own.iter().enumerate() {
         // Both sides claim one model, and write to it; one side only where it can.
         if peer == away || peer == (away + 1) % 3 {
             claim(&mut world, peer, &contested, Mode::Instant).unwrap();
             rename(&mut world, peer, &contested, &format!("side of {peer}")).unwrap();
         }
-        rename(&mut world, peer, &own[peer], &format!("still {peer}")).unwrap();
+        rename(&mut world, peer, model, &format!("still {peer}")).unwrap();
         for _ in 0..4 {
             added(&mut world, peer);
             world.run(Duration::from_millis(u64::from(rng.next_u32() % 1_000)));

@@ -375,7 +375,7 @@ impl Datastore {
         let log = self.log(document);
         let pending = log.pending().filter_map(|place| log.author(&log.entry(place)?.actor));
         let own = pending.filter_map(|author| author.origin.is_of(self.author.peer));
-        own.last().unwrap_or(self.author_of(document).incarnation)
+        own.last().unwrap_or_else(|| self.author_of(document).incarnation)
     }
 
     /// The first `count` changes that this peer wrote as an incarnation in the present epoch have

@@ -53,10 +53,9 @@ struct Stream {
     /// At a relay: the member does not know yet that a change of its was not let in, so what it says
     /// follows that.
     denied: bool,
-    /// At a member: it has gone on as another, or followed a cut, on this link. What says so is said
-    /// again with whatever makes void what was on its way.
-    resumed: bool,
-    followed: bool,
+    /// At a member: what says that it has gone on as another, or followed a cut, on this link. It is
+    /// said again with whatever makes void what was on its way.
+    turns: Vec<Token>,
     acknowledged: u64,
     acknowledge_by: Option<Time>,
     /// When what is held is said by itself.
@@ -110,8 +109,7 @@ impl DocumentLane {
             cut_at: 0,
             stale: false,
             denied: false,
-            resumed: false,
-            followed: false,
+            turns: Vec::new(),
             acknowledged: 0,
             acknowledge_by: None,
             held_by: None,

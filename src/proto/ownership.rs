@@ -14,6 +14,7 @@ use crate::proto::id::PeerId;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::table::{Cell, Live, ObjectIndex, Table};
+use crate::proto::time::Time;
 
 /// The root's key of the map that holds what is said about the room's models, for tools and here.
 pub const META: &str = "0";
@@ -63,7 +64,6 @@ impl Fence {
 
     /// The boot of the relay that gave it.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "what is left has 32 bits")]
     pub const fn boot(self) -> u32 {
         (self.0 >> 32) as u32
     }
@@ -292,7 +292,7 @@ pub enum Ownership {
         /// The grant.
         token: Fence,
         /// How long that holds, unless it is said again; it is, as long as the relay is there.
-        until: crate::proto::time::Time,
+        until: Time,
     },
     /// Another peer owns it, or has asked for it.
     Remote {

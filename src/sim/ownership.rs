@@ -245,7 +245,11 @@ fn grants_in(table: &Table, relay: &Authority, change: &Change) -> Vec<(Path, Op
         let Key::Map(key) = &operation.key else { return None };
         let said = match &operation.action {
             Deed::Put(value) => Some(from_value(value)?),
-            _ => None,
+            Deed::Delete
+            | Deed::Counter(_)
+            | Deed::MakeMap
+            | Deed::MakeText
+            | Deed::Increment(_) => None,
         };
         (*table.path(object) == map).then(|| (Path::parse(key), said))
     });

@@ -432,8 +432,8 @@ impl Datastore {
     /// The relay does not grant what this peer asked for: what it wrote in the hope of it is taken
     /// back.
     pub(crate) fn deny_claim(&mut self, path: &Path, counter: u64, why: Denial) {
-        let asked = self.estate.asked.get(path);
-        if !asked.is_some_and(|asked| asked.id.is_some_and(|id| id.counter == counter)) {
+        let id = self.estate.asked.get(path).and_then(|asked| asked.id);
+        if id.is_none_or(|id| id.counter != counter) {
             return;
         }
         let claim = self.estate.asked.remove(path).map(|asked| asked.claim);

@@ -63,17 +63,17 @@ fn check(operation: &Operation, below: &str, author: PeerId) -> Result<(), Chang
         return Ok(());
     };
     if name == CLAIMS {
-        return match &operation.action {
-            Action::Put(value) if from_value::<Claim>(value).is_some() => Ok(()),
-            _ => Err(ChangeFault::WrongOperation),
-        };
+        let claims =
+            matches!(&operation.action, Action::Put(value) if from_value::<Claim>(value).is_some());
+        return if claims { Ok(()) } else { Err(ChangeFault::WrongOperation) };
     }
     if name.strip_prefix(RESERVED) != Some(author.to_string().as_str()) {
         return Err(ChangeFault::Forged);
     }
-    match &operation.action {
-        Action::Put(value) if from_value::<Grant>(value).is_some() => Ok(()),
-        Action::Delete => Ok(()),
-        _ => Err(ChangeFault::WrongOperation),
-    }
+    let grants = match &operation.action {
+        Action::Put(value) => from_value::<Grant>(value).is_some(),
+        Action::Delete => true,
+        Action::Counter(_) | Action::MakeMap | Action::MakeText | Action::Increment(_) => false,
+    };
+    if grants { Ok(()) } else { Err(ChangeFault::WrongOperation) }
 }

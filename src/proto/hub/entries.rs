@@ -1,15 +1,19 @@
 //! What members bring: let in, and passed on.
 
-use super::guest::{Stage, is_known};
+use super::guest::{Guest, Stage, is_known};
 use super::ownership::gate::Gate;
+use super::ownership::{Grantor, Told};
+use super::room::Room;
+use super::unproven::Unproven;
 use super::{Hub, RoomKey};
+use crate::proto::config::HubConfig;
 use crate::proto::delta::{DeltaError, Token};
 use crate::proto::id::{DocumentId, Link};
 use crate::proto::lane::Incoming;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{ChangeFault, Refusal};
 use crate::proto::time::Time;
-use crate::proto::wire::message::{EntryRecord, Hash, RecordBytes};
+use crate::proto::wire::message::{DeniedRecord, EntryRecord, Hash, RecordBytes};
 
 impl Hub {
     pub(super) fn on_records(
@@ -48,68 +52,24 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(&key) else {
             return;
         };
-        let limits = &self.config.limits;
-        let (mut tokens, mut told) = (Vec::new(), Vec::new());
-        let (mut outcome, mut turned) = (Ok(()), None);
+        let (config, grantor) = (&self.config, &mut self.grantor);
+        let mut desk = Desk { room, guest, config, grantor, now, link };
+        let mut taken = Taken::default();
         // What one record makes, the next may build on.
-        while let Some(unpacked) = guest.lane.unpack(room.log(document), &mut incoming, now) {
+        while taken.is_open()
+            && let Some(unpacked) =
+                desk.guest.lane.unpack(desk.room.log(document), &mut incoming, now)
+        {
             // Only a relay says that something has its place: a record of that is nothing here.
-            let Some(entry) = unpacked.entry else {
-                continue;
-            };
-            let offered = match &entry {
-                EntryRecord::Cut(cut) => {
-                    guest.on_follow(room.log(document), cut);
-                    continue;
-                }
-                EntryRecord::Resumed(resumed) => {
-                    guest.on_resumed(room.log(document), *resumed);
-                    continue;
-                }
-                // Only a relay says that.
-                EntryRecord::Denied(_) => continue,
-                EntryRecord::Base(piece) => {
-                    room.take_base(document, link, piece, limits).map(|()| Vec::new())
-                }
-                EntryRecord::Authored { .. }
-                | EntryRecord::WellKnown(_)
-                | EntryRecord::Signed(_) => {
-                    let (log, models, holdings) = room.gated(document);
-                    let config = (models, &self.config.ownership);
-                    let mut gate = Gate::new(holdings, config, (&self.grantor, now));
-                    let unproven = &mut guest.unproven[document.place()];
-                    let offered = unproven.offer((log, &mut gate), guest.peer, &entry);
-                    let mut passed = gate.end();
-                    turned = passed.turned.take();
-                    offered.map(|mut tokens| {
-                        let when = (now, &mut told);
-                        tokens.extend(holdings.answer(log, passed, &mut self.grantor, when));
-                        tokens
-                    })
-                }
-            };
-            match offered {
-                Ok(more) => tokens.extend(more),
-                Err(fault) => {
-                    outcome = Err(fault);
-                    break;
-                }
-            }
-            if turned.is_some() {
-                break;
+            if let Some(entry) = unpacked.entry {
+                desk.take(document, &entry, &mut taken);
             }
         }
-        let unproven = &mut guest.unproven[document.place()];
-        if unproven.is_stirred() {
-            let (log, models, holdings) = room.gated(document);
-            let config = (models, &self.config.ownership);
-            let mut gate = Gate::new(holdings, config, (&self.grantor, now));
-            tokens.extend(unproven.settle(log, &mut gate));
-            let mut passed = gate.end();
-            turned = turned.or_else(|| passed.turned.take());
-            tokens.extend(holdings.answer(log, passed, &mut self.grantor, (now, &mut told)));
+        if desk.guest.unproven[document.place()].is_stirred() {
+            desk.settle(document, &mut taken);
         }
-        let waiting = unproven.bytes();
+        let waiting = guest.unproven[document.place()].bytes();
+        let Taken { tokens, told, turned, outcome } = taken;
         if !tokens.is_empty() {
             room.log_and_epochs(document).1.wrote(now);
         }
@@ -119,7 +79,7 @@ impl Hub {
             self.deny(now, link, document, turned);
         }
         self.settle(now, &key, document, &tokens);
-        self.judge(now, link, outcome, waiting);
+        self.judge(now, link, outcome.map_or(Ok(()), Err), waiting);
         self.close_recovery(now, &key);
         if document == DocumentId::MODELS {
             self.serve_queue(now, &key);
@@ -173,24 +133,21 @@ impl Hub {
     fn settle(&mut self, now: Time, key: &RoomKey, document: DocumentId, news: &[Token]) {
         let mut news = news.to_vec();
         while let Some(room) = self.rooms.get_mut(key) {
-            let (log, models, holdings) = room.gated(document);
-            let changes = hashes(log, &news);
+            let changes = hashes(room.log(document), &news);
             if changes.is_empty() {
                 return;
             }
             let (mut settled, mut told, mut turned) = (Vec::new(), Vec::new(), Vec::new());
             for (link, guest) in &mut self.guests {
                 let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
-                let unproven = &mut guest.unproven[document.place()];
-                if here && unproven.wants(&changes) {
-                    let config = (models, &self.config.ownership);
-                    let mut gate = Gate::new(holdings, config, (&self.grantor, now));
-                    let mut tokens = unproven.settle(log, &mut gate);
-                    let mut passed = gate.end();
-                    turned.extend(passed.turned.take().map(|turned| (*link, turned)));
-                    let when = (now, &mut told);
-                    tokens.extend(holdings.answer(log, passed, &mut self.grantor, when));
-                    settled.push((*link, tokens));
+                if here && guest.unproven[document.place()].wants(&changes) {
+                    let (config, grantor) = (&self.config, &mut self.grantor);
+                    let mut desk = Desk { room, guest, config, grantor, now, link: *link };
+                    let mut taken = Taken::default();
+                    desk.settle(document, &mut taken);
+                    told.extend(taken.told);
+                    turned.extend(taken.turned.map(|turned| (*link, turned)));
+                    settled.push((*link, taken.tokens));
                 }
             }
             news = settled.iter().flat_map(|(_, tokens)| tokens.clone()).collect();
@@ -215,6 +172,91 @@ impl Hub {
             }
             Ok(()) => {}
         }
+    }
+}
+
+/// What came of a frame.
+#[derive(Default)]
+struct Taken {
+    /// What is new in the log.
+    tokens: Vec<Token>,
+    /// Who is to be told that its claim is not granted.
+    told: Told,
+    /// The change that stays out.
+    turned: Option<DeniedRecord>,
+    /// The rule that was broken.
+    outcome: Option<ChangeFault>,
+}
+
+impl Taken {
+    /// Whether what comes next may still count.
+    const fn is_open(&self) -> bool {
+        self.turned.is_none() && self.outcome.is_none()
+    }
+}
+
+/// Where a member's entries are taken.
+struct Desk<'a> {
+    room: &'a mut Room,
+    guest: &'a mut Guest,
+    config: &'a HubConfig,
+    grantor: &'a mut Grantor,
+    now: Time,
+    link: Link,
+}
+
+impl Desk<'_> {
+    fn take(&mut self, document: DocumentId, entry: &EntryRecord, taken: &mut Taken) {
+        match entry {
+            EntryRecord::Cut(cut) => self.guest.on_follow(self.room.log(document), cut),
+            EntryRecord::Resumed(resumed) => {
+                self.guest.on_resumed(self.room.log(document), *resumed);
+            }
+            // Only a relay says that.
+            EntryRecord::Denied(_) => {}
+            EntryRecord::Base(piece) => {
+                let limits = &self.config.limits;
+                taken.outcome = self.room.take_base(document, self.link, piece, limits).err();
+            }
+            EntryRecord::Authored { .. } | EntryRecord::WellKnown(_) | EntryRecord::Signed(_) => {
+                let peer = self.guest.peer;
+                self.pass(document, taken, |unproven, log, gate| {
+                    unproven.offer((log, gate), peer, entry)
+                });
+            }
+        }
+    }
+
+    /// Lets in what waited and may come in by now.
+    fn settle(&mut self, document: DocumentId, taken: &mut Taken) {
+        self.pass(document, taken, |unproven, log, gate| Ok(unproven.settle(log, gate)));
+    }
+
+    /// Lets something in by the gate, and answers what it claims.
+    fn pass(
+        &mut self,
+        document: DocumentId,
+        taken: &mut Taken,
+        offer: impl FnOnce(
+            &mut Unproven,
+            &mut ChangeLog,
+            &mut Gate<'_>,
+        ) -> Result<Vec<Token>, ChangeFault>,
+    ) {
+        let (log, models, holdings) = self.room.gated(document);
+        let config = (models, &self.config.ownership);
+        let mut gate = Gate::new(holdings, config, (&*self.grantor, self.now));
+        let offered = offer(&mut self.guest.unproven[document.place()], log, &mut gate);
+        let mut passed = gate.end();
+        if taken.turned.is_none() {
+            taken.turned = passed.turned.take();
+        }
+        match offered {
+            Ok(tokens) => taken.tokens.extend(tokens),
+            Err(fault) => taken.outcome = Some(fault),
+        }
+        let when = (self.now, &mut taken.told);
+        taken.tokens.extend(holdings.answer(log, passed, self.grantor, when));
     }
 }
 

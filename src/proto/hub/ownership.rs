@@ -12,6 +12,7 @@ mod rule;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::grants::Told;
 use self::queue::Queue;
 use self::recovery::Recovery;
 use crate::proto::config::OwnershipConfig;

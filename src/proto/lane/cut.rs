@@ -49,20 +49,18 @@ impl DocumentLane {
 
     /// At a member: goes on as another. What was to be said as the one before is void.
     pub fn resume(&mut self, document: DocumentId, member: Member) {
-        self.stream_mut(document).resumed = true;
-        self.turn(document, member);
+        self.turn(document, member, Token::Resumed);
     }
 
-    fn turn(&mut self, document: DocumentId, member: Member) {
+    fn turn(&mut self, document: DocumentId, member: Member, turn: Token) {
         self.set_member(document, member);
         let stream = self.stream_mut(document);
         stream.feed.void(Token::Void);
-        if stream.resumed {
-            stream.feed.push(Token::Resumed);
+        if !stream.turns.contains(&turn) {
+            stream.turns.push(turn);
         }
-        if stream.followed {
-            stream.feed.push(Token::Cut);
-        }
+        // A relay that waits for one passes over the other, whichever is first.
+        stream.turns.iter().for_each(|turn| stream.feed.push(*turn));
     }
 
     /// At a relay: says that history is cut here.
@@ -80,8 +78,7 @@ impl DocumentLane {
 
     /// At a member: follows a cut. What was to be said of the epoch before is void.
     pub fn follow(&mut self, document: DocumentId, member: Member) {
-        self.stream_mut(document).followed = true;
-        self.turn(document, member);
+        self.turn(document, member, Token::Cut);
     }
 
     /// Sends what the epoch began with, because the relay wanted it.

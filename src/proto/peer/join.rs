@@ -107,8 +107,7 @@ impl Peer {
             }
             Message::Pong { sent, room_time } => self.on_pong(now, sent, room_time),
             Message::Beat { sent, room_time, boot, lease_ms, granted } => {
-                self.on_pong(now, sent, room_time);
-                self.on_beat((Time::from_micros(sent), Fence(granted)), boot, lease_ms);
+                self.on_beat(now, (sent, room_time), (boot, lease_ms, Fence(granted)));
             }
             Message::Revoke { model, token } => self.on_revoke(now, &model, token),
             Message::Deltas { document, position, records } => {
@@ -151,7 +150,7 @@ impl Peer {
         }
     }
 
-    fn on_pong(&mut self, now: Time, sent: u64, room_time: u64) {
+    pub(super) fn on_pong(&mut self, now: Time, sent: u64, room_time: u64) {
         self.clock.answer(Time::from_micros(sent), room_time, now);
         if let Some(connection) = &mut self.connection {
             connection.lane.set_round_trip(self.clock.round_trip());

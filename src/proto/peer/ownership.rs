@@ -64,7 +64,13 @@ impl Peer {
     }
 
     /// The relay has heard what this peer asked at a time.
-    pub(super) fn on_beat(&mut self, answer: (Time, Fence), boot: u32, lease_ms: u32) {
+    pub(super) fn on_beat(
+        &mut self,
+        now: Time,
+        (sent, room_time): (u64, u64),
+        (boot, lease_ms, granted): (u32, u32, Fence),
+    ) {
+        self.on_pong(now, sent, room_time);
         let known = self.store.newest_grant().boot();
         if boot < known {
             self.fault(&format!(
@@ -77,7 +83,7 @@ impl Peer {
         if lease.answers.len() >= MOST_ANSWERS {
             lease.answers.pop_front();
         }
-        lease.answers.push_back(answer);
+        lease.answers.push_back((Time::from_micros(sent), granted));
     }
 
     /// The relay wants an exclusive model back that another waits for.

@@ -136,10 +136,13 @@ impl<'a> Gate<'a> {
         for asked in asked {
             let limit = self.config.claims_per_second;
             let here = made.contains(&asked.model) || log.table().find(&asked.model).is_some();
-            let verdict = match asked.claim {
-                Claim::Take(_) if often => Verdict::Denied(Denial::TooOften { limit }),
-                Claim::Take(_) if !here => Verdict::Denied(Denial::NoModel),
-                _ => self.decide(log, ledger, &asked, (change, decided.len())),
+            let takes = matches!(asked.claim, Claim::Take(_));
+            let verdict = if takes && often {
+                Verdict::Denied(Denial::TooOften { limit })
+            } else if takes && !here {
+                Verdict::Denied(Denial::NoModel)
+            } else {
+                self.decide(log, ledger, &asked, (change, decided.len()))
             };
             decided.push((asked, verdict));
         }

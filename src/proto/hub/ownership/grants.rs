@@ -11,7 +11,7 @@ use crate::proto::id::PeerId;
 use crate::proto::log::{Candidate, ChangeLog};
 use crate::proto::model::path::Path;
 use crate::proto::ownership::{
-    Authority, Claim, Fence, Grant, Ledger, META, Mode, Session, to_value,
+    Authority, Claim, Fence, Grant, Ledger, META, Mode, Session, Terms, to_value,
 };
 use crate::proto::reason::{ChangeFault, Denial};
 use crate::proto::table::ObjectIndex;
@@ -58,7 +58,7 @@ impl Decree {
 }
 
 /// What becomes of claims beside grants: who is told that its claim is not granted.
-pub(super) type Told = Vec<(PeerId, DeniedRecord)>;
+pub(in crate::proto::hub) type Told = Vec<(PeerId, DeniedRecord)>;
 
 impl Holdings {
     /// Notes what was decided of claims. Returns what is to be written, and who is to be told.
@@ -83,21 +83,7 @@ impl Holdings {
                 Verdict::Denied(why) => told.extend(denied(&asked, why)),
                 Verdict::Waits(terms) => self.queue.push(asked, terms, now),
                 Verdict::Granted { terms, kept } => {
-                    let token = grantor.next();
-                    let since = before.filter(|_| kept).map_or(token, |before| before.since());
-                    let grant = Grant {
-                        token,
-                        kept: token.0.saturating_sub(since.0),
-                        holder: asked.by.peer,
-                        session: Session::of(asked.by.incarnation),
-                        held: true,
-                        terms,
-                        claim: asked.id.counter,
-                    };
-                    if before.is_some_and(|before| before.held && !kept) {
-                        self.taken.insert(asked.model.clone(), now);
-                    }
-                    self.answered.insert(asked.model.clone(), (asked.id.actor, asked.sequence));
+                    let grant = self.grant(&asked, before, (terms, kept), (grantor.next(), now));
                     decree.set(asked.model, Some(grant));
                 }
                 Verdict::Released => {
@@ -133,6 +119,30 @@ impl Holdings {
             }
         }
         (decree, told)
+    }
+
+    /// What is granted for a claim, `kept` if its owner only asked again.
+    fn grant(
+        &mut self,
+        asked: &Asked,
+        before: Option<Grant>,
+        (terms, kept): (Terms, bool),
+        (token, now): (Fence, Time),
+    ) -> Grant {
+        let since = before.filter(|_| kept).map_or(token, |before| before.since());
+        if before.is_some_and(|before| before.held && !kept) {
+            self.taken.insert(asked.model.clone(), now);
+        }
+        self.answered.insert(asked.model.clone(), (asked.id.actor, asked.sequence));
+        Grant {
+            token,
+            kept: token.0.saturating_sub(since.0),
+            holder: asked.by.peer,
+            session: Session::of(asked.by.incarnation),
+            held: true,
+            terms,
+            claim: asked.id.counter,
+        }
     }
 
     /// Nobody owns a model any more that fenced the owners of what is below it: they own that again,

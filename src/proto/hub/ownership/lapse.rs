@@ -58,17 +58,16 @@ impl Holdings {
         }
         let mut ended = Vec::new();
         let ledger = log.ledger();
-        for (model, grant) in ledger.granted_from("") {
-            if grant.owner() == Some(peer) && !decree.names(&model) {
+        let owned = ledger.granted_from("").filter(|(_, grant)| grant.owner() == Some(peer));
+        for (model, grant) in owned {
+            if !decree.names(&model) {
                 let model = Path::parse(&model);
                 if let Some(heard) = heard.filter(|_| is_exclusive(&grant)) {
                     self.queue.fence(model.clone(), heard + config.lease);
                 }
                 self.answered.remove(&model);
                 if grant.terms.destroy_with_owner {
-                    for (gone, _) in below(ledger, &model) {
-                        decree.set(gone, None);
-                    }
+                    below(ledger, &model).into_iter().for_each(|(gone, _)| decree.set(gone, None));
                 }
                 ended.push(model.clone());
                 end(&mut decree, (model, grant), grant.terms.destroy_with_owner, grantor);
