@@ -332,25 +332,13 @@ impl Datastore {
         subjects.iter().for_each(|path| self.tell_owner(path));
     }
 
-    /// Asks again for what was said, and what `lost` says is not here any more; but not for what
-    /// somebody else got meanwhile, which this peer asked for before it knew.
+    /// Asks again for what was said, and what `lost` says is not here any more.
     pub(super) fn ask_again(&mut self, lost: impl Fn(&OpId) -> bool) {
-        let mut beaten = Vec::new();
         for (model, asked) in &mut self.estate.asked {
-            if asked.id.take_if(|id| lost(id)).is_none() {
-                continue;
+            if asked.id.take_if(|id| lost(id)).is_some() {
+                let (model, claim) = (model.clone(), asked.claim);
+                self.pending.push(Intent::Claim { model, claim });
             }
-            let grant = self.models.ledger().grant(model.as_str());
-            let by = grant.filter(|grant| grant.held && grant.token > asked.before);
-            let by = by.map(|grant| grant.holder).filter(|by| *by != self.author.peer);
-            match (asked.claim, by) {
-                (Claim::Take(_), Some(by)) => beaten.push((model.clone(), by)),
-                (claim, _) => self.pending.push(Intent::Claim { model: model.clone(), claim }),
-            }
-        }
-        for (model, by) in beaten {
-            self.estate.asked.remove(&model);
-            self.lose(&model, Denial::Raced { by });
         }
     }
 
@@ -450,10 +438,30 @@ impl Datastore {
         self.take_back_below(path, why);
     }
 
-    /// A claim is lost.
+    /// A claim is lost: what was written in the hope of it is taken back.
     fn lose(&mut self, path: &Path, why: Denial) {
+        self.estate.asked.remove(path);
         self.tell(Event::ClaimDenied { model: path.clone(), why });
         self.take_back_below(path, why);
+    }
+
+    /// Takes out of what is due the claims that another was before since they were asked for: written
+    /// now they would follow its grant, and take from it what this peer did not mean to take.
+    pub(super) fn take_out_raced(&mut self, intents: &mut Vec<Intent>) {
+        let mut lost = Vec::new();
+        intents.retain(|intent| {
+            let Intent::Claim { model, claim: Claim::Take(_) } = intent else { return true };
+            let before = self.estate.asked.get(model).map(|asked| asked.before);
+            let grant = self.models.ledger().grant(model.as_str()).zip(before);
+            let raced = grant.filter(|(grant, before)| {
+                grant.held && grant.since() > *before && !self.is_mine(grant)
+            });
+            lost.extend(raced.map(|(grant, _)| (model.clone(), grant.holder)));
+            raced.is_none()
+        });
+        for (model, by) in lost {
+            self.lose(&model, Denial::Raced { by });
+        }
     }
 
     fn take_back_below(&mut self, path: &Path, why: Denial) {

@@ -29,6 +29,7 @@ impl Datastore {
     pub(super) fn write(&mut self) {
         let cutting = self.is_cutting(DocumentId::MODELS);
         let (mut intents, mut splices) = self.take_due(cutting);
+        self.take_out_raced(&mut intents);
         self.take_out_refused(&mut intents, &mut splices);
         if !cutting {
             self.describe();
