@@ -2,6 +2,7 @@
 
 mod command;
 mod input;
+mod owner;
 mod place;
 mod session;
 mod show;

@@ -221,9 +221,12 @@ impl Datastore {
     ///
     /// # Errors
     ///
-    /// When it is too large.
+    /// When it is too large, or its model is another's.
     pub fn intend(&mut self, intent: Intent) -> Result<(), EditError> {
         self.make_room();
+        if !matches!(intent, Intent::Claim { .. }) {
+            self.may_touch(intent.model())?;
+        }
         self.allow(std::slice::from_ref(&intent))?;
         self.pending.push(intent);
         Ok(())
@@ -233,9 +236,10 @@ impl Datastore {
     ///
     /// # Errors
     ///
-    /// When it is too large.
+    /// When it is too large, or its model is another's.
     pub fn intend_splice(&mut self, splice: Splice) -> Result<(), EditError> {
         self.make_room();
+        self.may_type(&splice.text)?;
         self.allow_bytes(splice.size())?;
         self.pending.splice(splice);
         Ok(())

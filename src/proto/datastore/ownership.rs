@@ -99,6 +99,15 @@ impl Datastore {
     /// When the model is not here, or it is known already that it cannot be had.
     pub fn claim(&mut self, model: &impl Handle, terms: Terms) -> Result<(), ClaimError> {
         let path = self.model_path(model)?;
+        self.claim_at(path, terms)
+    }
+
+    /// [`Self::claim`] without types, for tools: that a model is there is taken at its word.
+    ///
+    /// # Errors
+    ///
+    /// When it is known already that the model cannot be had.
+    pub fn claim_at(&mut self, path: Path, terms: Terms) -> Result<(), ClaimError> {
         let ledger = self.models.ledger();
         if let Some((outer, grant)) = ledger.outermost(path.as_str())
             && outer != path.as_str()
@@ -126,6 +135,15 @@ impl Datastore {
     /// When the model is not here, or not this peer's.
     pub fn release(&mut self, model: &impl Handle) -> Result<(), ClaimError> {
         let path = self.model_path(model)?;
+        self.release_at(path)
+    }
+
+    /// [`Self::release`] without types, for tools.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not this peer's.
+    pub fn release_at(&mut self, path: Path) -> Result<(), ClaimError> {
         let unsaid = self.estate.asked.get(&path).is_some_and(|asked| asked.id.is_none());
         if unsaid && !self.is_granted(&path) {
             self.estate.asked.remove(&path);
@@ -143,6 +161,15 @@ impl Datastore {
     /// When the model is not here, or not this peer's.
     pub fn transfer(&mut self, model: &impl Handle, to: PeerId) -> Result<(), ClaimError> {
         let path = self.model_path(model)?;
+        self.transfer_at(path, to)
+    }
+
+    /// [`Self::transfer`] without types, for tools.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not this peer's.
+    pub fn transfer_at(&mut self, path: Path, to: PeerId) -> Result<(), ClaimError> {
         self.give_up(path, Claim::Give(to))
     }
 

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use parlor::{Mode, Terms};
+
 /// What the commands are, for a person.
 pub(super) const HELP: &str = "\
 show [PATH]                     the room, or what is at a path
@@ -10,6 +12,12 @@ remove PATH                     take a model out of its collection
 count PATH N                    add to a counter (N may be negative)
 text PATH insert AT \"...\"       put something into a text
 text PATH delete AT N           take N characters out of a text
+claim PATH [exclusive|fixed] [protected] [destroy]  own a model: only you edit it then.
+                                exclusive: never two at once; fixed: for ever yours;
+                                protected: nobody takes it from you; destroy: it goes with you
+release PATH                    let go of a model
+give PATH PEER                  let a member own a model
+owner PATH                      who owns a model, and who decides about it
 watch                           tell what happens until the next line
 members                         who is here
 stats                           the connection in numbers
@@ -28,6 +36,10 @@ pub(super) enum Command {
     Count { path: String, by: i64 },
     Insert { path: String, at: usize, text: String },
     Delete { path: String, at: usize, count: usize },
+    Claim { path: String, terms: Terms },
+    Release { path: String },
+    Give { path: String, to: String },
+    Owner { path: String },
     Watch,
     Members,
     Statistics,
@@ -60,6 +72,12 @@ impl Command {
             ["text", path, "delete", at, count] => {
                 Self::Delete { path: (*path).to_owned(), at: number(at)?, count: number(count)? }
             }
+            ["claim", path, asked @ ..] => {
+                Self::Claim { path: (*path).to_owned(), terms: terms(asked)? }
+            }
+            ["release", path] => Self::Release { path: (*path).to_owned() },
+            ["give", path, to] => Self::Give { path: (*path).to_owned(), to: (*to).to_owned() },
+            ["owner", path] => Self::Owner { path: (*path).to_owned() },
             ["watch"] => Self::Watch,
             ["members"] => Self::Members,
             ["stats"] => Self::Statistics,
@@ -81,6 +99,22 @@ fn usage(command: &str) -> String {
         }
         None => format!("there is no command `{command}`: `help` lists them"),
     }
+}
+
+/// The terms of a claim, in words.
+fn terms(words: &[&str]) -> Result<Terms, String> {
+    words.iter().try_fold(Terms::default(), |terms, word| {
+        Ok(match *word {
+            "exclusive" | "fixed" if terms.mode != Mode::Instant => {
+                return Err("a claim is exclusive or fixed: name one of them".to_owned());
+            }
+            "exclusive" => Terms { mode: Mode::Exclusive, ..terms },
+            "fixed" => Terms { mode: Mode::Fixed, ..terms },
+            "protected" => Terms { prevent_takeover: true, ..terms },
+            "destroy" => Terms { destroy_with_owner: true, ..terms },
+            _ => return Err(format!("`{word}` is no term of a claim: {}", usage("claim"))),
+        })
+    })
 }
 
 fn number<N: std::str::FromStr>(word: &str) -> Result<N, String> {
@@ -140,6 +174,20 @@ mod tests {
         let expected = ["text", "notes", "insert", "0", "a \"b\"\n", "c \"d\"", "name=e f"];
         assert_eq!(words(line).unwrap(), expected);
         assert!(words("set a \"b").is_err());
+    }
+
+    #[test]
+    fn a_claim_has_its_terms_in_any_order() {
+        let terms = Terms { mode: Mode::Exclusive, destroy_with_owner: true, ..Terms::default() };
+        let path = "players/ann".to_owned();
+        let claim = Command::Claim { path, terms };
+        assert_eq!(Command::parse("claim players/ann destroy exclusive").unwrap(), claim);
+        assert!(Command::parse("claim players/ann fixed exclusive").is_err());
+        let wrong = Command::parse("claim players/ann forever").unwrap_err();
+        assert!(
+            wrong.starts_with("`forever` is no term of a claim: `claim` is written"),
+            "{wrong}"
+        );
     }
 
     #[test]

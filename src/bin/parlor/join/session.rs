@@ -1,20 +1,25 @@
 //! A peer that is controlled by lines.
 
+use std::iter;
 use std::time::Duration;
 
 use parlor::proto::datastore::intent::{Intent, Splice};
 use parlor::proto::datastore::tree;
 use parlor::proto::event::{Event, State};
 use parlor::proto::id::DocumentId;
+use parlor::proto::model::handle::{Handle, ModelRef};
 use parlor::proto::model::list::Position;
 use parlor::proto::model::path::Path;
 use parlor::room::Room;
+use parlor::{Denial, Ownership, Terms};
 use serde_json::{Value as Json, json};
+use tokio::time::timeout;
 
 use super::Untyped;
 use super::command::{Command, HELP};
 use super::input::Input;
-use super::place::{Finder, Place, What};
+use super::owner;
+use super::place::{Finder, Place, What, words};
 use super::show;
 use super::value;
 use super::watch::{Look, about, line, object};
@@ -34,12 +39,14 @@ pub(super) struct Session {
     /// What the room looked like, while somebody wants to know what happens in it.
     look: Option<Look>,
     mistakes: usize,
+    /// The last claim that was denied.
+    denied: Option<(Path, Denial)>,
 }
 
 impl Session {
     pub(super) fn new(room: Room<Untyped>, output: Output, watched: bool) -> Self {
         let look = output.json.then(|| Look::at(&room));
-        Self { room, output, watched, look, mistakes: 0 }
+        Self { room, output, watched, look, mistakes: 0, denied: None }
     }
 
     /// Does what the lines say until there are no more, then leaves.
@@ -143,6 +150,10 @@ impl Session {
                     Err("the relay does not have everything yet".to_owned())
                 });
             }
+            Command::Claim { path, terms } => return self.claim(&path, terms).await,
+            Command::Give { path, to } => return self.give(&path, &to).await,
+            Command::Release { path } => self.release(&path),
+            Command::Owner { path } => return self.owner(&path),
             Command::Set { path, value } => self.set(&path, &value),
             Command::Add { collection, arguments } => match self.add(&collection, &arguments) {
                 Ok(key) => {
@@ -314,13 +325,87 @@ impl Session {
         self.room.intend_splice(splice).map_err(|error| error.to_string())
     }
 
+    /// Claims a model, and waits for the answer: what is typed next may count on it.
+    async fn claim(&mut self, path: &str, terms: Terms) -> Result<Result<(), String>, Failure> {
+        let asked = owner::model(&self.finder(), path).and_then(|place| {
+            let claimed = self.room.claim_at(place.path.clone(), terms);
+            claimed.map(|()| place.path).map_err(|error| format!("{path}: {error}"))
+        });
+        match asked {
+            Ok(model) => self.answered(path, model, Ownership::Claimed).await,
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    async fn give(&mut self, path: &str, to: &str) -> Result<Result<(), String>, Failure> {
+        let asked = owner::model(&self.finder(), path).and_then(|place| {
+            let to = owner::member(&self.room, to)?;
+            let given = self.room.transfer_at(place.path.clone(), to);
+            given.map(|()| place.path).map_err(|error| format!("{path}: {error}"))
+        });
+        match asked {
+            Ok(model) => self.answered(path, model, Ownership::Free).await,
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    fn release(&mut self, path: &str) -> Result<(), String> {
+        let place = owner::model(&self.finder(), path)?;
+        self.room.release_at(place.path).map_err(|error| format!("{path}: {error}"))
+    }
+
+    /// Waits until a model is `asked` for no more. Without the relay there is no answer to wait for.
+    async fn answered(
+        &mut self,
+        path: &str,
+        model: Path,
+        asked: Ownership,
+    ) -> Result<Result<(), String>, Failure> {
+        self.denied = None;
+        self.room.flush();
+        let handle = ModelRef::<Untyped>::at(model.clone());
+        let answered = timeout(PATIENCE, async {
+            while self.room.ownership_state(&handle) == asked && self.denied.is_none() {
+                if *self.room.state() != State::Ready {
+                    break;
+                }
+                self.room.wait(PATIENCE).await;
+                self.report(None)?;
+            }
+            Ok::<_, Failure>(())
+        });
+        let answered = answered.await.ok().transpose()?;
+        self.report(None)?;
+        let denied = self.denied.take().filter(|(of, _)| *of == model);
+        Ok(match (denied, answered) {
+            (Some((_, why)), _) => Err(format!("{path}: {why}")),
+            (None, None) => {
+                Err(format!("{path}: no answer yet: `owner {path}` tells when there is"))
+            }
+            (None, Some(())) => Ok(()),
+        })
+    }
+
+    fn owner(&self, path: &str) -> Result<Result<(), String>, Failure> {
+        let place = match owner::model(&self.finder(), path) {
+            Ok(place) => place,
+            Err(why) => return Ok(Err(why)),
+        };
+        let said = owner::said(&self.room, &place);
+        self.output.tell(&said, owner::line(&said)).map(Ok)
+    }
+
     /// Tells what happened since the last time, if somebody wants to know.
     fn report(&mut self, mut above: Option<&mut Input>) -> Result<(), Failure> {
+        let events: Vec<Event> = iter::from_fn(|| self.room.poll_event()).collect();
         let mut happened = Vec::new();
-        while let Some(event) = self.room.poll_event() {
-            let lost = matches!(event, Event::Dropped { .. });
+        for event in &events {
+            let lost = matches!(event, Event::Dropped { .. } | Event::Refused { .. });
+            if let Event::ClaimDenied { model, why } = event {
+                self.denied = Some((model.clone(), *why));
+            }
             if lost || self.look.is_some() {
-                happened.extend(object(&event));
+                happened.extend(object(event, |path| words(&self.finder().name(path).steps)));
             }
         }
         if let Some(look) = &mut self.look {

@@ -78,8 +78,8 @@ fn count(store: &Datastore) -> [usize; 2] {
     DocumentId::ALL.map(|document| store.log(document).len())
 }
 
-/// What an event is to programs; nothing for those that a look shows.
-pub(super) fn object(event: &Event) -> Option<Json> {
+/// What an event is to programs, with what paths are called; nothing for those that a look shows.
+pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Json> {
     Some(match event {
         Event::Joined(member) => json!({ "event": "joined", "member": about(member) }),
         Event::Left { member, reason } => json!({
@@ -91,18 +91,18 @@ pub(super) fn object(event: &Event) -> Option<Json> {
             json!({ "event": "state", "state": word(state), "why": reason.to_string() })
         }
         Event::State(state) => json!({ "event": "state", "state": word(state) }),
-        Event::Dropped { model } => json!({ "event": "dropped", "path": model.to_string() }),
+        Event::Dropped { model } => json!({ "event": "dropped", "path": name(model) }),
         Event::Owner { model, owner, confirmed } => json!({
             "event": "owner",
-            "path": model.to_string(),
+            "path": name(model),
             "owner": owner.map(|owner| owner.to_string()),
             "confirmed": confirmed,
         }),
         Event::ClaimDenied { model, why } => {
-            json!({ "event": "claim denied", "path": model.to_string(), "why": why.to_string() })
+            json!({ "event": "claim denied", "path": name(model), "why": why.to_string() })
         }
         Event::Refused { model, why } => {
-            json!({ "event": "refused", "path": model.to_string(), "why": why.to_string() })
+            json!({ "event": "refused", "path": name(model), "why": why.to_string() })
         }
         _ => return None,
     })
