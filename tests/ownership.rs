@@ -110,6 +110,31 @@ fn of_two_that_claim_at_once_one_gets_it_and_the_other_is_told() {
 }
 
 #[test]
+fn a_claim_that_is_written_after_another_was_granted_takes_nothing_from_it() {
+    for seed in 0..50 {
+        let mut world = world(seed, Network::LAN, 2);
+        let slow = world.add_peer(PeerConfig { frame_rate: 2, ..PeerConfig::default() });
+        world.connect(slow);
+        world.run(Duration::from_secs(2));
+        let model = figure(&mut world, 0);
+        rename(&mut world, slow, &model, "before").unwrap();
+        world.run(Duration::from_millis(100));
+        claim(&mut world, slow, &model, Mode::Instant).unwrap();
+        rename(&mut world, slow, &model, "slow").unwrap();
+        claim(&mut world, 1, &model, Mode::Instant).unwrap();
+        rename(&mut world, 1, &model, "quick").unwrap();
+        world.flush(1);
+        world.run(Duration::from_secs(2));
+        assert!(is_confirmed(&world, 1, &model), "seed {seed}: {:?}", world.ownership(1, &model));
+        assert!(world.sightings().contains("claim denied"), "seed {seed}");
+        for peer in 0..3 {
+            assert_eq!(name(&world, peer, &model), "quick", "seed {seed}");
+        }
+        oracle::at_rest(&mut world).unwrap();
+    }
+}
+
+#[test]
 fn what_was_written_before_a_model_was_taken_over_is_taken_back() {
     for seed in 0..50 {
         let mut world = world(seed, Network::LAN, 3);
