@@ -174,9 +174,12 @@ impl Datastore {
     }
 
     fn give_up(&mut self, path: Path, claim: Claim) -> Result<(), ClaimError> {
-        let claimed = self.estate.asked.get(&path);
-        let claimed = claimed.is_some_and(|asked| matches!(asked.claim, Claim::Take(_)));
-        if !claimed && !self.is_granted(&path) {
+        let owns = match self.estate.asked.get(&path).map(|asked| asked.claim) {
+            Some(Claim::Take(_)) => true,
+            Some(Claim::Release | Claim::Give(_)) => false,
+            None => self.is_granted(&path),
+        };
+        if !owns {
             return Err(Denial::NotOwner.into());
         }
         self.ask(path, claim)
