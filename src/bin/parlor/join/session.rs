@@ -363,10 +363,13 @@ impl Session {
     ) -> Result<Result<(), String>, Failure> {
         self.denied = None;
         self.room.flush();
+        let newest = self.room.newest_grant();
         let handle = ModelRef::<Untyped>::at(model.clone());
         let answered = timeout(PATIENCE, async {
             while self.room.ownership_state(&handle) == asked && self.denied.is_none() {
-                if *self.room.state() != State::Ready {
+                // What was given may be let go of again by the time that this peer looks.
+                let given = asked == Ownership::Free && self.room.newest_grant() > newest;
+                if given || *self.room.state() != State::Ready {
                     break;
                 }
                 self.room.wait(PATIENCE).await;
