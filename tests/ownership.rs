@@ -2,6 +2,9 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "ownership/lies.rs"]
+mod lies;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::time::Duration;
@@ -239,6 +242,21 @@ fn what_an_owner_had_is_gone_with_it() {
     world.run(Duration::from_millis(1_300));
     assert_eq!(players.len(world.peer(1).store()), 0);
     assert_eq!(players.len(world.peer(2).store()), 0);
+    oracle::at_rest(&mut world).unwrap();
+}
+
+#[test]
+fn a_removed_model_takes_its_claim_along_and_no_other_edit() {
+    let mut world = world(7, Network::LAN, 2);
+    let (one, other) = (figure(&mut world, 0), figure(&mut world, 0));
+    claim(&mut world, 1, &one, Mode::Instant).unwrap();
+    rename(&mut world, 1, &other, "first").unwrap();
+    world.edit(0, |store| store.remove(&one)).unwrap().unwrap();
+    world.flush(0);
+    world.run_until(Duration::from_millis(40), |world| world.peer(1).store().get(&one).is_none());
+    rename(&mut world, 1, &other, "second").unwrap();
+    world.run(Duration::from_secs(1));
+    assert_eq!(name(&world, 0, &other), "second");
     oracle::at_rest(&mut world).unwrap();
 }
 

@@ -306,7 +306,7 @@ fn full() -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_that_claim_at_once_one_owns_and_nobody_sees_what_the_other_wrote() {
-    play(if full() { 1_000 } else { 20 }, HubConfig::default()).await;
+    Box::pin(play(if full() { 1_000 } else { 20 }, HubConfig::default())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,7 +319,7 @@ async fn it_is_no_different_while_history_is_cut() {
     };
     let config = HubConfig { epochs: often, ..HubConfig::default() };
     let rounds = if full() { 400 } else { 40 };
-    let cuts = play(rounds, config).await;
+    let cuts = Box::pin(play(rounds, config)).await;
     assert!(cuts > rounds / 10, "history was cut only {cuts} times");
 }
 
