@@ -130,17 +130,26 @@ impl Datastore {
         let made: Vec<Path> = kept.iter().filter_map(|step| step.makes()).collect();
         let dropped = self.write_steps(kept);
         made.iter().for_each(|path| self.learn_anew(path));
-        let spots: Vec<Spot> = refused.iter().map(|step| step.spot()).collect();
-        let models: BTreeSet<Path> = refused.into_iter().map(|step| step.model()).collect();
+        let spots: Vec<Spot> = refused.iter().chain(&dropped).map(|step| step.spot()).collect();
+        let models = refused.into_iter().map(|step| step.model()).collect();
+        self.tell_rolled_back(models, (model, why));
+        self.origin = Origin::Rollback;
+        self.refresh(&[], &spots);
+        self.refresh_all();
+        self.origin = Origin::Remote;
+        self.refuse(dropped);
+        self.hear_all();
+    }
+
+    /// Says of what edits were taken back: of what was refused in any case, though it may not have shown.
+    fn tell_rolled_back(&mut self, mut models: BTreeSet<Path>, (model, why): (&Path, Denial)) {
+        if !models.iter().any(|refused| model.contains(refused)) {
+            models.insert(model.clone());
+        }
         for model in models {
             let why = self.whose(&model).unwrap_or(why);
             self.tell(Event::Refused { model, why });
         }
-        self.origin = Origin::Rollback;
-        self.refresh(&[], &spots);
-        self.origin = Origin::Remote;
-        self.refuse(dropped);
-        self.hear_all();
     }
 
     /// Where a peer wrote something in changes of the models, and everything below that.
@@ -203,10 +212,7 @@ impl Datastore {
             self.write_texts(kept);
         }
         self.written[1].extend(before..self.texts.len());
-        for model in refused {
-            let why = self.whose(&model).unwrap_or(why);
-            self.tell(Event::Refused { model, why });
-        }
+        self.tell_rolled_back(refused, (model, why));
         let texts = self.mirror.nodes().filter(|(_, node)| matches!(node, Node::Text(_)));
         let texts: BTreeSet<Path> = texts.map(|(path, _)| path.clone()).collect();
         self.origin = Origin::Rollback;
