@@ -163,6 +163,16 @@ impl Mirror {
         self.nodes.get_mut(path)
     }
 
+    /// The keys of what is in a collection or list.
+    #[must_use]
+    pub fn keys(&self, path: &Path) -> Vec<SmolStr> {
+        match self.nodes.get(path) {
+            Some(Node::Collection { keys, .. }) => keys.iter().cloned().collect(),
+            Some(Node::List(list)) => list.positions.keys().map(SmolStr::from).collect(),
+            Some(Node::Model(_) | Node::Text(_)) | None => Vec::new(),
+        }
+    }
+
     /// The objects of models are elsewhere now, where `place` says; those that it does not know are
     /// gone. `cuts` is how often history was cut.
     pub fn relocate(&mut self, cuts: u32, place: impl Fn(ObjectIndex) -> Option<ObjectIndex>) {

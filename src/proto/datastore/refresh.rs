@@ -234,6 +234,12 @@ impl<'a> Reader<'a> {
             Some(Node::Collection { .. } | Node::List(_)) => {
                 self.mirror.reserve(self.table.len(object));
                 shown(self.table, object).for_each(|key| self.member(path, key));
+                // Another map may stand here than the one that its members were read from.
+                for key in self.mirror.keys(path) {
+                    if self.table.get(object, &key).is_none() {
+                        self.member(path, (&key, None));
+                    }
+                }
             }
             Some(Node::Text(_)) | None => {}
         }
