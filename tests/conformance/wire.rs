@@ -273,6 +273,7 @@ fn ownership() -> Vec<Named> {
         ("denied-not-owner", Denial::NotOwner),
         ("denied-absent", Denial::Absent { to: by }),
         ("denied-full", Denial::Full { limit: 20_000 }),
+        ("denied-no-model", Denial::NoModel),
     ];
     let frame = |entry| Message::Changes {
         document: DocumentId::MODELS,
