@@ -122,6 +122,7 @@ impl Unproven {
                 return Ok(Vec::new());
             }
             let admission = log.admit(Candidate { introduction, change, pending: false })?;
+            gate.admitted();
             return Ok(self.admitted(log, admission));
         }
         self.introductions.insert(actor, author);
@@ -250,7 +251,12 @@ impl Unproven {
                     return None;
                 }
                 let change = (**change).clone();
-                log.admit(Candidate { introduction: *introduction, change, pending: false })
+                let candidate = Candidate { introduction: *introduction, change, pending: false };
+                let admission = log.admit(candidate);
+                if admission.is_ok() {
+                    gate.admitted();
+                }
+                admission
             }
         };
         match admission {

@@ -65,6 +65,8 @@ pub(in crate::proto::hub) struct Gate<'a> {
     decided: Vec<(Asked, Verdict)>,
     /// What they removed.
     gone: Vec<Path>,
+    /// Both of the last change that was asked about, until it is in.
+    asked: (Vec<(Asked, Verdict)>, Vec<Path>),
     /// The first change that stays out.
     turned: Option<DeniedRecord>,
 }
@@ -94,6 +96,7 @@ impl<'a> Gate<'a> {
             ready_at,
             decided: Vec::new(),
             gone: Vec::new(),
+            asked: <(Vec<_>, Vec<_>)>::default(),
             turned: None,
         }
     }
@@ -147,8 +150,7 @@ impl<'a> Gate<'a> {
             decided.push((asked, verdict));
         }
         let gone = self.may_write(log, author, change, &decided)?;
-        self.gone.extend(gone);
-        self.decided.extend(decided);
+        self.asked = (decided, gone);
         Ok(())
     }
 
@@ -161,6 +163,7 @@ impl<'a> Gate<'a> {
         change: &Change,
         brought: bool,
     ) -> bool {
+        self.asked = <(Vec<_>, Vec<_>)>::default();
         let Err(turned) = self.may(log, author, change, brought) else {
             return false;
         };
@@ -171,6 +174,13 @@ impl<'a> Gate<'a> {
             self.turned = Some(DeniedRecord { what, model, why: turned.why });
         }
         true
+    }
+
+    /// The last change that was asked about is in: what it claims counts.
+    pub(in crate::proto::hub) fn admitted(&mut self) {
+        let (decided, gone) = std::mem::take(&mut self.asked);
+        self.decided.extend(decided);
+        self.gone.extend(gone);
     }
 
     /// What was decided of claims since, and what is to be told of a change that stays out.
