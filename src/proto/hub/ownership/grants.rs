@@ -19,12 +19,13 @@ use crate::proto::time::Time;
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{Actor, Denied, DeniedRecord, Made};
 
-/// What one change of a relay takes at most, of the limit of a change: a third, as an estimate from
+/// What one change of a relay takes at most, of the limit of a change: a half, as an estimate from
 /// above, so that it is one change for all but the largest of rooms.
-const SHARE: usize = 3;
+const SHARE: usize = 2;
 
-/// What a model may take of a change beside its path, which is in it twice.
-const MODEL_COST: usize = 192;
+/// What a grant and a removal may take of a change beside the model's path.
+const GRANT_COST: usize = 128;
+const REMOVAL_COST: usize = 64;
 
 /// What answers no claim.
 const UNASKED: (Actor, u64) = ([0; 16], 0);
@@ -177,17 +178,19 @@ impl Holdings {
         let mut removals = removals.into_iter().peekable();
         while grants.peek().is_some() || removals.peek().is_some() {
             let mut left = log.limits().change / SHARE;
-            let mut fits = |model: &Path| {
-                let cost = MODEL_COST + model.as_str().len();
+            let mut fits = |model: &Path, cost: usize| {
+                let cost = cost + model.as_str().len();
                 let fits = cost <= left;
                 left = left.saturating_sub(cost);
                 fits
             };
             // One at least, or it would never end.
             let mut gone: Vec<Path> = removals.next().into_iter().collect();
-            gone.extend(std::iter::from_fn(|| removals.next_if(|model| fits(model))));
+            gone.extend(std::iter::from_fn(|| removals.next_if(|model| fits(model, REMOVAL_COST))));
             let mut part: Vec<_> = grants.next().into_iter().collect();
-            part.extend(std::iter::from_fn(|| grants.next_if(|(model, _)| fits(model))));
+            part.extend(std::iter::from_fn(|| {
+                grants.next_if(|(model, _)| fits(model, GRANT_COST))
+            }));
             for (model, grant) in &part {
                 self.count_owner(log, model, grant.as_ref());
             }
