@@ -11,6 +11,7 @@ use parlor::proto::datastore::Datastore;
 use parlor::proto::event::State;
 use parlor::proto::id::{DocumentId, PeerId};
 use parlor::proto::model::handle::{Handle, Text};
+use parlor::proto::ownership::Session;
 use parlor::proto::time::Time;
 use parlor::proto::wire::message::{Actor, Introduction};
 use parlor::sim::network::Network;
@@ -46,7 +47,8 @@ pub(crate) fn actors(seed: u64, agents: usize) -> Vec<Actor> {
     let world = world(seed, agents);
     let (app, room) = world.room_key();
     let scope = Scope::first(app, room);
-    let introduction = |peer| Introduction { peer: world.peer(peer).peer(), incarnation: 1 };
+    let introduction =
+        |peer| Introduction { peer: world.peer(peer).peer(), incarnation: Session(1).first() };
     (0..agents).map(|peer| scope.actor(&introduction(peer))).collect()
 }
 
