@@ -28,8 +28,9 @@ use crate::failure::Failure;
 use crate::output::{FAINT, NAME, Output, STRONG, complain, paint};
 use crate::replay::traffic;
 
-/// How long the relay has to take everything.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the relay has to take everything: three times as long as silence lasts until a link counts
+/// as dead, so that a relay which came back meanwhile is found again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Session {
     room: Room<Untyped>,
