@@ -44,11 +44,12 @@ extern crate self as parlor;
 pub mod proto;
 pub use proto::config::{HubConfig, Limits, PeerConfig};
 pub use proto::datastore::{ClaimError, Datastore, EditError};
-pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, State};
+pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, Outcome, State, Ticket};
 pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomName};
 pub use proto::model::Model;
 pub use proto::model::handle::{
-    Child, ModelRef, Presence, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+    Child, ConfirmedDictionary, ModelRef, Presence, RealtimeDictionary, RealtimeList, RealtimeSet,
+    Text,
 };
 pub use proto::model::property::Counter;
 pub use proto::model::property::vector::{Colour, Quaternion};

@@ -32,6 +32,7 @@ use self::follower::Follower;
 use self::network::Network;
 use crate::proto::config::{EpochConfig, HubConfig, Limits, PeerConfig};
 use crate::proto::datastore::Datastore;
+use crate::proto::event::{Outcome, Ticket};
 use crate::proto::hub::{Hub, RoomKey};
 use crate::proto::id::{AppKey, DocumentId, Identity, Link, PeerId, RoomName};
 use crate::proto::model::Shape;
@@ -81,6 +82,8 @@ fn hurried() -> EpochConfig {
 struct Host {
     peer: Peer,
     follower: Follower,
+    /// What its application was told of what it proposed.
+    outcomes: BTreeMap<Ticket, Outcome>,
     /// It neither hears nor acts, and keeps its memory: a process that is stopped and resumed.
     asleep: bool,
     /// No link comes about.
@@ -165,7 +168,10 @@ impl World {
         let peer =
             Peer::new(setup, PeerConfig { attempts: 0, cut_budget: 16, ..config }, self.seed());
         let follower = Follower::default();
-        self.hosts.push(Host { peer, follower, asleep: false, cut: false, deaf: false, rate: 0 });
+        let outcomes = BTreeMap::new();
+        let host =
+            Host { peer, follower, outcomes, asleep: false, cut: false, deaf: false, rate: 0 };
+        self.hosts.push(host);
         number
     }
 
@@ -201,6 +207,12 @@ impl World {
             self.hosts[peer].peer.flush(now);
             self.settle_host(peer);
         }
+    }
+
+    /// What a peer's application was told of what it proposed.
+    #[must_use]
+    pub fn outcomes(&self, peer: usize) -> &BTreeMap<Ticket, Outcome> {
+        &self.hosts[peer].outcomes
     }
 
     /// How a peer sees who owns a model.
@@ -315,9 +327,10 @@ impl World {
         }
     }
 
-    /// The relay starts anew with the epochs of an ordinary one, which outlast a test.
+    /// The relay starts anew, and cuts no history but when it is told to.
     pub fn keep_history(&mut self) {
-        self.hub_config.epochs = EpochConfig::default();
+        let (floor, rest_floor) = (usize::MAX, usize::MAX);
+        self.hub_config.epochs = EpochConfig { floor, rest_floor, ..EpochConfig::default() };
         self.crash_relay();
         self.start_relay();
     }

@@ -2,6 +2,8 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "ownership/confirmed.rs"]
+mod confirmed;
 #[path = "ownership/lies.rs"]
 mod lies;
 

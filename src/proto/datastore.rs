@@ -14,6 +14,7 @@ mod hold;
 pub mod intent;
 pub mod mirror;
 mod ownership;
+mod proposal;
 mod refresh;
 mod rollback;
 mod script;
@@ -24,8 +25,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use automerge::Automerge;
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
+pub use self::edit::EditError;
 pub use self::element::ElementId;
 use self::epoch::Brought;
 pub use self::epoch::Kept;
@@ -34,6 +35,7 @@ use self::intent::Pending;
 use self::mirror::{Mirror, Node};
 use self::ownership::Estate;
 pub use self::ownership::{ClaimError, Holding};
+use self::proposal::Proposals;
 use crate::proto::authorship::Scope;
 use crate::proto::config::Limits;
 use crate::proto::cut::Cut;
@@ -44,7 +46,7 @@ use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::handle::{Handle, ModelRef, Presence};
 use crate::proto::model::path::Path;
 use crate::proto::model::{Model, Shape};
-use crate::proto::reason::ChangeFault;
+use crate::proto::reason::{ChangeFault, Denial};
 use crate::proto::table::{Table, Touched};
 use crate::proto::wire::message::{Actor, EntryRecord, Introduction, SignatureRecord};
 
@@ -88,6 +90,7 @@ pub struct Datastore {
     /// What is compared with what the room has, once all of that is here.
     brought: Brought,
     estate: Estate,
+    proposals: Proposals,
     /// Where what is read anew comes from.
     origin: Origin,
 }
@@ -129,6 +132,7 @@ impl Datastore {
             typed: BTreeMap::new(),
             brought: Brought::default(),
             estate: Estate::default(),
+            proposals: Proposals::default(),
             origin: Origin::Remote,
         }
     }
@@ -314,8 +318,10 @@ impl Datastore {
         if document.0 == DocumentId::TEXTS.0 { &mut self.texts } else { &mut self.models }
     }
 
-    /// Ends the frame: writes what is pending, then applies the texts that waited.
+    /// Ends the frame: goes on with what was proposed, writes what is pending, then applies the texts
+    /// that waited.
     pub fn flush(&mut self) {
+        self.advance();
         self.write_out();
         self.wakes = false;
         let due = self.waiting_texts.take_due();
@@ -406,7 +412,7 @@ impl Datastore {
     /// Whether [`Self::flush`] has anything to do.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.wakes || self.pending.is_due()
+        self.wakes || self.pending.is_due() || self.has_proposals_due()
     }
 
     /// Whether this peer has edits that are not in its documents yet.
@@ -431,6 +437,11 @@ impl Datastore {
     }
 
     fn tell(&mut self, event: Event) {
+        if let Event::Refused { model, why } = &event {
+            self.proposals.note_lost(model, *why);
+        } else if let Event::Dropped { model } = &event {
+            self.proposals.note_lost(model, Denial::NoModel);
+        }
         if self.events.len() >= self.event_capacity {
             self.events.clear();
             self.events.push_back(Event::Overrun);
@@ -449,46 +460,4 @@ impl Datastore {
         id.actor.copy_from_slice(&actor[..8]);
         id.to_key()
     }
-}
-
-/// Why an edit was not made. Nothing of it was.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EditError {
-    /// The handle was made by hand and never in a room.
-    #[error("the handle is of no room: take it from a model that was read from the room")]
-    Nowhere,
-    /// What the handle names is not here.
-    #[error("nothing stands at {path}: it was removed or has not arrived yet")]
-    Absent {
-        /// Where it would be.
-        path: Path,
-    },
-    /// The edit is too large for one change.
-    #[error("the edit takes {size} bytes, over the limit of {limit}: divide it")]
-    TooLarge {
-        /// The most bytes.
-        limit: usize,
-        /// How many it takes.
-        size: usize,
-    },
-    /// A place beyond the end.
-    #[error("place {at} is beyond the end at {len}")]
-    OutOfRange {
-        /// The place.
-        at: usize,
-        /// How many there are.
-        len: usize,
-    },
-    /// The model, or one that it is in, is another's.
-    #[error("{model} belongs to {by}: claim it first, or ask its owner to let go")]
-    Owned {
-        /// The model that is owned.
-        model: Path,
-        /// Whose it is.
-        by: PeerId,
-    },
-    /// The room takes no more changes.
-    #[error("the room takes no more changes ({0}): start a new room")]
-    Full(#[from] ChangeFault),
 }

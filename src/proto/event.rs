@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::model::path::Path;
-use crate::proto::reason::{Denial, Reason};
+use crate::proto::reason::{ChangeFault, Denial, Reason};
 
 /// What happened outside.
 #[derive(Clone, Debug)]
@@ -160,6 +160,15 @@ pub enum Event {
         /// Why.
         why: Denial,
     },
+    /// What became of something that this application proposed for a confirmed dictionary.
+    Settled {
+        /// Which proposal.
+        ticket: Ticket,
+        /// The entry's place, or the dictionary's if all was to go.
+        place: Path,
+        /// What became of it.
+        outcome: Outcome,
+    },
     /// Edits of this application were taken back, because what they were of is another's: changes
     /// with [`Origin::Rollback`] follow. Nobody else has seen them.
     Refused {
@@ -171,6 +180,24 @@ pub enum Event {
     /// More happened than the queue of events holds: the ones before this were discarded, and the
     /// application should read everything anew.
     Overrun,
+}
+
+/// Something that was proposed for a confirmed dictionary: the [`Event::Settled`] with the same
+/// number says what became of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// What became of a proposal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It was done, and the relay has it.
+    Done,
+    /// A model stood there already, or another peer's came first: that is the one to use.
+    Found,
+    /// Another was first, or the relay said no. Nothing was changed.
+    Lost(Denial),
+    /// It was this peer's to do, and the document takes no more.
+    Failed(ChangeFault),
 }
 
 /// What is different in one model or text after an update.

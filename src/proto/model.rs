@@ -91,6 +91,8 @@ pub enum Kind {
     Dictionary(&'static str, fn() -> Shape),
     /// Models in an order.
     List(fn() -> Shape),
+    /// Models by key, each put there by one peer alone, with the name of the key's type.
+    Confirmed(&'static str, fn() -> Shape),
 }
 
 impl Kind {
@@ -102,7 +104,8 @@ impl Kind {
             Self::Child(shape)
             | Self::Set(shape)
             | Self::Dictionary(_, shape)
-            | Self::List(shape) => Some(shape),
+            | Self::List(shape)
+            | Self::Confirmed(_, shape) => Some(shape),
         }
     }
 
@@ -123,6 +126,9 @@ impl Kind {
             Self::Set(shape) => format!("set of {}", shape().name),
             Self::Dictionary(key, shape) => format!("dictionary from {key} to {}", shape().name),
             Self::List(shape) => format!("list of {}", shape().name),
+            Self::Confirmed(key, shape) => {
+                format!("confirmed dictionary from {key} to {}", shape().name)
+            }
         }
     }
 }
@@ -287,10 +293,13 @@ macro_rules! handle_field {
     };
 }
 
-use self::handle::{Child, Key, RealtimeDictionary, RealtimeList, RealtimeSet, Text};
+use self::handle::{
+    Child, ConfirmedDictionary, Key, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+};
 
 handle_field!(Child<T: Model>, Kind::Child(T::shape));
 handle_field!(RealtimeSet<T: Model>, Kind::Set(T::shape));
 handle_field!(RealtimeDictionary<K: Key, T: Model>, Kind::Dictionary(K::NAME, T::shape));
 handle_field!(RealtimeList<T: Model>, Kind::List(T::shape));
+handle_field!(ConfirmedDictionary<K: Key, T: Model>, Kind::Confirmed(K::NAME, T::shape));
 handle_field!(Text, Kind::Text);

@@ -82,6 +82,9 @@ pub enum Mode {
     Exclusive,
     /// Only its first owner may own it.
     Fixed,
+    /// It is a place where nothing stands yet, kept for who is to fill it. It is granted nowhere else,
+    /// and forgotten as soon as it is let go of.
+    Reserved,
 }
 
 /// On what terms a model is owned. The first claim of a model that nobody owns sets them.
@@ -99,6 +102,16 @@ pub struct Terms {
     pub destroy_with_last: bool,
 }
 
+impl Terms {
+    /// Those of a place that is kept for a moment, until something stands there.
+    pub const RESERVED: Self = Self {
+        mode: Mode::Reserved,
+        prevent_takeover: true,
+        destroy_with_owner: false,
+        destroy_with_last: false,
+    };
+}
+
 /// What a peer asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Claim {
@@ -108,6 +121,9 @@ pub enum Claim {
     Release,
     /// That another owns it.
     Give(PeerId),
+    /// To own it no more, and that the change which says so comes in only if this peer does own it
+    /// till then.
+    Redeem,
 }
 
 /// What a relay says of a model.

@@ -299,7 +299,7 @@ impl Peer {
         }
     }
 
-    /// Whether the relay has let in everything that was edited here.
+    /// Whether the relay has let in everything that was edited here, and decided what was proposed.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let confirmed = |document| {
@@ -307,6 +307,7 @@ impl Peer {
         };
         !self.store.is_waiting()
             && !self.store.is_pending()
+            && !self.store.has_proposals()
             && DocumentId::ALL.into_iter().all(confirmed)
             && self
                 .connection

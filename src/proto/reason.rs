@@ -300,6 +300,9 @@ pub enum Denial {
     /// There is nothing to be owned.
     #[error("no model stands there: it was removed")]
     NoModel,
+    /// A place was to be reserved at which something stands.
+    #[error("something stands there already: use it, or remove it first")]
+    Occupied,
 }
 
 /// A version of the protocol. Equal majors understand each other.

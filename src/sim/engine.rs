@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Host, World, relay_id};
-use crate::proto::event::{Effect, Event, Input, State};
+use crate::proto::event::{Effect, Event, Input, Outcome, State};
 use crate::proto::hub::Hub;
 use crate::proto::id::{Lane, Link};
 use crate::proto::time::Time;
@@ -191,10 +191,13 @@ impl World {
         while let Some(effect) = self.hosts[host].peer.poll_effect() {
             self.perform(End::Host, host, effect);
         }
-        let Host { peer, follower, .. } = &mut self.hosts[host];
+        let Host { peer, follower, outcomes, .. } = &mut self.hosts[host];
         let mut seen = Vec::new();
         while let Some(event) = peer.poll_event() {
             seen.extend(sighting(&event));
+            if let Event::Settled { ticket, outcome, .. } = &event {
+                outcomes.insert(*ticket, *outcome);
+            }
             follower.follow(&event, peer.store());
         }
         seen.into_iter().for_each(|seen| self.see(seen));
@@ -287,6 +290,12 @@ fn sighting(event: &Event) -> Option<&'static str> {
         Event::Owner { .. } => Some("claimed"),
         Event::ClaimDenied { .. } => Some("claim denied"),
         Event::Refused { .. } => Some("edit refused"),
+        Event::Settled { outcome, .. } => Some(match outcome {
+            Outcome::Done => "proposal done",
+            Outcome::Found => "proposal found",
+            Outcome::Lost(_) => "proposal lost",
+            Outcome::Failed(_) => "proposal failed",
+        }),
         Event::State(_)
         | Event::Ready
         | Event::Joined(_)

@@ -56,6 +56,7 @@ impl Follower {
             | Event::Dropped { .. }
             | Event::Owner { .. }
             | Event::ClaimDenied { .. }
+            | Event::Settled { .. }
             | Event::Refused { .. } => {}
         }
     }

@@ -1,7 +1,7 @@
 //! A room with one of everything, for tests of what all models have in common.
 
 use crate::proto::model::handle::{
-    Child, ModelRef, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+    Child, ConfirmedDictionary, ModelRef, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
 };
 use crate::proto::model::property::Counter;
 use crate::proto::model::property::vector::Colour;
@@ -37,6 +37,9 @@ pub struct Playground {
     /// A reference.
     #[property(9)]
     pub leader: ModelRef<Figure>,
+    /// A dictionary whose keys are given out by the relay.
+    #[property(10)]
+    pub desks: ConfirmedDictionary<String, Figure>,
 }
 
 /// A model with values, a counter, and a collection and a text of its own.

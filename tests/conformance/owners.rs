@@ -1,8 +1,10 @@
 //! The cases of `session.json` in which models have owners.
 
 use bytes::Bytes;
+use parlor::Model;
 use parlor::proto::change::chunk;
 use parlor::proto::config::HubConfig;
+use parlor::proto::datastore::intent::{Blueprint, Intent};
 use parlor::proto::draft::Draft;
 use parlor::proto::id::{DocumentId, Lane, Link};
 use parlor::proto::log::ChangeLog;
@@ -10,7 +12,7 @@ use parlor::proto::model::handle::{Handle, ModelRef};
 use parlor::proto::model::path::Path;
 use parlor::proto::model::value::Value;
 use parlor::proto::ownership::{
-    Authority, Fence, Grant, META, Mode, Ownership, Session, Terms, to_value,
+    Authority, CLAIMS, Claim, Fence, Grant, META, Mode, Ownership, Session, Terms, to_value,
 };
 use parlor::proto::wire::bounded::Blob;
 use parlor::proto::wire::message::{EntryRecord, Introduction, ResumedRecord};
@@ -25,12 +27,16 @@ const MODELS: DocumentId = DocumentId::MODELS;
 pub(crate) fn owners() -> Vec<Case> {
     let refused = "a member writes to another's model, is told, and goes on as another incarnation";
     let over = "an exclusive model: its owner is asked to let go, does, and the next is granted it";
+    let placed =
+        "both propose for one key: the first is granted the place, fills it and redeems it";
     let leaves = "one model of an owner that says goodbye is nobody's then, and one is removed";
     vec![
         case("claim", "the second peer claims a model, and the first sees the grant", claim()),
         case("claim-race", "both claim at once: the second is denied", race()),
         case("hand-over", over, hand_over()),
         case("refused-change", refused, refused_change()),
+        case("insert-race", placed, insert_race()),
+        case("not-redeemed", "a change redeems a place that is not its author's", not_redeemed()),
         case("forged-grant", "a member writes into the relay's map", forged()),
         case("owner-leaves", leaves, leaves_all()),
     ]
@@ -98,6 +104,47 @@ fn hand_over() -> Rig {
     claims(&mut rig, 1, ("lamp", terms));
     rig.run(500);
     assert!(matches!(state(&rig, 1, "lamp"), Ownership::Confirmed { .. }));
+    rig
+}
+
+/// Proposes a door, as a dictionary is filled that is confirmed.
+fn proposes(rig: &mut Rig, place: usize, label: &str) {
+    rig.act(place, &format!("proposes the door front, {label}"), |peer, now| {
+        let doors = peer.store().root::<Lobby>().unwrap().doors.clone();
+        let model = doors.path().unwrap().join("front");
+        let create = Intent::Create {
+            model: model.clone(),
+            blueprint: Blueprint::of(&Item::shape()),
+            position: None,
+        };
+        let value = Value::Text(label.to_owned());
+        let put = Intent::Put { model: model.clone(), property: 1, value };
+        peer.store_mut().propose(model, vec![create, put]).unwrap();
+        peer.flush(now);
+    });
+}
+
+fn insert_race() -> Rig {
+    let mut rig = two();
+    proposes(&mut rig, 0, "of the first");
+    proposes(&mut rig, 1, "of the second");
+    rig.run(600);
+    let store = rig.peers[1].store();
+    let doors = &store.root::<Lobby>().unwrap().doors;
+    let labels: Vec<_> = doors.iter(store).map(|(_, _, door)| door.label.clone()).collect();
+    assert_eq!(labels, ["of the first"]);
+    assert_eq!(rig.peers[0].store().state_hash(), store.state_hash());
+    assert_eq!(log(&rig).ledger().granted_from("").count(), 0);
+    rig
+}
+
+fn not_redeemed() -> Rig {
+    let (mut rig, link) = owned();
+    let map = Path::parse(META).join(CLAIMS);
+    let redeemed = writes(&rig, author(1), (&map, "16/front", &to_value(&Claim::Redeem)));
+    let before = log(&rig).len();
+    says(&mut rig, link, entries(0, &[redeemed]));
+    assert_eq!(log(&rig).len(), before);
     rig
 }
 

@@ -82,7 +82,9 @@ fn claims() -> Vec<Case> {
         claim("take", "a model, on terms that are all zero", Claim::Take(Terms::default())),
         claim("take-exclusive", "handed over only; gone with its owner", Claim::Take(terms)),
         claim("take-fixed", "every term", Claim::Take(all)),
+        claim("take-reserved", "a place where nothing stands yet", Claim::Take(Terms::RESERVED)),
         claim("release", "no fields", Claim::Release),
+        claim("redeem", "no fields; a condition of its change", Claim::Redeem),
         claim(
             "give",
             "to the peer whose seed is 02...: its key, with no length",
@@ -133,8 +135,8 @@ fn refused() -> Vec<Case> {
     vec![
         no::<Claim>("claim-trailing", "a byte behind it", ("claim", behind)),
         no::<Claim>("claim-short", "a term is missing", ("claim", short)),
-        no::<Claim>("claim-unknown", "a variant that does not exist", ("claim", vec![3])),
-        no::<Claim>("mode-unknown", "a mode that does not exist", ("claim", vec![0, 3, 0, 0, 0])),
+        no::<Claim>("claim-unknown", "a variant that does not exist", ("claim", vec![4])),
+        no::<Claim>("mode-unknown", "a mode that does not exist", ("claim", vec![0, 4, 0, 0, 0])),
         no::<Claim>("flag-unknown", "a flag that is neither", ("claim", vec![0, 0, 2, 0, 0])),
         no::<Grant>("grant-short", "a claim where a grant stands", ("grant", release())),
     ]

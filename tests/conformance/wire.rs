@@ -274,6 +274,7 @@ fn ownership() -> Vec<Named> {
         ("denied-absent", Denial::Absent { to: by }),
         ("denied-full", Denial::Full { limit: 20_000 }),
         ("denied-no-model", Denial::NoModel),
+        ("denied-occupied", Denial::Occupied),
     ];
     let frame = |entry| Message::Changes {
         document: DocumentId::MODELS,

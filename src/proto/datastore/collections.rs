@@ -2,13 +2,14 @@
 
 use smol_str::SmolStr;
 
-use super::edit::absent;
+use super::edit::{Seed, absent};
 use super::intent::Splice;
 use super::mirror::{ListNode, Node};
 use super::{Datastore, EditError};
+use crate::proto::event::Ticket;
 use crate::proto::model::Model;
 use crate::proto::model::handle::{
-    Handle, Key, ModelRef, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+    ConfirmedDictionary, Handle, Key, ModelRef, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
 };
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
@@ -83,6 +84,47 @@ impl<T: Model> RealtimeSet<T> {
     }
 }
 
+macro_rules! reading {
+    ($name:ident) => {
+        impl<K: Key, T: Model> $name<K, T> {
+            /// The model of a key, to be read or updated; nothing if there is none.
+            #[must_use]
+            pub fn get(&self, store: &Datastore, key: &K) -> Option<ModelRef<T>> {
+                let path = self.path()?.join(&key.to_key());
+                store.mirror().node(&path).map(|_| ModelRef::at(path))
+            }
+
+            /// The keys and their models, in the order in which the keys are written. Keys of another
+            /// type, which newer peers may have put there, are passed over.
+            pub fn iter<'a>(
+                &self,
+                store: &'a Datastore,
+            ) -> impl Iterator<Item = (K, ModelRef<T>, &'a T)> + use<'a, K, T> {
+                let dictionary = self.path().cloned().unwrap_or_default();
+                keys(store, self.path()).filter_map(move |key| {
+                    let model = ModelRef::at(dictionary.join(key));
+                    Some((K::from_key(key)?, model.clone(), store.get(&model)?))
+                })
+            }
+
+            /// How many models there are.
+            #[must_use]
+            pub fn len(&self, store: &Datastore) -> usize {
+                keys(store, self.path()).count()
+            }
+
+            /// Whether there are none.
+            #[must_use]
+            pub fn is_empty(&self, store: &Datastore) -> bool {
+                keys(store, self.path()).next().is_none()
+            }
+        }
+    };
+}
+
+reading!(RealtimeDictionary);
+reading!(ConfirmedDictionary);
+
 impl<K: Key, T: Model> RealtimeDictionary<K, T> {
     /// Puts a model under a key, in place of the one that may be there.
     ///
@@ -108,37 +150,68 @@ impl<K: Key, T: Model> RealtimeDictionary<K, T> {
         let dictionary = collection(store, self.path())?;
         store.remove_at(dictionary.join(&key.to_key()))
     }
+}
 
-    /// The model of a key, to be read or updated; nothing if there is none.
-    #[must_use]
-    pub fn get(&self, store: &Datastore, key: &K) -> Option<ModelRef<T>> {
-        let path = self.path()?.join(&key.to_key());
-        store.mirror().node(&path).map(|_| ModelRef::at(path))
+impl<K: Key, T: Model> ConfirmedDictionary<K, T> {
+    /// Proposes to put a model under a key under which there is none. It costs a round trip to the
+    /// relay and a frame until it shows here, and is told by
+    /// [`Event::Settled`](crate::proto::event::Event::Settled) once the relay has it.
+    ///
+    /// # Errors
+    ///
+    /// When there is one already, something is proposed for the key, the model is too large for one
+    /// change, or it is known already that it cannot be.
+    pub fn insert(&self, store: &mut Datastore, key: &K, model: T) -> Result<Ticket, EditError> {
+        self.propose(store, key, model, false)
     }
 
-    /// The keys and their models, in the order in which the keys are written. Keys of another type,
-    /// which newer peers may have put there, are passed over.
-    pub fn iter<'a>(
+    /// Makes sure that there is a model under a key: the one that is there, this one, or the one of
+    /// whoever comes first. [`Self::get`] has it when the event says
+    /// [`Outcome::Done`](crate::proto::event::Outcome::Done) or
+    /// [`Outcome::Found`](crate::proto::event::Outcome::Found). Asked again before, it is the same
+    /// ticket.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::insert`], but for a model that is there.
+    pub fn get_or_insert(
         &self,
-        store: &'a Datastore,
-    ) -> impl Iterator<Item = (K, ModelRef<T>, &'a T)> + use<'a, K, T> {
-        let dictionary = self.path().cloned().unwrap_or_default();
-        keys(store, self.path()).filter_map(move |key| {
-            let model = ModelRef::at(dictionary.join(key));
-            Some((K::from_key(key)?, model.clone(), store.get(&model)?))
-        })
+        store: &mut Datastore,
+        key: &K,
+        model: T,
+    ) -> Result<Ticket, EditError> {
+        self.propose(store, key, model, true)
     }
 
-    /// How many models there are.
-    #[must_use]
-    pub fn len(&self, store: &Datastore) -> usize {
-        keys(store, self.path()).count()
+    fn propose(
+        &self,
+        store: &mut Datastore,
+        key: &K,
+        model: T,
+        found: bool,
+    ) -> Result<Ticket, EditError> {
+        let place = collection(store, self.path())?.join(&key.to_key());
+        let seed = Seed::of(&place, model, None);
+        store.propose_insert(place, seed, found)
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self, store: &Datastore) -> bool {
-        keys(store, self.path()).next().is_none()
+    /// Proposes to remove the model of a key.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, something is proposed for the key, or it is another's.
+    pub fn remove(&self, store: &mut Datastore, key: &K) -> Result<Ticket, EditError> {
+        store.propose_removal(collection(store, self.path())?.join(&key.to_key()))
+    }
+
+    /// Proposes to remove everything that is in it now. It is lost if a key was put in or taken out
+    /// before the relay heard of it. All goes in one change, which holds some 400 keys.
+    ///
+    /// # Errors
+    ///
+    /// When it is proposed already, is too much for one change, or a model in it is another's.
+    pub fn clear(&self, store: &mut Datastore) -> Result<Ticket, EditError> {
+        store.propose_clearing(collection(store, self.path())?)
     }
 }
 

@@ -3,23 +3,111 @@
 use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
+use thiserror::Error;
 
+use super::Datastore;
 use super::intent::{Blueprint, Intent, Splice};
 use super::mirror::Node;
-use super::{Datastore, EditError};
 use crate::proto::event::{Changed, Event, Origin};
-use crate::proto::id::{DocumentId, Hex, digest};
+use crate::proto::id::{DocumentId, Hex, PeerId, digest};
 use crate::proto::model::handle::{Handle, ModelRef};
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::model::{AnyModel, Field, Kind, Model, PropertyShape, Shape};
+use crate::proto::reason::{ChangeFault, Denial};
 use crate::proto::table::{ObjectIndex, View};
 
 /// The most bytes of a dictionary's key.
 const MAX_KEY: usize = 256;
 /// The most bytes of the path of a text, which is its key among the texts.
 const MAX_TEXT_PATH: usize = 512;
+
+/// A model that is about to stand somewhere.
+#[derive(Debug)]
+pub(super) struct Seed {
+    /// What makes it, and gives it its values.
+    intents: Vec<Intent>,
+    /// The model as it shows here; nothing for tools, which know no types.
+    model: Option<Box<dyn AnyModel>>,
+}
+
+impl Seed {
+    pub(super) fn of<T: Model>(path: &Path, mut model: T, position: Option<Position>) -> Self {
+        let shape = T::shape();
+        let blueprint = Blueprint::of(&shape);
+        let mut intents = vec![Intent::Create { model: path.clone(), blueprint, position }];
+        intents.extend(differences(path, &shape, &T::default(), &model));
+        bind(path, &shape, &mut model);
+        Self { intents, model: Some(Box::new(model)) }
+    }
+
+    pub(super) const fn untyped(intents: Vec<Intent>) -> Self {
+        Self { intents, model: None }
+    }
+}
+
+/// Why an edit was not made. Nothing of it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The handle was made by hand and never in a room.
+    #[error("the handle is of no room: take it from a model that was read from the room")]
+    Nowhere,
+    /// What the handle names is not here.
+    #[error("nothing stands at {path}: it was removed or has not arrived yet")]
+    Absent {
+        /// Where it would be.
+        path: Path,
+    },
+    /// The edit is too large for one change.
+    #[error("the edit takes {size} bytes, over the limit of {limit}: divide it")]
+    TooLarge {
+        /// The most bytes.
+        limit: usize,
+        /// How many it takes.
+        size: usize,
+    },
+    /// A place beyond the end.
+    #[error("place {at} is beyond the end at {len}")]
+    OutOfRange {
+        /// The place.
+        at: usize,
+        /// How many there are.
+        len: usize,
+    },
+    /// The model, or one that it is in, is another's.
+    #[error("{model} belongs to {by}: claim it first, or ask its owner to let go")]
+    Owned {
+        /// The model that is owned.
+        model: Path,
+        /// Whose it is.
+        by: PeerId,
+    },
+    /// A model stands where one was to be put.
+    #[error("something stands at {path} already: use it, or remove it first")]
+    Occupied {
+        /// The place.
+        path: Path,
+    },
+    /// Something was proposed for the place, and is not settled.
+    #[error("what was proposed for {path} is not settled yet: wait for the event that says so")]
+    Open {
+        /// The place.
+        path: Path,
+    },
+    /// The place cannot be had.
+    #[error("{path}: {why}")]
+    Denied {
+        /// The place.
+        path: Path,
+        /// Why.
+        why: Denial,
+    },
+    /// The room takes no more changes.
+    #[error("the room takes no more changes ({0}): start a new room")]
+    Full(#[from] ChangeFault),
+}
 
 impl Datastore {
     /// Changes a model: what differs after `edit` is written, all of it in one change, and nothing
@@ -94,6 +182,9 @@ impl Datastore {
 
     pub(super) fn remove_at(&mut self, path: Path) -> Result<bool, EditError> {
         self.make_room();
+        if self.proposals.wants(&path) {
+            return Err(EditError::Open { path });
+        }
         let parent = path.split().and_then(|(parent, _)| self.mirror.node(&parent));
         if !matches!(parent, Some(Node::Collection { .. } | Node::List(_))) {
             return Ok(false);
@@ -116,38 +207,51 @@ impl Datastore {
         model: T,
         position: Option<Position>,
     ) -> Result<ModelRef<T>, EditError> {
+        self.plant(path, Seed::of(path, model, position.clone()), position)?;
+        Ok(ModelRef::at(path.clone()))
+    }
+
+    /// Puts a model where it is to be.
+    pub(super) fn plant(
+        &mut self,
+        path: &Path,
+        seed: Seed,
+        position: Option<Position>,
+    ) -> Result<(), EditError> {
         self.make_room();
+        self.fits_change(path, &seed)?;
+        self.may_touch(path)?;
         let (collection, key) = path.split().ok_or(EditError::Nowhere)?;
+        let splices = self.emptying(path);
+        if let Some(data) = seed.model {
+            let replaced = self.mirror.detach(path);
+            if let Some(shape) = self.mirror.enter(&collection, &SmolStr::from(key), || position)
+                && let Node::Model(node) = self.mirror.attach(path, &shape)
+            {
+                node.data = data;
+            }
+            let (model, origin) = (path.clone(), Origin::Local);
+            self.tell(if replaced {
+                Event::Replaced { model, origin }
+            } else {
+                Event::Added { model, origin }
+            });
+        }
+        seed.intents.into_iter().for_each(|intent| self.pending.push(intent));
+        splices.into_iter().for_each(|splice| self.pending.splice(splice));
+        Ok(())
+    }
+
+    /// Whether a new model may be put at a place.
+    pub(super) fn fits_change(&self, path: &Path, seed: &Seed) -> Result<(), EditError> {
+        let (_, key) = path.split().ok_or(EditError::Nowhere)?;
         let (limit, size) = (MAX_KEY, key.len());
         if size > limit {
             return Err(EditError::TooLarge { limit, size });
         }
-        let shape = T::shape();
-        let blueprint = Blueprint::of(&shape);
-        let mut intents =
-            vec![Intent::Create { model: path.clone(), blueprint, position: position.clone() }];
-        intents.extend(differences(path, &shape, &T::default(), &model));
         let splices = self.emptying(path);
-        let size = intents.iter().map(Intent::size).chain(splices.iter().map(Splice::size));
-        self.allow_bytes(size.sum())?;
-        self.may_touch(path)?;
-        let replaced = self.mirror.detach(path);
-        if let Some(shape) = self.mirror.enter(&collection, &SmolStr::from(key), || position)
-            && let Node::Model(node) = self.mirror.attach(path, &shape)
-        {
-            let mut model = model;
-            bind(path, &shape, &mut model);
-            node.data = Box::new(model);
-        }
-        intents.into_iter().for_each(|intent| self.pending.push(intent));
-        splices.into_iter().for_each(|splice| self.pending.splice(splice));
-        let (model, origin) = (path.clone(), Origin::Local);
-        self.tell(if replaced {
-            Event::Replaced { model, origin }
-        } else {
-            Event::Added { model, origin }
-        });
-        Ok(ModelRef::at(path.clone()))
+        let size = seed.intents.iter().map(Intent::size).chain(splices.iter().map(Splice::size));
+        self.allow_bytes(size.sum())
     }
 
     /// What takes out what earlier models under the same key of a dictionary left in their texts.
@@ -262,7 +366,7 @@ impl Datastore {
         self.allow_bytes(intents.iter().map(Intent::size).sum())
     }
 
-    fn allow_bytes(&self, size: usize) -> Result<(), EditError> {
+    pub(super) fn allow_bytes(&self, size: usize) -> Result<(), EditError> {
         fits(size, self.share())?;
         self.may_write()
     }
@@ -290,6 +394,7 @@ fn property_of(intent: &Intent) -> Option<u16> {
         Intent::Create { .. }
         | Intent::Remove { .. }
         | Intent::Move { .. }
+        | Intent::Redeem { .. }
         | Intent::Claim { .. } => None,
     }
 }

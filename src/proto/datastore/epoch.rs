@@ -21,7 +21,7 @@ use crate::proto::id::DocumentId;
 use crate::proto::log::{Candidate, ChangeLog, Index, Origin};
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::ownership::{META, RESERVED};
+use crate::proto::ownership::{CLAIMS, Claim, META, RESERVED, to_value};
 use crate::proto::table::{Cell, ObjectIndex, ObjectKind, RegisterIndex, Role, Table};
 use crate::proto::wire::message::{Hash, Made};
 
@@ -207,6 +207,7 @@ impl Datastore {
     }
 
     fn enter(&mut self, begun: ChangeLog) {
+        self.keep_confirmed();
         self.actor = begun.scope().actor(&self.author);
         let left = std::mem::replace(&mut self.models, begun);
         for (actor, author) in left.authors() {
@@ -245,7 +246,15 @@ impl Datastore {
         refused
     }
 
-    fn write_part(&mut self, part: Vec<Step>, refused: &mut Vec<Step>) {
+    fn write_part(&mut self, mut part: Vec<Step>, refused: &mut Vec<Step>) {
+        let redeemed: BTreeSet<Path> =
+            part.iter().filter_map(|step| self.redeemed_by(&step.place())).collect();
+        if !redeemed.is_empty()
+            && let Err(fault) = self.ensure_claims()
+        {
+            tracing::debug!(%fault, "well-known object not written");
+        }
+        part.extend(redeemed.iter().map(Step::redeems));
         for step in &part {
             self.prepare_step(step);
         }
@@ -265,6 +274,7 @@ impl Datastore {
                 refused.append(&mut written);
             }
         }
+        redeemed.iter().for_each(|place| self.note_redeemed(place));
         self.written[0].extend(before..self.models.len());
     }
 
@@ -289,6 +299,12 @@ impl Datastore {
 }
 
 impl Step {
+    /// Lets go of a place, and has the change come in only if it is this peer's till then.
+    fn redeems(place: &Path) -> Self {
+        let (object, key) = (Path::parse(META).join(CLAIMS), SmolStr::new(place.as_str()));
+        Self { object, key, deed: Deed::Put(to_value(&Claim::Redeem)) }
+    }
+
     /// The path of what it writes.
     pub(super) fn place(&self) -> Path {
         self.object.join(&self.key)

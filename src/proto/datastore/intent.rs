@@ -53,6 +53,11 @@ pub enum Intent {
         /// The place.
         position: Position,
     },
+    /// Let go of a place, and do whatever is done with it only if it is this peer's till then.
+    Redeem {
+        /// The place.
+        model: Path,
+    },
     /// Ask for a model, or let go of it.
     Claim {
         /// The model.
@@ -72,6 +77,7 @@ impl Intent {
             | Self::Create { model, .. }
             | Self::Remove { model }
             | Self::Move { model, .. }
+            | Self::Redeem { model }
             | Self::Claim { model, .. } => model,
         }
     }
@@ -94,6 +100,7 @@ impl Intent {
             | Self::Count { .. }
             | Self::Remove { .. }
             | Self::Move { .. }
+            | Self::Redeem { .. }
             | Self::Claim { .. } => 0,
         };
         64 + self.model().as_str().len() + own
@@ -130,7 +137,9 @@ impl Blueprint {
                 Kind::Counter => Part::Counter,
                 Kind::Child(_) if depth == 0 => return None,
                 Kind::Child(shape) => Part::Map(Self::nested(&shape(), depth - 1)),
-                Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_) => Part::Map(Self::default()),
+                Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_) | Kind::Confirmed(..) => {
+                    Part::Map(Self::default())
+                }
             };
             Some((property.id, part))
         });
@@ -200,7 +209,7 @@ impl Pending {
                 self.forget_edits(&model);
                 None
             }
-            Intent::Move { .. } => None,
+            Intent::Move { .. } | Intent::Redeem { .. } => None,
             Intent::Claim { model, .. } => {
                 let model = model.clone();
                 self.forget_claim(&model);

@@ -241,7 +241,7 @@ impl Mirror {
                     }
                     continue;
                 }
-                Kind::Set(shape) | Kind::Dictionary(_, shape) => {
+                Kind::Set(shape) | Kind::Dictionary(_, shape) | Kind::Confirmed(_, shape) => {
                     Node::Collection { shape: Members::new(shape), keys: BTreeSet::new() }
                 }
                 Kind::List(shape) => Node::List(ListNode {

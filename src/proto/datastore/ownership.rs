@@ -176,7 +176,7 @@ impl Datastore {
     fn give_up(&mut self, path: Path, claim: Claim) -> Result<(), ClaimError> {
         let owns = match self.estate.asked.get(&path).map(|asked| asked.claim) {
             Some(Claim::Take(_)) => true,
-            Some(Claim::Release | Claim::Give(_)) => false,
+            Some(Claim::Release | Claim::Give(_) | Claim::Redeem) => false,
             None => self.is_granted(&path),
         };
         if !owns {
@@ -254,12 +254,16 @@ impl Datastore {
         }
     }
 
-    /// The owner of the model at a path, and whether the relay has said so.
+    /// The owner of the model at a path, and whether the relay has said so. A place that is kept for
+    /// a moment is nobody's.
     fn owner_at(&self, path: &Path) -> Option<(PeerId, bool)> {
         let ledger = self.models.ledger();
-        let grant = ledger.grant(path.as_str());
+        let grant = ledger.grant(path.as_str()).filter(|grant| grant.terms.mode != Mode::Reserved);
         let me = self.author.peer;
-        if let Some(Asked { claim: Claim::Take(_), .. }) = self.estate.asked.get(path) {
+        if let Some(Asked { claim: Claim::Take(Terms { mode, .. }), .. }) =
+            self.estate.asked.get(path)
+            && *mode != Mode::Reserved
+        {
             let granted = grant.is_some_and(|grant| grant.held && self.is_mine(&grant));
             return Some((me, granted));
         }
@@ -273,7 +277,8 @@ impl Datastore {
             let Origin::Peer(author) = &self.models.author(&id.actor)?.origin else { return None };
             // With a relay there, whatever it has granted since came behind its answer to this.
             let since = if self.estate.online { token.max(self.newest_grant()) } else { token };
-            let takes = matches!(claim, Claim::Take(_)) && entry.seen >= since;
+            let owns = matches!(claim, Claim::Take(terms) if terms.mode != Mode::Reserved);
+            let takes = owns && entry.seen >= since;
             let answered = grant.is_some_and(|grant| grant.claim == id.counter);
             (takes && !answered).then_some((entry.seen, id, author.peer))
         });
@@ -287,7 +292,7 @@ impl Datastore {
     }
 
     /// Whether this peer owns the model at a path, by a grant that it has not let go of.
-    fn is_granted(&self, path: &Path) -> bool {
+    pub(super) fn is_granted(&self, path: &Path) -> bool {
         let grant = self.models.ledger().grant(path.as_str());
         grant.is_some_and(|grant| grant.held && self.is_mine(&grant) && !self.is_gone(path, &grant))
     }
@@ -341,6 +346,21 @@ impl Datastore {
                 let takes = matches!(asked.claim, Claim::Take(_)) && !asked.fresh;
                 takes && claimed.contains(place) && !self.is_granted(claimed)
             })
+    }
+
+    /// Whether this peer waits for the answer to what it asked of a place.
+    pub(super) fn asks_for(&self, place: &Path) -> bool {
+        self.estate.asked.contains_key(place)
+    }
+
+    /// Another that owns something below a place.
+    pub(super) fn other_owner_below(&self, place: &Path) -> Option<PeerId> {
+        let granted = self.models.ledger().granted_from(place.as_str());
+        granted
+            .map(|(model, grant)| (Path::parse(&model), grant))
+            .take_while(|(model, _)| model.as_str().starts_with(place.as_str()))
+            .filter(|(model, _)| place.contains(model))
+            .find_map(|(_, grant)| grant.owner().filter(|_| !self.is_mine(&grant)))
     }
 
     /// Whether anything may wait so.

@@ -192,7 +192,11 @@ impl<'a> Reader<'a> {
                             self.findings.change(path, [id]);
                         }
                     }
-                    Kind::Child(_) | Kind::Set(_) | Kind::Dictionary(..) | Kind::List(_) => {
+                    Kind::Child(_)
+                    | Kind::Set(_)
+                    | Kind::Dictionary(..)
+                    | Kind::List(_)
+                    | Kind::Confirmed(..) => {
                         if let Some(Cell::Object(below)) = cell {
                             self.object(&path.property(property.id), *below);
                         }
@@ -377,7 +381,10 @@ fn shown(table: &Table, object: ObjectIndex) -> impl Iterator<Item = Shown<'_>> 
 }
 
 /// The keys of an object under which another shows, in order.
-fn members(table: &Table, object: ObjectIndex) -> impl Iterator<Item = (&SmolStr, ObjectIndex)> {
+pub(super) fn members(
+    table: &Table,
+    object: ObjectIndex,
+) -> impl Iterator<Item = (&SmolStr, ObjectIndex)> {
     shown(table, object).filter_map(|(key, cell)| match cell {
         Some(Cell::Object(object)) => Some((key, *object)),
         Some(Cell::Value(_) | Cell::Counter(_)) | None => None,

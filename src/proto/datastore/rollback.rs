@@ -171,6 +171,7 @@ impl Datastore {
     /// Another log of the same epoch, which lacks some changes. What the mirror shows of what it has is
     /// the same.
     fn replace_models(&mut self, rest: ChangeLog) -> ChangeLog {
+        self.keep_confirmed();
         self.actor = rest.scope().actor(&self.author);
         self.images[0] = Image::new();
         self.written[0].clear();

@@ -98,10 +98,10 @@ impl PropertyRecord {
     pub fn below(&self) -> Option<&str> {
         let kind = &self.kind;
         let prefixed = ["model ", "set of ", "list of "];
-        prefixed
-            .iter()
-            .find_map(|prefix| kind.strip_prefix(prefix))
-            .or_else(|| kind.strip_prefix("dictionary from ")?.split_once(" to ").map(|(_, to)| to))
+        prefixed.iter().find_map(|prefix| kind.strip_prefix(prefix)).or_else(|| {
+            let dictionary = kind.strip_prefix("confirmed ").unwrap_or(kind);
+            dictionary.strip_prefix("dictionary from ")?.split_once(" to ").map(|(_, to)| to)
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::proto::log::Candidate;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::ownership::{CLAIMS, META, to_value};
+use crate::proto::ownership::{CLAIMS, Claim, META, to_value};
 use crate::proto::reason::ChangeFault;
 use crate::proto::table::ObjectIndex;
 use crate::proto::wire::bounded::Line;
@@ -90,6 +90,7 @@ impl Datastore {
                 Intent::Claim { model, .. } if dropped.contains(model) => self.forget_asked(model),
                 Intent::Claim { model, .. } => self.note_asked(model),
                 Intent::Remove { model } => self.forget_asked(model),
+                Intent::Redeem { model } => self.note_redeemed(model),
                 Intent::Put { .. }
                 | Intent::Count { .. }
                 | Intent::Create { .. }
@@ -195,6 +196,7 @@ impl Datastore {
                 Ok(object)
             }),
             Intent::Remove { .. } => Ok(None),
+            Intent::Redeem { .. } => self.ensure_claims().map(|()| None),
             Intent::Move { model, .. } => Ok(self.models.table().find(model)),
             Intent::Claim { model, .. } => {
                 // What is to be owned must stand.
@@ -209,7 +211,7 @@ impl Datastore {
     }
 
     /// Makes sure that there is where claims stand.
-    fn ensure_claims(&mut self) -> Result<(), ChangeFault> {
+    pub(super) fn ensure_claims(&mut self) -> Result<(), ChangeFault> {
         self.models.ensure(ObjectIndex::ROOT, META, Made::Map, true)?;
         match self.models.table().below(ObjectIndex::ROOT, META) {
             Some(meta) => self.models.ensure(meta, CLAIMS, Made::Map, true),
@@ -268,7 +270,7 @@ pub(super) fn touched_by(intent: &Intent) -> Option<Spot> {
         }
         Intent::Create { model, .. } | Intent::Remove { model } => model.split(),
         Intent::Move { model, .. } => Some((model.clone(), POSITION.to_owned())),
-        Intent::Claim { .. } => None,
+        Intent::Redeem { .. } | Intent::Claim { .. } => None,
     }
 }
 
@@ -312,12 +314,16 @@ fn perform(draft: &mut Draft<'_>, intent: &Intent, known: Option<ObjectIndex>) -
             let model = target(draft, model)?;
             place(draft, model, position)
         }
-        Intent::Claim { model, claim } => {
-            let claims = find(draft, &Path::parse(META).join(CLAIMS))?;
-            draft.set(claims, model.as_str().into(), to_value(claim))
-        }
+        Intent::Claim { model, claim } => say(draft, model, claim)?,
+        Intent::Redeem { model } => say(draft, model, &Claim::Redeem)?,
     };
     written.then_some(())
+}
+
+/// Puts a claim among the claims.
+fn say(draft: &mut Draft<'_>, model: &Path, claim: &Claim) -> Option<bool> {
+    let claims = find(draft, &Path::parse(META).join(CLAIMS))?;
+    Some(draft.set(claims, model.as_str().into(), to_value(claim)))
 }
 
 fn place(draft: &mut Draft<'_>, model: Target, position: &Position) -> bool {

@@ -6,6 +6,7 @@
 pub(super) mod gate;
 mod grants;
 mod lapse;
+mod places;
 mod queue;
 mod recovery;
 mod rule;

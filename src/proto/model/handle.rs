@@ -88,6 +88,14 @@ handle! {
     RealtimeDictionary<K, T>
 }
 handle! {
+    /// Models by key, of which each was put there by one peer alone: what is proposed shows when the
+    /// relay has decided, and [`Event::Settled`](crate::proto::event::Event::Settled) says how.
+    /// Of two that propose for one key at the same time one is told that it lost.
+    ///
+    /// The models in it are read and edited like any other. While there is no relay, proposals wait.
+    ConfirmedDictionary<K, T>
+}
+handle! {
     /// Models in an order that everybody shares. Of two moves of one model at the same time one wins.
     RealtimeList<T>
 }

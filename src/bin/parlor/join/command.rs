@@ -7,7 +7,8 @@ pub(super) const HELP: &str = "\
 show [PATH]                     the room, or what is at a path
 set PATH VALUE                  give a property a value
 add COLLECTION [NAME=VALUE ..]  put a new model into a set or list;
-add COLLECTION KEY [NAME=VALUE ..]  or under a key of a dictionary
+add COLLECTION KEY [NAME=VALUE ..]  or under a key of a dictionary; of one that is
+                                confirmed, the relay says who gets the key
 remove PATH                     take a model out of its collection
 count PATH N                    add to a counter (N may be negative)
 text PATH insert AT \"...\"       put something into a text

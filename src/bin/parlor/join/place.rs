@@ -14,6 +14,8 @@ pub(super) enum What {
     Set(Option<String>),
     /// A dictionary.
     Dictionary(Option<String>),
+    /// A dictionary whose keys the relay gives out.
+    Confirmed(Option<String>),
     /// A list.
     List(Option<String>),
     /// A counter.
@@ -90,7 +92,7 @@ impl<'a> Finder<'a> {
         let Place { path, what, steps } = place;
         match what {
             What::Model(name) => self.property(&path, name.as_deref(), steps, key),
-            What::Set(name) | What::Dictionary(name) => Ok(Place {
+            What::Set(name) | What::Dictionary(name) | What::Confirmed(name) => Ok(Place {
                 path: path.join(key),
                 what: What::Model(name),
                 steps: stepped(steps, Step::Name(key.to_owned())),
@@ -136,6 +138,7 @@ impl<'a> Finder<'a> {
                     kind if kind.starts_with("set of ") => What::Set(below),
                     kind if kind.starts_with("list of ") => What::List(below),
                     kind if kind.starts_with("dictionary ") => What::Dictionary(below),
+                    kind if kind.starts_with("confirmed ") => What::Confirmed(below),
                     kind => What::Value(kind.to_owned()),
                 };
                 (record.id, record.name.clone(), what)

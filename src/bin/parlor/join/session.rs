@@ -7,18 +7,16 @@ use parlor::proto::datastore::intent::{Intent, Splice};
 use parlor::proto::datastore::tree;
 use parlor::proto::event::{Event, State};
 use parlor::proto::id::DocumentId;
-use parlor::proto::model::handle::{Handle, ModelRef};
 use parlor::proto::model::list::Position;
 use parlor::proto::model::path::Path;
 use parlor::room::Room;
-use parlor::{Denial, Ownership, Terms};
+use parlor::{Denial, Outcome, Ticket};
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
 use super::Untyped;
 use super::command::{Command, HELP};
 use super::input::Input;
-use super::owner;
 use super::place::{Finder, Place, What, words};
 use super::show;
 use super::value;
@@ -30,24 +28,26 @@ use crate::replay::traffic;
 
 /// How long the relay has to take everything: three times as long as silence lasts until a link counts
 /// as dead, so that a relay which came back meanwhile is found again.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Session {
-    room: Room<Untyped>,
-    output: Output,
+    pub(super) room: Room<Untyped>,
+    pub(super) output: Output,
     /// Whether a person types.
     watched: bool,
     /// What the room looked like, while somebody wants to know what happens in it.
     look: Option<Look>,
     mistakes: usize,
     /// The last claim that was denied.
-    denied: Option<(Path, Denial)>,
+    pub(super) denied: Option<(Path, Denial)>,
+    /// What became of the last proposal.
+    decided: Option<(Ticket, Outcome)>,
 }
 
 impl Session {
     pub(super) fn new(room: Room<Untyped>, output: Output, watched: bool) -> Self {
         let look = output.json.then(|| Look::at(&room));
-        Self { room, output, watched, look, mistakes: 0, denied: None }
+        Self { room, output, watched, look, mistakes: 0, denied: None, decided: None }
     }
 
     /// Does what the lines say until there are no more, then leaves.
@@ -156,14 +156,28 @@ impl Session {
             Command::Release { path } => self.release(&path),
             Command::Owner { path } => return self.owner(&path),
             Command::Set { path, value } => self.set(&path, &value),
-            Command::Add { collection, arguments } => match self.add(&collection, &arguments) {
-                Ok(key) => {
-                    self.output.tell(&json!({ "added": key }), &key)?;
-                    Ok(())
+            Command::Add { collection, arguments } => {
+                let added = match self.add(&collection, &arguments) {
+                    Ok((key, Some(ticket))) => self.decided(ticket).await?.map(|()| key),
+                    Ok((key, None)) => Ok(key),
+                    Err(why) => Err(why),
+                };
+                match added {
+                    Ok(key) => {
+                        self.output.tell(&json!({ "added": key }), &key)?;
+                        Ok(())
+                    }
+                    Err(why) => Err(format!("{collection}: {why}")),
                 }
+            }
+            Command::Remove { path } => match self.remove(&path) {
+                Ok(Some(ticket)) => {
+                    let decided = self.decided(ticket).await?;
+                    decided.map_err(|why| format!("{path}: {why}"))
+                }
+                Ok(None) => Ok(()),
                 Err(why) => Err(why),
             },
-            Command::Remove { path } => self.remove(&path),
             Command::Count { path, by } => self.count(&path, by),
             Command::Insert { path, at, text } => self.splice(&path, at, 0, text),
             Command::Delete { path, at, count } => self.splice(&path, at, count, String::new()),
@@ -174,7 +188,7 @@ impl Session {
         Ok(done)
     }
 
-    fn finder(&self) -> Finder<'_> {
+    pub(super) fn finder(&self) -> Finder<'_> {
         Finder::new(self.room.table())
     }
 
@@ -254,17 +268,24 @@ impl Session {
         self.intend(intent)
     }
 
-    /// Returns the key of what was added.
-    fn add(&mut self, collection: &str, arguments: &[String]) -> Result<String, String> {
+    /// Returns the key of what was added, and the ticket if it was only proposed.
+    fn add(
+        &mut self,
+        collection: &str,
+        arguments: &[String],
+    ) -> Result<(String, Option<Ticket>), String> {
         let place = self.finder().find(collection)?;
-        let keyed = matches!(place.what, What::Dictionary(_));
+        let confirmed = matches!(place.what, What::Confirmed(_));
+        let keyed = confirmed || matches!(place.what, What::Dictionary(_));
         let (key, properties) = match arguments.split_first() {
             Some((key, rest)) if keyed => (key.clone(), rest),
             None if keyed => return Err(format!("{collection} is a dictionary: name a key")),
             _ => (self.room.element_key(), arguments),
         };
         let tag: String = key.chars().rev().take(6).collect();
-        let (What::Set(name) | What::Dictionary(name) | What::List(name)) = &place.what else {
+        let (What::Set(name) | What::Dictionary(name) | What::List(name) | What::Confirmed(name)) =
+            &place.what
+        else {
             return Err(format!("{collection} is no set, list or dictionary"));
         };
         let name = name.clone().unwrap_or_default();
@@ -282,23 +303,57 @@ impl Session {
         for argument in properties {
             intents.push(assignment(&finder, &name, &model, argument)?);
         }
+        if confirmed {
+            let proposed = self.room.propose(model, intents).map_err(|error| error.to_string())?;
+            return Ok((key, Some(proposed)));
+        }
         for intent in intents {
             self.intend(intent)?;
         }
-        Ok(key)
+        Ok((key, None))
     }
 
-    fn remove(&mut self, path: &str) -> Result<(), String> {
+    /// Returns the ticket if it was only proposed.
+    fn remove(&mut self, path: &str) -> Result<Option<Ticket>, String> {
         let finder = self.finder();
         let place = finder.find(path)?;
         let parent = place.path.split().map(|(parent, _)| finder.name(&parent).what);
-        if !matches!(parent, Some(What::Set(_) | What::Dictionary(_) | What::List(_))) {
+        let confirmed = matches!(parent, Some(What::Confirmed(_)));
+        if !confirmed && !matches!(parent, Some(What::Set(_) | What::Dictionary(_) | What::List(_)))
+        {
             return Err(format!("{path} is not in a set, list or dictionary"));
         }
         if !finder.stands(&place.path) {
             return Err(format!("nothing stands at {path}"));
         }
-        self.intend(Intent::Remove { model: place.path })
+        if confirmed {
+            let proposed = self.room.propose_removal(place.path);
+            return proposed.map(Some).map_err(|error| error.to_string());
+        }
+        self.intend(Intent::Remove { model: place.path }).map(|()| None)
+    }
+
+    /// Waits until it is told what became of a proposal. Without the relay there is nothing to wait
+    /// for.
+    async fn decided(&mut self, ticket: Ticket) -> Result<Result<(), String>, Failure> {
+        self.room.flush();
+        let outcome = timeout(PATIENCE, async {
+            loop {
+                self.report(None)?;
+                let decided = self.decided.filter(|(of, _)| *of == ticket);
+                if decided.is_some() || *self.room.state() != State::Ready {
+                    return Ok::<_, Failure>(decided.map(|(_, outcome)| outcome));
+                }
+                self.room.wait(PATIENCE).await;
+            }
+        });
+        let outcome = outcome.await.ok().transpose()?.flatten();
+        Ok(match outcome {
+            Some(Outcome::Done | Outcome::Found) => Ok(()),
+            Some(Outcome::Lost(why)) => Err(why.to_string()),
+            Some(Outcome::Failed(fault)) => Err(format!("the room takes no more ({fault})")),
+            None => Err("not decided yet: an event tells when it is".to_owned()),
+        })
     }
 
     fn count(&mut self, path: &str, by: i64) -> Result<(), String> {
@@ -326,87 +381,17 @@ impl Session {
         self.room.intend_splice(splice).map_err(|error| error.to_string())
     }
 
-    /// Claims a model, and waits for the answer: what is typed next may count on it.
-    async fn claim(&mut self, path: &str, terms: Terms) -> Result<Result<(), String>, Failure> {
-        let asked = owner::model(&self.finder(), path).and_then(|place| {
-            let claimed = self.room.claim_at(place.path.clone(), terms);
-            claimed.map(|()| place.path).map_err(|error| format!("{path}: {error}"))
-        });
-        match asked {
-            Ok(model) => self.answered(path, model, Ownership::Claimed).await,
-            Err(why) => Ok(Err(why)),
-        }
-    }
-
-    async fn give(&mut self, path: &str, to: &str) -> Result<Result<(), String>, Failure> {
-        let asked = owner::model(&self.finder(), path).and_then(|place| {
-            let to = owner::member(&self.room, to)?;
-            let given = self.room.transfer_at(place.path.clone(), to);
-            given.map(|()| place.path).map_err(|error| format!("{path}: {error}"))
-        });
-        match asked {
-            Ok(model) => self.answered(path, model, Ownership::Free).await,
-            Err(why) => Ok(Err(why)),
-        }
-    }
-
-    fn release(&mut self, path: &str) -> Result<(), String> {
-        let place = owner::model(&self.finder(), path)?;
-        self.room.release_at(place.path).map_err(|error| format!("{path}: {error}"))
-    }
-
-    /// Waits until a model is `asked` for no more. Without the relay there is no answer to wait for.
-    async fn answered(
-        &mut self,
-        path: &str,
-        model: Path,
-        asked: Ownership,
-    ) -> Result<Result<(), String>, Failure> {
-        self.denied = None;
-        self.room.flush();
-        let newest = self.room.newest_grant();
-        let handle = ModelRef::<Untyped>::at(model.clone());
-        let answered = timeout(PATIENCE, async {
-            while self.room.ownership_state(&handle) == asked && self.denied.is_none() {
-                // What was given may be let go of again by the time that this peer looks.
-                let given = asked == Ownership::Free && self.room.newest_grant() > newest;
-                if given || *self.room.state() != State::Ready {
-                    break;
-                }
-                self.room.wait(PATIENCE).await;
-                self.report(None)?;
-            }
-            Ok::<_, Failure>(())
-        });
-        let answered = answered.await.ok().transpose()?;
-        self.report(None)?;
-        let denied = self.denied.take().filter(|(of, _)| *of == model);
-        Ok(match (denied, answered) {
-            (Some((_, why)), _) => Err(format!("{path}: {why}")),
-            (None, None) => {
-                Err(format!("{path}: no answer yet: `owner {path}` tells when there is"))
-            }
-            (None, Some(())) => Ok(()),
-        })
-    }
-
-    fn owner(&self, path: &str) -> Result<Result<(), String>, Failure> {
-        let place = match owner::model(&self.finder(), path) {
-            Ok(place) => place,
-            Err(why) => return Ok(Err(why)),
-        };
-        let said = owner::said(&self.room, &place);
-        self.output.tell(&said, owner::line(&said)).map(Ok)
-    }
-
     /// Tells what happened since the last time, if somebody wants to know.
-    fn report(&mut self, mut above: Option<&mut Input>) -> Result<(), Failure> {
+    pub(super) fn report(&mut self, mut above: Option<&mut Input>) -> Result<(), Failure> {
         let events: Vec<Event> = iter::from_fn(|| self.room.poll_event()).collect();
         let mut happened = Vec::new();
         for event in &events {
             let lost = matches!(event, Event::Dropped { .. } | Event::Refused { .. });
             if let Event::ClaimDenied { model, why } = event {
                 self.denied = Some((model.clone(), *why));
+            }
+            if let Event::Settled { ticket, outcome, .. } = event {
+                self.decided = Some((*ticket, *outcome));
             }
             if lost || self.look.is_some() {
                 happened.extend(object(event, |path| words(&self.finder().name(path).steps)));
@@ -452,9 +437,11 @@ fn put(
                 .map_err(|_| "a counter takes a whole number, which is added".to_owned())?,
         }),
         What::Text => Err("this is a text: use `text PATH insert AT \"...\"`".to_owned()),
-        What::Model(_) | What::Set(_) | What::Dictionary(_) | What::List(_) => {
-            Err("this is no value: name one of its properties".to_owned())
-        }
+        What::Model(_)
+        | What::Set(_)
+        | What::Dictionary(_)
+        | What::List(_)
+        | What::Confirmed(_) => Err("this is no value: name one of its properties".to_owned()),
     }
 }
 

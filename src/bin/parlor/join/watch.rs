@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlor::proto::datastore::{Datastore, tree};
-use parlor::proto::event::{Event, Member, State};
+use parlor::proto::event::{Event, Member, Outcome, State};
 use parlor::proto::id::DocumentId;
 use parlor::proto::model::path::Path;
 use serde_json::{Value as Json, json};
@@ -101,6 +101,21 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
         Event::ClaimDenied { model, why } => {
             json!({ "event": "claim denied", "path": name(model), "why": why.to_string() })
         }
+        Event::Settled { place, outcome, .. } => json!({
+            "event": "settled",
+            "path": name(place),
+            "outcome": match outcome {
+                Outcome::Done => "done",
+                Outcome::Found => "found",
+                Outcome::Lost(_) => "lost",
+                Outcome::Failed(_) => "failed",
+            },
+            "why": match outcome {
+                Outcome::Done | Outcome::Found => None,
+                Outcome::Lost(why) => Some(why.to_string()),
+                Outcome::Failed(fault) => Some(fault.to_string()),
+            },
+        }),
         Event::Refused { model, why } => {
             json!({ "event": "refused", "path": name(model), "why": why.to_string() })
         }
@@ -139,6 +154,9 @@ pub(super) fn line(happened: &Json) -> String {
             format!("{} {member} {}", text("event"), text("reason"))
         }
         ("state", _) => format!("{} {}", text("state"), text("why")),
+        ("settled", _) => {
+            format!("{}: {} {}", text("path"), text("outcome"), text("why")).trim_end().to_owned()
+        }
         ("owner", _) => format!("{} belongs to {}", text("path"), owner(happened)),
         ("claim denied" | "refused", _) => {
             format!("{}: {}: {}", text("event"), text("path"), text("why"))

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::Asked;
 use crate::proto::change::OpId;
 use crate::proto::datastore::Datastore;
 use crate::proto::datastore::intent::Intent;
 use crate::proto::event::Event;
 use crate::proto::id::PeerId;
 use crate::proto::model::path::Path;
-use crate::proto::ownership::{Claim, Fence};
+use crate::proto::ownership::{Claim, Fence, Grant, Mode};
 use crate::proto::reason::Denial;
 use crate::proto::table::RegisterIndex;
 
@@ -75,11 +76,16 @@ impl Datastore {
     pub(in crate::proto::datastore) fn hear(&mut self, subjects: BTreeSet<Path>) {
         for path in subjects {
             let grant = self.models.ledger().grant(path.as_str());
-            let answered = self.estate.asked.get(&path).zip(grant).is_some_and(|(asked, grant)| {
-                let named = asked.id.is_some_and(|id| id.counter == grant.claim);
-                match asked.claim {
-                    Claim::Take(_) => named && grant.held && self.is_mine(&grant),
-                    Claim::Release | Claim::Give(_) => grant.token > asked.before,
+            let answered = self.estate.asked.get(&path).is_some_and(|asked| {
+                let named = |grant: &Grant| asked.id.is_some_and(|id| id.counter == grant.claim);
+                match (asked.claim, grant) {
+                    (Claim::Take(_), Some(grant)) => {
+                        named(&grant) && grant.held && self.is_mine(&grant)
+                    }
+                    (Claim::Take(_), None) => false,
+                    (_, Some(grant)) => grant.token > asked.before,
+                    // What was only reserved is forgotten.
+                    (_, None) => asked.before > Fence::NONE,
                 }
             });
             if answered {
@@ -89,7 +95,20 @@ impl Datastore {
             if grant.is_none_or(|grant| !self.is_gone(&path, &grant)) {
                 self.estate.let_go.remove(&path);
             }
+            let reserved = grant.is_some_and(|grant| grant.terms.mode == Mode::Reserved);
+            if reserved && self.is_granted(&path) && !self.proposals.wants(&path) {
+                self.give_back(&path);
+            }
             self.tell_owner(&path);
+        }
+    }
+
+    /// A place was kept for this peer, and what it was for is over.
+    pub(in crate::proto::datastore) fn give_back(&mut self, place: &Path) {
+        let releases =
+            matches!(self.estate.asked.get(place), Some(Asked { claim: Claim::Release, .. }));
+        if !releases && let Err(error) = self.ask(place.clone(), Claim::Release) {
+            tracing::debug!(%error, %place, "not let go of");
         }
     }
 
@@ -123,7 +142,7 @@ impl Datastore {
             return;
         }
         let claim = self.estate.asked.remove(path).map(|asked| asked.claim);
-        self.tell(Event::ClaimDenied { model: path.clone(), why });
+        self.tell_denied(path, why);
         let grant = self.models.ledger().grant(path.as_str());
         let keeps = grant.filter(|grant| grant.held && self.is_mine(grant));
         if let (Some(Claim::Give(_)), Some(grant)) = (claim, keeps) {
@@ -139,8 +158,15 @@ impl Datastore {
     /// A claim is lost: what was written in the hope of it is taken back.
     fn lose(&mut self, path: &Path, why: Denial) {
         self.estate.asked.remove(path);
-        self.tell(Event::ClaimDenied { model: path.clone(), why });
+        self.tell_denied(path, why);
         self.take_back_below(path, why);
+    }
+
+    /// What was asked for a proposal is told with what became of that.
+    fn tell_denied(&mut self, path: &Path, why: Denial) {
+        if !self.proposals.deny(path, why) {
+            self.tell(Event::ClaimDenied { model: path.clone(), why });
+        }
     }
 
     /// Takes out of what is due the claims that another was before since they were asked for: written
@@ -181,9 +207,14 @@ impl Datastore {
     }
 
     /// This peer does not own a model by a grant any more, nor by an earlier one that comes late.
-    pub(super) fn let_go(&mut self, path: &Path, token: Fence) {
+    pub(in crate::proto::datastore) fn let_go(&mut self, path: &Path, token: Fence) {
         let gone = self.estate.let_go.entry(path.clone()).or_default();
         *gone = (*gone).max(token);
+    }
+
+    /// What this peer let go of was not taken from it.
+    pub(in crate::proto::datastore) fn regain(&mut self, path: &Path) {
+        self.estate.let_go.remove(path);
     }
 
     /// The highest grant of the relay of which anything is known here.

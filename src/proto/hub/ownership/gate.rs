@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::places::{Places, makes};
 use super::{Grantor, Holdings};
-use crate::proto::change::{Action, Change, Key, ObjectId, OpId, Operation};
+use crate::proto::change::{Action, Change, Key, OpId};
 use crate::proto::config::OwnershipConfig;
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::log::ChangeLog;
@@ -128,8 +129,13 @@ impl<'a> Gate<'a> {
         if log.document() == DocumentId::TEXTS {
             return self.may_type(log, author, change);
         }
-        let asked = if brought { Vec::new() } else { claims(log, author, change) };
         let ledger = log.ledger();
+        let asked = claims(log, author, change);
+        for redeemed in asked.iter().filter(|asked| asked.claim == Claim::Redeem) {
+            self.let_go(log, ledger, redeemed, change)
+                .map_err(|why| Turned { model: redeemed.model.clone(), why })?;
+        }
+        let asked = if brought { Vec::new() } else { asked };
         if asked.is_empty() && ledger.is_empty() {
             return Ok(());
         }
@@ -138,8 +144,15 @@ impl<'a> Gate<'a> {
         let mut decided = Vec::new();
         for asked in asked {
             let limit = self.config.claims_per_second;
-            let here = made.contains(&asked.model) || log.table().find(&asked.model).is_some();
-            let takes = matches!(asked.claim, Claim::Take(_));
+            let stands = |path: &Path| made.contains(path) || log.table().find(path).is_some();
+            let (takes, here) = match asked.claim {
+                // Of a place that is to be filled, what it is in must stand.
+                Claim::Take(terms) if terms.mode == Mode::Reserved => {
+                    (true, asked.model.split().is_some_and(|(above, _)| stands(&above)))
+                }
+                Claim::Take(_) => (true, stands(&asked.model)),
+                Claim::Release | Claim::Give(_) | Claim::Redeem => (false, true),
+            };
             let verdict = if takes && often {
                 Verdict::Denied(Denial::TooOften { limit })
             } else if takes && !here {
@@ -189,8 +202,14 @@ impl<'a> Gate<'a> {
     }
 
     /// Answers a claim that waited until there was something to go by.
-    pub(super) fn late(&mut self, log: &ChangeLog, (asked, change): (Asked, Change)) {
-        let verdict = self.decide(log, log.ledger(), &asked, (&change, 0));
+    pub(super) fn late(&mut self, log: &ChangeLog, (asked, change): (Asked, Option<Change>)) {
+        let mut claims = log.ledger().claims(asked.model.as_str());
+        let stands = claims.any(|(id, _)| id == asked.id);
+        let verdict = match change.filter(|_| stands) {
+            Some(change) => self.decide(log, log.ledger(), &asked, (&change, 0)),
+            // Another has claimed it since, in the knowledge of this, or history was cut.
+            None => Verdict::Denied(Denial::Outdated),
+        };
         self.decided.push((asked, verdict));
     }
 
@@ -204,7 +223,7 @@ impl<'a> Gate<'a> {
         decided: &[(Asked, Verdict)],
     ) -> Result<Vec<Path>, Turned> {
         let ledger = log.ledger();
-        let mut places = Places { log, change, made: BTreeMap::new() };
+        let mut places = Places::new(log, change);
         let mut gone = Vec::new();
         // A claim is granted only where nobody else owns anything above.
         let granted =
@@ -301,7 +320,9 @@ impl<'a> Gate<'a> {
     ) -> Verdict {
         let outcome = match asked.claim {
             Claim::Take(terms) => self.take(log, ledger, asked, (change, terms, granted)),
-            Claim::Release => self.let_go(log, ledger, asked, change).map(|_| Verdict::Released),
+            Claim::Release | Claim::Redeem => {
+                self.let_go(log, ledger, asked, change).map(|_| Verdict::Released)
+            }
             Claim::Give(to) => self.give(log, ledger, asked, (change, to)),
         };
         outcome.unwrap_or_else(Verdict::Denied)
@@ -315,6 +336,9 @@ impl<'a> Gate<'a> {
         (change, terms, granted): (&Change, Terms, usize),
     ) -> Result<Verdict, Denial> {
         let me = asked.by.peer;
+        if terms.mode == Mode::Reserved && log.table().find(&asked.model).is_some() {
+            return Err(Denial::Occupied);
+        }
         if let Some((model, outer)) = ledger.outermost(asked.model.as_str())
             && model != asked.model.as_str()
             && outer.holder != me
@@ -436,48 +460,4 @@ fn claims(log: &ChangeLog, author: &Introduction, change: &Change) -> Vec<Asked>
         }
     }
     asked.into_values().collect()
-}
-
-/// The paths of the maps that a change makes.
-fn makes(log: &ChangeLog, change: &Change) -> BTreeSet<Path> {
-    let mut places = Places { log, change, made: BTreeMap::new() };
-    for (at, operation) in change.operations.iter().enumerate() {
-        places.of(at, operation);
-    }
-    places.made.into_values().collect()
-}
-
-/// Where the operations of a change stand, as paths.
-struct Places<'a> {
-    log: &'a ChangeLog,
-    change: &'a Change,
-    /// The paths of the objects that the change makes, by how many operations were before.
-    made: BTreeMap<usize, Path>,
-}
-
-impl Places<'_> {
-    /// The path of what an operation writes; nothing where there is no such thing, which the guard
-    /// refuses.
-    fn of(&mut self, at: usize, operation: &Operation) -> Option<Path> {
-        let Key::Map(key) = &operation.key else {
-            return None;
-        };
-        let table = self.log.table();
-        let place = match table.object(&operation.object) {
-            Some(object) => table.path(object).join(key),
-            None => {
-                let ObjectId::Made(id) = operation.object else { return None };
-                let own = id.counter.checked_sub(self.change.start)?;
-                self.made.get(&usize::try_from(own).ok()?)?.join(key)
-            }
-        };
-        // Deeper than anything may stand: a change could make paths that double with each operation.
-        let limits = self.log.limits();
-        if matches!(operation.action, Action::MakeMap)
-            && place.as_str().len() <= limits.depth * limits.key
-        {
-            self.made.insert(at, place.clone());
-        }
-        Some(place)
-    }
 }

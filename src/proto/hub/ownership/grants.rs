@@ -88,10 +88,8 @@ impl Holdings {
                     decree.set(asked.model, Some(grant));
                 }
                 Verdict::Released => {
-                    let grant = before.map(|before| Grant {
-                        claim: asked.id.counter,
-                        ..cleared(&before, grantor.next())
-                    });
+                    let cleared = before.and_then(|before| cleared(&before, grantor.next()));
+                    let grant = cleared.map(|grant| Grant { claim: asked.id.counter, ..grant });
                     self.answered.remove(&asked.model);
                     self.wake_below(log.ledger(), &asked.model, grantor, &mut decree);
                     decree.set(asked.model, grant);
@@ -236,9 +234,10 @@ pub(super) fn below(ledger: Ledger<'_>, model: &Path) -> Vec<(Path, Grant)> {
     from.filter(|(path, _)| model.contains(path)).collect()
 }
 
-/// A grant that says that nobody owns what it is of.
-pub(super) const fn cleared(before: &Grant, token: Fence) -> Grant {
-    Grant { token, kept: 0, held: false, claim: 0, ..*before }
+/// A grant that says that nobody owns what it is of; nothing for a place that was only reserved.
+pub(super) fn cleared(before: &Grant, token: Fence) -> Option<Grant> {
+    let kept = before.terms.mode != Mode::Reserved;
+    kept.then_some(Grant { token, kept: 0, held: false, claim: 0, ..*before })
 }
 
 fn denied(asked: &Asked, why: Denial) -> Option<(PeerId, DeniedRecord)> {

@@ -111,6 +111,6 @@ pub(super) fn end(
         decree.set(model, None);
     } else {
         let grant = cleared(&grant, grantor.next());
-        decree.set(model, Some(grant));
+        decree.set(model, grant);
     }
 }

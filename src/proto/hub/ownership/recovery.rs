@@ -113,7 +113,8 @@ impl Holdings {
     }
 
     /// The claims that came while nothing was judged, but those that grants from before answer.
-    pub(super) fn late_claims(&mut self, log: &ChangeLog) -> Vec<(Asked, Change)> {
+    /// Each with its change; nothing if that is not here any more.
+    pub(super) fn late_claims(&mut self, log: &ChangeLog) -> Vec<(Asked, Option<Change>)> {
         if self.recovery.is_open() {
             return Vec::new();
         }
@@ -124,9 +125,8 @@ impl Holdings {
             let answered = grant.is_some_and(|grant| {
                 grant.holder == asked.by.peer && grant.claim == asked.id.counter
             });
-            let change = log.change(log.containing(asked.id)?)?;
-            let stands = ledger.claims(asked.model.as_str()).any(|(id, _)| id == asked.id);
-            (stands && !answered).then_some((asked, change))
+            let change = log.containing(asked.id).and_then(|index| log.change(index));
+            (!answered).then_some((asked, change))
         });
         late.collect()
     }
