@@ -29,16 +29,16 @@ use sha2::{Digest, Sha256};
 
 use self::engine::{Happening, Wire};
 use self::follower::Follower;
-use self::network::Network;
+use self::network::{Network, Way};
 use crate::proto::config::{EpochConfig, HubConfig, Limits, PeerConfig};
 use crate::proto::datastore::Datastore;
-use crate::proto::event::{Outcome, Ticket};
+use crate::proto::event::{Input, Outcome, Ticket};
 use crate::proto::hub::{Hub, RoomKey};
 use crate::proto::id::{AppKey, DocumentId, Identity, Link, PeerId, RoomName};
 use crate::proto::model::Shape;
 use crate::proto::model::handle::Handle;
 use crate::proto::model::path::Path;
-use crate::proto::ownership::Ownership;
+use crate::proto::ownership::{Ownership, Session};
 use crate::proto::peer::{Peer, Setup};
 use crate::proto::time::Time;
 
@@ -90,21 +90,28 @@ struct Host {
     cut: bool,
     /// It reads nothing, though its link is up.
     deaf: bool,
+    /// Which way of its link carries nothing, though neither end has been told.
+    broken: Option<Way>,
     /// How much faster its clock runs than the relay's, in millionths.
     rate: i32,
+    /// How far its clock has leapt ahead.
+    leapt: Duration,
+    /// Links that it lost while it was asleep, and was not told of.
+    lost: Vec<Link>,
 }
 
 impl Host {
     /// What its clock shows at a time.
     fn local(&self, now: Time) -> Time {
         let millionths = 1_000_000 + i128::from(self.rate);
-        scaled(now, millionths, 1_000_000, 0)
+        scaled(now, millionths, 1_000_000, 0) + self.leapt
     }
 
     /// The first time at which its clock shows another.
     fn global(&self, local: Time) -> Time {
         let millionths = 1_000_000 + i128::from(self.rate);
-        scaled(local, 1_000_000, millionths, millionths - 1)
+        let steady = Time::ZERO + local.since(Time::ZERO + self.leapt);
+        scaled(steady, 1_000_000, millionths, millionths - 1)
     }
 }
 
@@ -156,22 +163,40 @@ impl World {
 
     /// Adds a peer, offline. Returns its number.
     pub fn add_peer(&mut self, config: PeerConfig) -> usize {
+        let identity = Identity::from_seed(self.seed());
+        self.add(config, identity, 1)
+    }
+
+    /// Adds a peer with the identity of a seed, in a session of its own, offline: two of one seed are
+    /// two processes that run with one key. Returns its number.
+    pub fn add_session(&mut self, config: PeerConfig, seed: [u8; 32], session: Session) -> usize {
+        self.add(config, Identity::from_seed(seed), session.0)
+    }
+
+    fn add(&mut self, config: PeerConfig, identity: Identity, session: u64) -> usize {
         let number = self.hosts.len();
         let setup = Setup {
-            identity: Identity::from_seed(self.seed()),
+            identity,
             app_key: self.key.clone(),
             room: self.room.clone(),
             metadata: Bytes::from(format!("peer {number}")),
-            incarnation: 1,
+            incarnation: session,
             shape: (self.shape)(),
         };
         let peer =
             Peer::new(setup, PeerConfig { attempts: 0, cut_budget: 16, ..config }, self.seed());
-        let follower = Follower::default();
-        let outcomes = BTreeMap::new();
-        let host =
-            Host { peer, follower, outcomes, asleep: false, cut: false, deaf: false, rate: 0 };
-        self.hosts.push(host);
+        self.hosts.push(Host {
+            peer,
+            follower: Follower::default(),
+            outcomes: BTreeMap::new(),
+            asleep: false,
+            cut: false,
+            deaf: false,
+            broken: None,
+            rate: 0,
+            leapt: Duration::ZERO,
+            lost: Vec::new(),
+        });
         number
     }
 
@@ -231,12 +256,19 @@ impl World {
     #[must_use]
     pub fn is_there(&self, peer: usize) -> bool {
         let host = &self.hosts[peer];
-        !host.asleep && !host.cut && self.links.values().any(|wire| wire.host == peer)
+        let heard = host.broken != Some(Way::Up);
+        !host.asleep && !host.cut && heard && self.links.values().any(|wire| wire.host == peer)
     }
 
     /// A peer's clock runs faster than the relay's by so many millionths: before anything happens.
     pub fn set_rate(&mut self, peer: usize, rate: i32) {
         self.hosts[peer].rate = rate;
+    }
+
+    /// A peer's clock leaps ahead, as that of a computer that slept.
+    pub fn leap(&mut self, peer: usize, span: Duration) {
+        self.see("clock leapt");
+        self.hosts[peer].leapt += span;
     }
 
     fn local(&self, peer: usize) -> Time {
@@ -352,21 +384,45 @@ impl World {
         self.break_links_of(peer);
     }
 
-    /// A peer's link may come about again.
+    /// A peer's link carries nothing in one direction any more, and no other comes about, until it is
+    /// mended. What is on its way still arrives. Neither end is told, and the one that hears nothing
+    /// does not hear that the other has hung up either.
+    pub fn half_open(&mut self, peer: usize, broken: Way) {
+        self.see("half-open link");
+        self.hosts[peer].broken = Some(broken);
+    }
+
+    /// A peer's link may come about again, and carries frames both ways.
     pub fn mend(&mut self, peer: usize) {
-        self.hosts[peer].cut = false;
+        let host = &mut self.hosts[peer];
+        (host.cut, host.broken) = (false, None);
     }
 
     /// A peer stops in the middle of whatever it did, and loses its link.
     pub fn sleep(&mut self, peer: usize) {
         self.see("crash and resume");
         self.hosts[peer].asleep = true;
+        let lost = self.links_of(peer);
+        self.hosts[peer].lost.extend(lost);
         self.break_links_of(peer);
     }
 
-    /// A peer goes on where it stopped.
+    /// A peer goes on where it stopped. It finds out by itself that its link is gone.
     pub fn wake(&mut self, peer: usize) {
         self.hosts[peer].asleep = false;
+        self.hosts[peer].lost.clear();
+    }
+
+    /// A peer goes on where it stopped, and is told at once that its link is gone: its system has
+    /// noticed.
+    pub fn resume(&mut self, peer: usize) {
+        let lost = std::mem::take(&mut self.hosts[peer].lost);
+        self.wake(peer);
+        let now = self.local(peer);
+        for link in lost {
+            self.hosts[peer].peer.handle(now, Input::Disconnected { link });
+        }
+        self.settle_host(peer);
     }
 
     /// A peer reads nothing any more, or reads again.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::network::{Fate, Way};
 use super::{Host, World, relay_id};
 use crate::proto::event::{Effect, Event, Input, Outcome, State};
 use crate::proto::hub::Hub;
@@ -144,7 +145,8 @@ impl World {
             self.plan(at, Happening::Dialled { host });
             return;
         }
-        if self.hub.is_none() || self.hosts[host].cut {
+        let Host { cut, broken, .. } = &self.hosts[host];
+        if self.hub.is_none() || *cut || broken.is_some() {
             let why = "nobody is there".to_owned();
             let local = self.local(host);
             self.hosts[host].peer.handle(local, Input::Unreachable { why });
@@ -212,6 +214,9 @@ impl World {
             Effect::Disconnect { link } => {
                 let (here, there) = ends(from);
                 self.plan(self.now, Happening::Gone { link, to: here });
+                if self.is_broken(link, there) {
+                    return;
+                }
                 // What was sent before arrives first, as on a stream.
                 let latest = self.links.get(&link).map(|wire| wire.latest[there as usize]);
                 let at = latest.unwrap_or(self.now) + self.network.delay;
@@ -227,7 +232,8 @@ impl World {
         if from == End::Host {
             self.plan(self.now, Happening::Written { link, from, lane, bytes });
         }
-        let fate = self.network.fate(&mut self.rng);
+        let fate =
+            if self.is_broken(link, to) { Fate::LOST } else { self.network.fate(&mut self.rng) };
         fate.sighting().into_iter().for_each(|seen| self.see(seen));
         for delay in &fate.arrivals {
             let at = self.now + *delay;
@@ -244,6 +250,15 @@ impl World {
         if fate.arrivals.is_empty() && from == End::Hub {
             self.plan(self.now, Happening::Written { link, from, lane, bytes });
         }
+    }
+
+    /// Whether a link carries nothing to one of its ends.
+    fn is_broken(&self, link: Link, to: End) -> bool {
+        let way = match to {
+            End::Hub => Way::Up,
+            End::Host => Way::Down,
+        };
+        self.links.get(&link).is_some_and(|wire| self.hosts[wire.host].broken == Some(way))
     }
 
     pub(super) fn plan(&mut self, at: Time, happening: Happening) {

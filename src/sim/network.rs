@@ -76,6 +76,15 @@ fn happens(rng: &mut ChaCha12Rng, in_a_thousand: u32) -> bool {
     in_a_thousand > 0 && rng.next_u32() % 1_000 < in_a_thousand
 }
 
+/// One direction of a peer's link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// From the peer to the relay.
+    Up,
+    /// From the relay to the peer.
+    Down,
+}
+
 /// What became of a frame: after how long it arrives, each time that it does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fate {
@@ -85,6 +94,9 @@ pub struct Fate {
 }
 
 impl Fate {
+    /// It is lost, whatever the network is like.
+    pub(super) const LOST: Self = Self { arrivals: Vec::new(), in_burst: false };
+
     /// What there was to see.
     #[must_use]
     pub fn sighting(&self) -> Option<&'static str> {
