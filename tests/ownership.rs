@@ -4,8 +4,20 @@
 
 #[path = "ownership/confirmed.rs"]
 mod confirmed;
+#[path = "ownership/craft.rs"]
+mod craft;
+#[path = "ownership/failures.rs"]
+mod failures;
+#[path = "ownership/false_relay.rs"]
+mod false_relay;
 #[path = "ownership/lies.rs"]
 mod lies;
+#[path = "ownership/raw.rs"]
+mod raw;
+#[path = "ownership/rivals.rs"]
+mod rivals;
+#[path = "ownership/stage.rs"]
+mod stage;
 
 use std::collections::BTreeSet;
 use std::env;
