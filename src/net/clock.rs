@@ -1,11 +1,14 @@
 //! The only reader of the clock.
 
 use std::future;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use boot_time::Instant;
 
 use crate::proto::time::Time;
 
-/// Time since this clock was made. Copies share their beginning.
+/// Time since this clock was made, that of the computer's sleep included: who wakes must not believe
+/// what held when it fell asleep. Copies share their beginning.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     beginning: Instant,

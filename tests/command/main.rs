@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parlor::Model;
-use parlor::proto::model::handle::{RealtimeDictionary, RealtimeList, RealtimeSet, Text};
+use parlor::proto::model::handle::{
+    ConfirmedDictionary, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+};
 use parlor::proto::model::property::Counter;
 use parlor::room::{ConnectOptions, Room};
 use serde_json::{Value as Json, json};
@@ -48,6 +50,8 @@ pub(crate) struct Hall {
     turns: RealtimeList<Chair>,
     #[property(6)]
     notes: Text,
+    #[property(7)]
+    lockers: ConfirmedDictionary<String, Chair>,
 }
 
 /// A model in a dictionary.

@@ -253,6 +253,41 @@ fn models_are_claimed_given_and_let_go_of_by_hand() {
 }
 
 #[test]
+fn a_key_goes_to_one_and_the_other_is_told() {
+    let relay = Relay::start();
+    furnish(&relay, "hall");
+    let join = ["join", "hall", "--relay", relay.address(), "--json"];
+    let mut peers = [0, 1].map(|_| Process::start(&join));
+    peers.iter().for_each(|peer| drop(peer.until(|line| line["event"] == "ready")));
+    for (number, peer) in peers.iter_mut().enumerate() {
+        peer.tell(&format!("add lockers red legs={}", number + 1));
+    }
+    let answer = |line: &Json| line.get("added").is_some() || line.get("error").is_some();
+    let answers = [0, 1].map(|peer: usize| peers[peer].until(answer));
+    let winner = answers.iter().position(|answer| answer["added"] == "red").unwrap();
+    let error = answers[1 - winner]["error"].as_str().unwrap();
+    assert!(error.starts_with("lockers: "), "{error}");
+    let [mut first, mut second] = peers;
+    for peer in [&mut first, &mut second] {
+        // The loser may not have what the winner put there yet.
+        let mut legs = Json::Null;
+        for _ in 0..1_000 {
+            peer.tell("show lockers/red/legs");
+            legs = peer.until(|line| line.is_number() || line.get("error").is_some());
+            if legs.is_number() {
+                break;
+            }
+        }
+        assert_eq!(legs, winner + 1);
+    }
+    first.tell("remove lockers/red");
+    second.until(|line| line["event"] == "removed" && line["path"] == "lockers/red");
+    second.tell("remove lockers/red");
+    let error = second.until(|line| line.get("error").is_some());
+    assert!(error["error"].as_str().unwrap().contains("nothing stands"), "{error}");
+}
+
+#[test]
 fn a_pipe_is_told_why_a_model_cannot_be_had() {
     let relay = Relay::start();
     furnish(&relay, "hall");

@@ -135,6 +135,9 @@ fn who_owns_a_child_has_it_again_when_the_parent_that_another_claimed_is_let_go(
     assert_eq!((counted(&world, 0), counted(&world, 1)), (1, 1));
     let refused = count(&mut world, 1, &child, 11);
     assert!(matches!(refused, Err(EditError::Owned { by, .. }) if by == id(&world, 2)));
+    // Its own grant sleeps, and it does not believe in it.
+    let fenced = Ownership::Remote { peer: id(&world, 2), confirmed: true };
+    assert_eq!((world.ownership(0, &child), world.ownership(1, &child)), (fenced, fenced));
     count(&mut world, 2, &child, 20).unwrap();
     world.run(secs(1));
     world.edit(2, |store| store.release(&parent)).unwrap().unwrap();

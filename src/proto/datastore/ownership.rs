@@ -41,7 +41,8 @@ pub enum ClaimError {
     Edit(#[from] EditError),
 }
 
-/// Who owns a model, as far as it can be told without a clock.
+/// Who owns a model, as far as it can be told without a clock; while another owns what it is in, that
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holding {
     /// Nobody.
@@ -236,6 +237,13 @@ impl Datastore {
     /// Who owns the model at a path, as far as it can be told without a clock.
     #[must_use]
     pub fn holding(&self, path: &Path) -> Holding {
+        // A grant below what another owns sleeps.
+        if let Some((outer, grant)) = self.models.ledger().outermost(path.as_str())
+            && outer != path.as_str()
+            && !self.is_mine(&grant)
+        {
+            return Holding::Other { peer: grant.holder, confirmed: self.estate.online };
+        }
         let asked = self.estate.asked.get(path).map(|asked| asked.claim);
         let grant = self.models.ledger().grant(path.as_str()).filter(|grant| grant.held);
         match (asked, grant) {
