@@ -40,7 +40,7 @@ use crate::proto::authorship::Scope;
 use crate::proto::config::Limits;
 use crate::proto::cut::Cut;
 use crate::proto::document::{self, Image, ImageError};
-use crate::proto::event::{Event, Origin};
+use crate::proto::event::{self, Event, Origin};
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::handle::{Handle, ModelRef, Presence};
@@ -443,8 +443,7 @@ impl Datastore {
             self.proposals.note_lost(model, Denial::NoModel);
         }
         if self.events.len() >= self.event_capacity {
-            self.events.clear();
-            self.events.push_back(Event::Overrun);
+            event::overrun(&mut self.events, self.event_capacity);
         }
         self.events.push_back(event);
     }

@@ -1,6 +1,6 @@
 //! The words of the wall: what happened outside, what to do outside, what to tell the application.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -177,8 +177,8 @@ pub enum Event {
         /// Why.
         why: Denial,
     },
-    /// More happened than the queue of events holds: the ones before this were discarded, and the
-    /// application should read everything anew.
+    /// More happened than the queue of events holds: the ones before this were discarded, but for
+    /// [`Self::Settled`], and the application should read everything anew.
     Overrun,
 }
 
@@ -198,6 +198,15 @@ pub enum Outcome {
     Lost(Denial),
     /// It was this peer's to do, and the document takes no more.
     Failed(ChangeFault),
+}
+
+/// Makes room for more events: all go for one [`Event::Overrun`], but those that are the only word of
+/// something. Of them, too, half of the capacity is kept.
+pub(crate) fn overrun(events: &mut VecDeque<Event>, capacity: usize) {
+    events.retain(|event| matches!(event, Event::Settled { .. }));
+    let most = capacity / 2;
+    events.drain(..events.len().saturating_sub(most));
+    events.push_back(Event::Overrun);
 }
 
 /// What is different in one model or text after an update.

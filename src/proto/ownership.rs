@@ -126,6 +126,14 @@ pub enum Claim {
     Redeem,
 }
 
+impl Claim {
+    /// Whether it asks for a place where nothing is to stand.
+    #[must_use]
+    pub const fn reserves(&self) -> bool {
+        matches!(self, Self::Take(Terms { mode: Mode::Reserved, .. }))
+    }
+}
+
 /// What a relay says of a model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Grant {

@@ -25,7 +25,7 @@ use crate::proto::clock::RoomClock;
 use crate::proto::config::PeerConfig;
 use crate::proto::datastore::Datastore;
 use crate::proto::delta::Token;
-use crate::proto::event::{Effect, Event, Input, LeaveReason, Member, State};
+use crate::proto::event::{self, Effect, Event, Input, LeaveReason, Member, State};
 use crate::proto::id::{
     AppKey, ClientNumber, DocumentId, EpochId, Identity, Lane, PeerId, RoomName,
 };
@@ -325,8 +325,7 @@ impl Peer {
 
     fn tell(&mut self, event: Event) {
         if self.events.len() >= self.config.event_capacity {
-            self.events.clear();
-            self.events.push_back(Event::Overrun);
+            event::overrun(&mut self.events, self.config.event_capacity);
         }
         self.events.push_back(event);
     }

@@ -13,18 +13,25 @@ use parlor::sim::action::Action;
 use parlor::sim::network::Network;
 use parlor::sim::playground::{Figure, Playground};
 use parlor::sim::{World, oracle};
-use parlor::{ConfirmedDictionary, Denial, EditError, Mode, Model, Outcome, Terms, Ticket};
+use parlor::{
+    ClaimError, ConfirmedDictionary, Datastore, Denial, EditError, Mode, Model, Outcome, Terms,
+    Ticket,
+};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::{id, seeds, world};
 
 fn desks(world: &World, peer: usize) -> ConfirmedDictionary<String, Figure> {
-    world.peer(peer).store().root::<Playground>().unwrap().desks.clone()
+    desks_of(world.peer(peer).store())
 }
 
 fn named(name: &str) -> Figure {
     Figure { name: name.to_owned(), ..Figure::default() }
+}
+
+fn desks_of(store: &Datastore) -> ConfirmedDictionary<String, Figure> {
+    store.root::<Playground>().unwrap().desks.clone()
 }
 
 fn insert(world: &mut World, peer: usize, key: &str, name: &str) -> Result<Ticket, EditError> {
@@ -228,6 +235,26 @@ fn all_is_cleared_unless_a_key_came_or_went() {
     assert!(desks.is_empty(world.peer(0).store()));
     let nothing = world.edit(0, |store| desks.clear(store)).unwrap().unwrap();
     assert_eq!(outcome(&world, 0, nothing), Some(Outcome::Done));
+    oracle::at_rest(&mut world).unwrap();
+}
+
+#[test]
+fn a_key_that_cannot_be_claimed_is_an_error_and_takes_nothing_along() {
+    let mut world = world(7, Network::LAN, 2);
+    // As a path it is three times as long.
+    let long = insert(&mut world, 0, &"/".repeat(200), "long").unwrap_err();
+    assert!(matches!(long, EditError::TooLarge { limit: 512, .. }), "{long}");
+    let ticket = insert(&mut world, 0, "door", "ours").unwrap();
+    settle(&mut world);
+    assert_eq!(outcome(&world, 0, ticket), Some(Outcome::Done));
+    let place = desks(&world, 0).path().unwrap().join("door");
+    let open = world.edit(0, |store| desks_of(store).remove(store, &"door".to_owned())).unwrap();
+    // Until that is settled, the place is nothing else's.
+    let claimed = world.edit(0, |store| store.claim_at(place, Terms::default())).unwrap();
+    assert!(matches!(claimed, Err(ClaimError::Edit(EditError::Open { .. }))), "{claimed:?}");
+    settle(&mut world);
+    assert_eq!(outcome(&world, 0, open.unwrap()), Some(Outcome::Done));
+    assert_eq!(grants(&world), 0);
     oracle::at_rest(&mut world).unwrap();
 }
 

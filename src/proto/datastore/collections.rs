@@ -195,7 +195,8 @@ impl<K: Key, T: Model> ConfirmedDictionary<K, T> {
         store.propose_insert(place, seed, found)
     }
 
-    /// Proposes to remove the model of a key.
+    /// Proposes to remove the model of a key. It is claimed for that: until the event comes others
+    /// cannot edit it, whatever the outcome. [`Datastore::remove`] takes it out without asking.
     ///
     /// # Errors
     ///
@@ -205,7 +206,8 @@ impl<K: Key, T: Model> ConfirmedDictionary<K, T> {
     }
 
     /// Proposes to remove everything that is in it now. It is lost if a key was put in or taken out
-    /// before the relay heard of it. All goes in one change, which holds some 400 keys.
+    /// before the relay heard of it. All goes in one change, which holds some 400 keys. The dictionary is claimed for that, as a model is
+    /// by [`Self::remove`], and has its [`Event::Owner`](crate::proto::event::Event::Owner).
     ///
     /// # Errors
     ///

@@ -233,7 +233,12 @@ impl Datastore {
     pub(super) fn write_steps(&mut self, steps: Vec<Step>) -> Vec<Step> {
         let mut refused = Vec::new();
         let share = self.share();
-        let mut steps = steps.into_iter().peekable();
+        // What is proposed is redeemed with the last of what was done for it.
+        let mut redeemed: BTreeMap<Path, usize> = BTreeMap::new();
+        for (at, step) in steps.iter().enumerate() {
+            redeemed.extend(self.redeemed_by(&step.place()).map(|place| (place, at)));
+        }
+        let (mut steps, mut written) = (steps.into_iter().peekable(), 0);
         while steps.peek().is_some() {
             let mut size = 0;
             let part: Vec<Step> = std::iter::from_fn(|| {
@@ -241,14 +246,16 @@ impl Datastore {
                 if size > share && size > steps.peek()?.size() { None } else { steps.next() }
             })
             .collect();
-            self.write_part(part, &mut refused);
+            let range = written..written + part.len();
+            written = range.end;
+            let due = redeemed.iter().filter(|(_, at)| range.contains(at));
+            let due: Vec<Path> = due.map(|(place, _)| place.clone()).collect();
+            self.write_part(part, &due, &mut refused);
         }
         refused
     }
 
-    fn write_part(&mut self, mut part: Vec<Step>, refused: &mut Vec<Step>) {
-        let redeemed: BTreeSet<Path> =
-            part.iter().filter_map(|step| self.redeemed_by(&step.place())).collect();
+    fn write_part(&mut self, mut part: Vec<Step>, redeemed: &[Path], refused: &mut Vec<Step>) {
         if !redeemed.is_empty()
             && let Err(fault) = self.ensure_claims()
         {

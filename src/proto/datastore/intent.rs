@@ -246,9 +246,13 @@ impl Pending {
     /// Drops everything that was to happen to a model or below it. Returns whether there was
     /// anything.
     pub fn forget(&mut self, model: &Path) -> bool {
-        let asks = |intent: &Intent| matches!(intent, Intent::Claim { .. });
+        // A place is asked for that is to be empty.
+        let goes = |intent: &Intent| {
+            matches!(intent, Intent::Claim { model: at, claim }
+                if model.contains(at) && !(at == model && claim.reserves()))
+        };
         let before = self.intents.len();
-        self.intents.retain(|intent| !(asks(intent) && model.contains(intent.model())));
+        self.intents.retain(|intent| !goes(intent));
         let asked = self.intents.len() < before;
         if asked {
             self.count();
@@ -323,6 +327,14 @@ impl Pending {
         self.reshaping > 0 && self.intents.iter().any(|intent| {
             matches!(intent, Intent::Create { model: at, .. } | Intent::Remove { model: at } if at == model)
         })
+    }
+
+    /// Whether a place is to be redeemed.
+    #[must_use]
+    pub fn redeems(&self, place: &Path) -> bool {
+        let redeemed =
+            |intent: &Intent| matches!(intent, Intent::Redeem { model } if model == place);
+        self.intents.iter().any(redeemed)
     }
 
     /// Whether a model is to be created or removed, or one above it.

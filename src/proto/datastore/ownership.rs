@@ -109,6 +109,14 @@ impl Datastore {
     ///
     /// When it is known already that the model cannot be had.
     pub fn claim_at(&mut self, path: Path, terms: Terms) -> Result<(), ClaimError> {
+        if self.proposals.touches(&path) {
+            return Err(EditError::Open { path }.into());
+        }
+        self.request(path, terms)
+    }
+
+    /// Asks for a place.
+    pub(super) fn request(&mut self, path: Path, terms: Terms) -> Result<(), ClaimError> {
         let ledger = self.models.ledger();
         if let Some((outer, grant)) = ledger.outermost(path.as_str())
             && outer != path.as_str()
@@ -145,6 +153,9 @@ impl Datastore {
     ///
     /// When the model is not this peer's.
     pub fn release_at(&mut self, path: Path) -> Result<(), ClaimError> {
+        if self.proposals.touches(&path) {
+            return Err(EditError::Open { path }.into());
+        }
         let unsaid = self.estate.asked.get(&path).is_some_and(|asked| asked.id.is_none());
         if unsaid && !self.is_granted(&path) {
             self.estate.asked.remove(&path);
@@ -171,6 +182,9 @@ impl Datastore {
     ///
     /// When the model is not this peer's.
     pub fn transfer_at(&mut self, path: Path, to: PeerId) -> Result<(), ClaimError> {
+        if self.proposals.touches(&path) {
+            return Err(EditError::Open { path }.into());
+        }
         self.give_up(path, Claim::Give(to))
     }
 
@@ -187,6 +201,11 @@ impl Datastore {
     }
 
     fn ask(&mut self, path: Path, claim: Claim) -> Result<(), ClaimError> {
+        // It stands as one key among the claims.
+        let (limit, size) = (self.limits.key, path.as_str().len());
+        if size > limit {
+            return Err(EditError::TooLarge { limit, size }.into());
+        }
         let fresh = matches!(claim, Claim::Take(_)) && self.pending.reshapes(&path);
         let intent = Intent::Claim { model: path.clone(), claim };
         self.intend(intent)?;

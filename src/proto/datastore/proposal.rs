@@ -84,7 +84,7 @@ impl Proposals {
     }
 
     /// Whether something is proposed for a place, or for the dictionary that it is in.
-    fn touches(&self, place: &Path) -> bool {
+    pub(super) fn touches(&self, place: &Path) -> bool {
         self.wants(place) || place.split().is_some_and(|(dictionary, _)| self.wants(&dictionary))
     }
 
@@ -137,19 +137,23 @@ impl Datastore {
             return Ok(ticket);
         }
         self.fits_change(&place, &seed)?;
-        self.may_touch(&place)?;
-        self.request(&place, Terms::RESERVED)?;
+        self.ask_for(&place, Terms::RESERVED)?;
         self.open(place, ticket, (Wish::Insert { seed: Some(seed), found }, false));
         Ok(ticket)
     }
 
     /// Proposes without types, for tools: a new model with its values, as intents of which the first
-    /// makes it.
+    /// makes it and the others are within it.
     ///
     /// # Errors
     ///
-    /// When it is known already that it cannot be.
+    /// When the intents are others, or it is known already that it cannot be.
     pub fn propose(&mut self, place: Path, intents: Vec<Intent>) -> Result<Ticket, EditError> {
+        let makes =
+            matches!(intents.first(), Some(Intent::Create { model, .. }) if *model == place);
+        if !makes || intents.iter().any(|intent| !place.contains(intent.model())) {
+            return Err(absent(&place));
+        }
         self.propose_insert(place, Seed::untyped(intents), false)
     }
 
@@ -168,7 +172,7 @@ impl Datastore {
         self.may_touch(&place)?;
         let own = self.is_granted(&place);
         if !own {
-            self.request(&place, self.protected(&place))?;
+            self.ask_for(&place, self.protected(&place))?;
         }
         let ticket = self.proposals.next();
         self.open(place, ticket, (Wish::Remove, own));
@@ -190,12 +194,15 @@ impl Datastore {
             self.tell(Event::Settled { ticket, place: dictionary, outcome: Outcome::Done });
             return Ok(ticket);
         }
-        for (key, _) in &entries {
-            self.may_touch(&dictionary.join(key))?;
-        }
         let places: Vec<Path> = entries.iter().map(|(key, _)| dictionary.join(key)).collect();
+        for place in &places {
+            self.may_touch(place)?;
+            if self.asks_for(place) {
+                return Err(EditError::Open { path: place.clone() });
+            }
+        }
         self.fits_removal(&places)?;
-        self.request(&dictionary, self.protected(&dictionary))?;
+        self.ask_for(&dictionary, self.protected(&dictionary))?;
         let ticket = self.proposals.next();
         let cuts = self.cuts;
         self.open(dictionary, ticket, (Wish::Clear { entries, cuts }, false));
@@ -208,8 +215,8 @@ impl Datastore {
     }
 
     /// Asks for a place that something is proposed for.
-    fn request(&mut self, place: &Path, terms: Terms) -> Result<(), EditError> {
-        self.claim_at(place.clone(), terms).map_err(|error| match error {
+    fn ask_for(&mut self, place: &Path, terms: Terms) -> Result<(), EditError> {
+        self.request(place.clone(), terms).map_err(|error| match error {
             ClaimError::Edit(error) => error,
             ClaimError::Denied(why) => EditError::Denied { path: place.clone(), why },
             ClaimError::Nowhere | ClaimError::Absent { .. } => absent(place),
@@ -292,9 +299,7 @@ impl Datastore {
             Stage::Sought => self.stands_in_document(place) || self.may_touch(place).is_ok(),
             Stage::Written { redeemed: Some(id), .. } => self.is_placed(*id) != Some(false),
             // It was taken back before it was written.
-            Stage::Written { places, redeemed: None } => {
-                proposal.why.is_some() && !places.iter().any(|place| self.pending.reshapes(place))
-            }
+            Stage::Written { redeemed: None, .. } => !self.pending.redeems(place),
             Stage::Confirmed => true,
         }
     }
@@ -339,7 +344,9 @@ impl Datastore {
                 // It was not let go of after all.
                 self.regain(place);
                 self.give_back_unless(proposal.own, place);
-                Some(Outcome::Lost(proposal.why.unwrap_or(Denial::Outdated)))
+                let found = matches!(proposal.wish, Wish::Insert { found: true, .. });
+                let lost = Outcome::Lost(proposal.why.unwrap_or(Denial::Outdated));
+                Some(if found && self.stands_in_document(place) { Outcome::Found } else { lost })
             }
             Stage::Confirmed => Some(Outcome::Done),
         }
@@ -359,6 +366,11 @@ impl Datastore {
                 if self.stands_in_document(place) {
                     let lost = Outcome::Lost(Denial::Occupied);
                     return Some(if found { Outcome::Found } else { lost });
+                }
+                let dictionary =
+                    place.split().and_then(|(above, _)| self.models.table().find(&above));
+                if dictionary.is_none() || self.pending.reshapes_above(place) {
+                    return Some(Outcome::Lost(Denial::NoModel));
                 }
                 let planted = seed.map_or(Ok(()), |seed| self.plant(place, seed, None));
                 if let Err(error) = planted {
@@ -445,7 +457,7 @@ impl Datastore {
         }
         proposal.stage = Stage::Sought;
         if self.may_touch(place).is_ok() {
-            match self.request(place, Terms::RESERVED) {
+            match self.ask_for(place, Terms::RESERVED) {
                 Ok(()) => proposal.stage = Stage::Asked,
                 Err(error) => return Some(failed(&error)),
             }

@@ -62,6 +62,13 @@ impl Datastore {
         // Where the frame makes or removes models, the table does not say where the others are.
         let reshapes = intents.iter().any(Intent::reshapes);
         for (intent, object) in intents.iter().zip(objects) {
+            // What it would guard is not there.
+            if let Intent::Redeem { model } = intent
+                && dropped.iter().any(|lost| model.contains(lost))
+            {
+                dropped.push(model.clone());
+                continue;
+            }
             let known = object.filter(|_| !reshapes);
             if perform(&mut draft, intent, known).is_none() {
                 dropped.push(intent.model().clone());
@@ -90,10 +97,12 @@ impl Datastore {
                 Intent::Claim { model, .. } if dropped.contains(model) => self.forget_asked(model),
                 Intent::Claim { model, .. } => self.note_asked(model),
                 Intent::Remove { model } => self.forget_asked(model),
-                Intent::Redeem { model } => self.note_redeemed(model),
+                // What was dropped is told below, and the place was not redeemed then.
+                Intent::Redeem { model } if !dropped.contains(model) => self.note_redeemed(model),
                 Intent::Put { .. }
                 | Intent::Count { .. }
                 | Intent::Create { .. }
+                | Intent::Redeem { .. }
                 | Intent::Move { .. } => {}
             }
             if let Intent::Create { model: path, .. } = intent {

@@ -45,7 +45,9 @@ impl Datastore {
 
     /// A model is gone: nothing is asked of it any more.
     pub(in crate::proto::datastore) fn forget_asked(&mut self, model: &Path) {
-        self.estate.asked.retain(|asked, _| !model.contains(asked));
+        // A place is asked for that is to be empty.
+        let stays = |path: &Path, asked: &Asked| path == model && asked.claim.reserves();
+        self.estate.asked.retain(|path, asked| !model.contains(path) || stays(path, asked));
     }
 
     /// A claim was written.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::places::{Places, makes};
+use super::places::{Place, Places, makes};
 use super::{Grantor, Holdings};
 use crate::proto::change::{Action, Change, Key, OpId};
 use crate::proto::config::OwnershipConfig;
@@ -122,7 +122,7 @@ impl<'a> Gate<'a> {
         }
         if self.holdings.recovery.is_open() {
             if !brought && log.document() == DocumentId::MODELS {
-                self.holdings.recovery.note(claims(log, author, change));
+                self.holdings.recovery.note(last_of(claims(log, author, change)));
             }
             return Ok(());
         }
@@ -130,12 +130,12 @@ impl<'a> Gate<'a> {
             return self.may_type(log, author, change);
         }
         let ledger = log.ledger();
-        let asked = claims(log, author, change);
-        for redeemed in asked.iter().filter(|asked| asked.claim == Claim::Redeem) {
+        let all = claims(log, author, change);
+        for redeemed in all.iter().filter(|asked| asked.claim == Claim::Redeem) {
             self.let_go(log, ledger, redeemed, change)
                 .map_err(|why| Turned { model: redeemed.model.clone(), why })?;
         }
-        let asked = if brought { Vec::new() } else { asked };
+        let asked = if brought { Vec::new() } else { last_of(all) };
         if asked.is_empty() && ledger.is_empty() {
             return Ok(());
         }
@@ -230,13 +230,13 @@ impl<'a> Gate<'a> {
             decided.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Granted { .. }));
         let granted: BTreeSet<&str> = granted.map(|(asked, _)| asked.model.as_str()).collect();
         for (at, operation) in change.operations.iter().enumerate() {
-            let Some(place) = places.of(at, operation) else {
+            let Some(Place { path: place, whole }) = places.of(at, operation) else {
                 continue;
             };
             if Path::parse(META).contains(&place) {
                 continue;
             }
-            if matches!(operation.action, Action::Delete) {
+            if whole && matches!(operation.action, Action::Delete) {
                 gone.push(place.clone());
             }
             let claimed = !granted.is_empty()
@@ -336,7 +336,7 @@ impl<'a> Gate<'a> {
         (change, terms, granted): (&Change, Terms, usize),
     ) -> Result<Verdict, Denial> {
         let me = asked.by.peer;
-        if terms.mode == Mode::Reserved && log.table().find(&asked.model).is_some() {
+        if terms.mode == Mode::Reserved && !is_vacant(log, &asked.model) {
             return Err(Denial::Occupied);
         }
         if let Some((model, outer)) = ledger.outermost(asked.model.as_str())
@@ -442,13 +442,27 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// What a change asks for. Of several claims of one model the last counts.
+/// Whether there is nothing under a key, not even a value that no model could be.
+fn is_vacant(log: &ChangeLog, place: &Path) -> bool {
+    let table = log.table();
+    let found = place.split().and_then(|(above, key)| Some((table.find(&above)?, key)));
+    found.is_none_or(|(object, key)| table.get(object, &key).is_none())
+}
+
+/// Of several claims of one model in a change the last counts.
+fn last_of(all: Vec<Asked>) -> Vec<Asked> {
+    let last: BTreeMap<Path, Asked> =
+        all.into_iter().map(|asked| (asked.model.clone(), asked)).collect();
+    last.into_values().collect()
+}
+
+/// What a change asks for, in the order in which it does.
 fn claims(log: &ChangeLog, author: &Introduction, change: &Change) -> Vec<Asked> {
     let Some(map) = log.ledger().claims_map() else {
         return Vec::new();
     };
     let map = log.table().id(map);
-    let mut asked: BTreeMap<Path, Asked> = BTreeMap::new();
+    let mut asked = Vec::new();
     for (at, operation) in change.operations.iter().enumerate() {
         if let (Key::Map(key), Action::Put(value)) = (&operation.key, &operation.action)
             && operation.object == map
@@ -456,8 +470,8 @@ fn claims(log: &ChangeLog, author: &Introduction, change: &Change) -> Vec<Asked>
         {
             let model = Path::parse(key);
             let (by, id, sequence) = (*author, change.id(at), change.sequence);
-            asked.insert(model.clone(), Asked { by, model, id, sequence, claim });
+            asked.push(Asked { by, model, id, sequence, claim });
         }
     }
-    asked.into_values().collect()
+    asked
 }

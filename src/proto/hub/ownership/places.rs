@@ -5,22 +5,54 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::proto::change::{Action, Change, Key, ObjectId, Operation};
 use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
+use crate::proto::ownership::prefixes;
 
-/// The paths of the maps that a change makes.
+/// Where something stands. A path that is longer than what can be owned ends before that, so that no
+/// change takes more memory here than its operations, however deep it goes.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) path: Path,
+    /// Whether that is all of it.
+    pub(super) whole: bool,
+}
+
+impl Place {
+    fn at(path: &Path, limit: usize) -> Self {
+        if path.as_str().len() <= limit {
+            return Self { path: path.clone(), whole: true };
+        }
+        let short = prefixes(path.as_str()).take_while(|prefix| prefix.len() <= limit).last();
+        Self { path: Path::parse(short.unwrap_or_default()), whole: false }
+    }
+
+    fn below(&self, key: &str, limit: usize) -> Self {
+        if !self.whole {
+            return self.clone();
+        }
+        let path = self.path.join(key);
+        if path.as_str().len() <= limit {
+            return Self { path, whole: true };
+        }
+        Self { path: self.path.clone(), whole: false }
+    }
+}
+
+/// The paths of the maps that a change makes, of those that can be owned.
 pub(super) fn makes(log: &ChangeLog, change: &Change) -> BTreeSet<Path> {
     let mut places = Places::new(log, change);
     for (at, operation) in change.operations.iter().enumerate() {
         places.of(at, operation);
     }
-    places.made.into_values().collect()
+    let made = places.made.into_values().filter(|place| place.whole);
+    made.map(|place| place.path).collect()
 }
 
-/// Where the operations of a change stand, as paths.
+/// Where the operations of a change stand.
 pub(super) struct Places<'a> {
     log: &'a ChangeLog,
     change: &'a Change,
-    /// The paths of the objects that the change makes, by how many operations were before.
-    made: BTreeMap<usize, Path>,
+    /// The objects that the change makes, by how many operations were before.
+    made: BTreeMap<usize, Place>,
 }
 
 impl<'a> Places<'a> {
@@ -28,26 +60,21 @@ impl<'a> Places<'a> {
         Self { log, change, made: BTreeMap::new() }
     }
 
-    /// The path of what an operation writes; nothing where there is no such thing, which the guard
-    /// refuses.
-    pub(super) fn of(&mut self, at: usize, operation: &Operation) -> Option<Path> {
+    /// Where an operation writes; nothing where there is no such thing, which the guard refuses.
+    pub(super) fn of(&mut self, at: usize, operation: &Operation) -> Option<Place> {
         let Key::Map(key) = &operation.key else {
             return None;
         };
-        let table = self.log.table();
+        let (table, limit) = (self.log.table(), self.log.limits().key);
         let place = match table.object(&operation.object) {
-            Some(object) => table.path(object).join(key),
+            Some(object) => Place::at(table.path(object), limit).below(key, limit),
             None => {
                 let ObjectId::Made(id) = operation.object else { return None };
                 let own = id.counter.checked_sub(self.change.start)?;
-                self.made.get(&usize::try_from(own).ok()?)?.join(key)
+                self.made.get(&usize::try_from(own).ok()?)?.below(key, limit)
             }
         };
-        // Deeper than anything may stand: a change could make paths that double with each operation.
-        let limits = self.log.limits();
-        if matches!(operation.action, Action::MakeMap)
-            && place.as_str().len() <= limits.depth * limits.key
-        {
+        if matches!(operation.action, Action::MakeMap) {
             self.made.insert(at, place.clone());
         }
         Some(place)
