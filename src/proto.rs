@@ -28,6 +28,7 @@ pub mod ownership;
 pub mod peer;
 pub mod proof;
 pub mod reason;
+pub mod state;
 pub mod statistics;
 pub mod table;
 pub mod time;

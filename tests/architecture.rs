@@ -34,7 +34,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::config"], Above),
     (&["proto::event"], Above),
     (&["proto::wire"], Above),
-    (&["proto::proof", "proto::clock", "proto::statistics", "proto::feed"], Above),
+    (&["proto::proof", "proto::clock", "proto::statistics", "proto::feed", "proto::state"], Above),
     (&["proto::change"], Above),
     (&["proto::authorship", "proto::base"], Above),
     (&["proto::table"], Above),

@@ -19,8 +19,14 @@ use crate::proto::hub::Hub;
 use crate::proto::id::{AppKey, Identity, Lane, Link, RoomName};
 use crate::proto::model::Model;
 use crate::proto::peer::{Peer, Setup};
+use crate::proto::state::grid::{Kind, Truth};
+use crate::proto::state::rotation::Turn;
+use crate::proto::state::stream::{Incoming, Outgoing};
 use crate::proto::time::Time;
 use crate::proto::wire;
+
+/// How many entries a stream of the state lane may have here.
+const MOST_STATES: usize = 64;
 
 /// What attacks on the guard begin with.
 static STOCK: LazyLock<Stock> = LazyLock::new(Stock::new);
@@ -34,6 +40,34 @@ pub fn wire_frame(data: &[u8]) {
     if let Ok(message) = wire::decode(data, wire::MAX_FRAME) {
         let again = wire::decode(&wire::encode(&message), wire::MAX_FRAME);
         assert_eq!(again.as_ref(), Ok(&message));
+    }
+}
+
+/// Bytes as frames of the state lane, behind one that is good: whatever they are, what is shown stays
+/// within its limit, and a frame that is refused changes nothing.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn state_frames(data: &[u8]) {
+    let mut outgoing = Outgoing::default();
+    let turn = Truth::Rotation(Turn::small([1 << 24, 1 << 20, 0]));
+    let place = Truth::Numbers([70_000, -4_000, 1 << 30, 0]);
+    outgoing.set("place", Kind::Vector { components: 3 }, place);
+    outgoing.set("heading", Kind::Circle { steps: 720 }, place);
+    outgoing.set("turn", Kind::Rotation { steps: 1_000 }, turn);
+    let mut incoming = Incoming::new(MOST_STATES);
+    if let Some(frame) = outgoing.frame(1, 1_200, false) {
+        assert!(incoming.receive(&frame).is_ok());
+    }
+    let mut rest = data;
+    while let Some((length, behind)) = rest.split_first() {
+        let (frame, behind) = behind.split_at(behind.len().min(usize::from(*length)));
+        rest = behind;
+        let before = incoming.last();
+        let outcome = incoming.receive(frame);
+        assert_eq!(outcome.is_err(), incoming.last() == before);
+        assert!(incoming.values(u32::MAX).count() <= MOST_STATES);
     }
 }
 

@@ -17,6 +17,7 @@ mod refused;
 mod scripts;
 mod session;
 mod stage;
+mod state;
 mod variants;
 mod vectors;
 mod wellknown;

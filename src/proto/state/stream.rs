@@ -1,0 +1,186 @@
+//! Frames of one hop: everything that is different at one tick, against what the receiver has.
+//!
+//! A frame names the frame that it builds on, which the receiver has acknowledged. So nothing that is
+//! lost holds up what comes later: whatever was in it is different still, and in the next frame. What
+//! both ends know of every entry behind a frame is a [`Snapshot`]; each end keeps the last few.
+
+mod incoming;
+mod outgoing;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+use thiserror::Error;
+
+pub use self::incoming::{Incoming, Update};
+pub use self::outgoing::Outgoing;
+use super::coder::Chance;
+use super::grid::Kind;
+use super::residual::Spread;
+use super::track::Track;
+
+/// The most bytes of an entry's name.
+pub const MAX_NAME: usize = 512;
+
+/// The most frames that one may lie behind the frame that builds on it.
+const MOST_BEHIND: u32 = 255;
+
+/// How far the ticks from one frame to another are from the number of frames: as it is at first.
+const PACE: Spread = Spread::new(1 << 5);
+
+/// How many snapshots are kept at most, and how many tracks in all of them; of four each at least.
+const SNAPSHOTS: usize = 32;
+const TRACKS: usize = 8_192;
+const LEAST: usize = 4;
+
+/// After so many frames without a word an entry that is still is not asked about any more.
+const ASLEEP: u8 = 16;
+
+/// How likely it is at first that a frame says something of an entry.
+const BUSY: Chance = Chance::new(1 << 14);
+/// How fast that is learned, as a shift.
+const BUSY_RATE: u32 = 4;
+/// How likely anything that sleeps wakes in a frame.
+const WAKES: Chance = Chance::new(1 << 12);
+/// How likely a frame has anything new.
+const NEWS: Chance = Chance::new(1 << 12);
+/// How likely what is said of an entry is that it is gone.
+const GONE: Chance = Chance::new(1 << 6);
+
+/// Why a frame was not taken. Nothing of it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum StateFault {
+    /// It builds on a frame that is not here: it came too late, or what it builds on did not come.
+    #[error("it builds on a frame that is not here")]
+    Unfounded,
+    /// It is not newer than what is here.
+    #[error("it is not newer than what is here")]
+    Stale,
+    /// It is none.
+    #[error("malformed")]
+    Malformed,
+    /// It names more than may be.
+    #[error("more than {limit} entries")]
+    TooMany {
+        /// How many there may be.
+        limit: usize,
+    },
+}
+
+/// What is the same of a value for as long as it is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// What it is called: at most [`MAX_NAME`] bytes.
+    pub name: SmolStr,
+    /// What it is made of.
+    pub kind: Kind,
+}
+
+/// What is known of an entry behind a frame.
+#[derive(Clone, Debug)]
+struct Known {
+    entry: Arc<Entry>,
+    /// By which the writing end tells entries apart.
+    id: u32,
+    track: Track,
+    /// How likely the next frame says something of it.
+    busy: Chance,
+    /// How many frames said nothing.
+    quiet: u8,
+}
+
+impl Known {
+    const fn new(entry: Arc<Entry>, id: u32, track: Track) -> Self {
+        Self { entry, id, track, busy: BUSY, quiet: 0 }
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.quiet >= ASLEEP && self.track.is_still()
+    }
+
+    /// Behind a frame that said nothing of it.
+    fn passed(&self, ticks: u32) -> Self {
+        let track = if self.track.is_still() { self.track } else { self.track.passed(ticks) };
+        let asleep = self.is_asleep();
+        Self {
+            track,
+            busy: if asleep { self.busy } else { self.busy.learned(false, BUSY_RATE) },
+            quiet: self.quiet.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// Behind a frame that said where it is.
+    fn moved(&self, track: Track) -> Self {
+        Self { track, busy: self.busy.learned(true, BUSY_RATE), quiet: 0, ..self.clone() }
+    }
+}
+
+/// What both ends know behind a frame.
+#[derive(Clone, Debug, Default)]
+struct Snapshot {
+    /// The number of its frame.
+    number: u32,
+    /// The tick that it is of.
+    tick: u32,
+    /// By slot; nothing where what was there is gone.
+    slots: Vec<Option<Known>>,
+}
+
+impl Snapshot {
+    fn sleepers(&self) -> Vec<usize> {
+        let slots = self.slots.iter().enumerate();
+        let asleep = slots.filter(|(_, known)| known.as_ref().is_some_and(Known::is_asleep));
+        asleep.map(|(slot, _)| slot).collect()
+    }
+
+    /// The first slots that are free, in order; behind the last one there is always another.
+    fn free(&self) -> impl Iterator<Item = usize> {
+        let slots = self.slots.iter().enumerate();
+        let free: Vec<usize> =
+            slots.filter(|(_, known)| known.is_none()).map(|(slot, _)| slot).collect();
+        free.into_iter().chain(self.slots.len()..)
+    }
+
+    fn put(&mut self, slot: usize, known: Known) {
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        self.slots[slot] = Some(known);
+    }
+}
+
+/// How many bits tell one of `count` apart.
+const fn width(count: usize) -> u32 {
+    usize::BITS - count.saturating_sub(1).leading_zeros()
+}
+
+/// The last snapshots, the oldest first.
+#[derive(Clone, Debug, Default)]
+struct History(VecDeque<Snapshot>);
+
+impl History {
+    fn push(&mut self, snapshot: Snapshot) {
+        let most = (TRACKS / snapshot.slots.len().max(1)).clamp(LEAST, SNAPSHOTS);
+        self.0.push_back(snapshot);
+        while self.0.len() > most {
+            self.0.pop_front();
+        }
+    }
+
+    fn find(&self, number: u32) -> Option<&Snapshot> {
+        self.0.iter().rev().find(|snapshot| snapshot.number == number)
+    }
+
+    fn last(&self) -> Option<&Snapshot> {
+        self.0.back()
+    }
+
+    /// Forgets what is older than a frame.
+    fn forget_before(&mut self, number: u32) {
+        while self.0.front().is_some_and(|snapshot| snapshot.number < number) {
+            self.0.pop_front();
+        }
+    }
+}

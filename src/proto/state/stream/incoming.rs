@@ -1,0 +1,203 @@
+//! The end that reads frames.
+
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use super::outgoing::origin;
+use super::{
+    Entry, GONE, History, Known, MAX_NAME, NEWS, PACE, Snapshot, StateFault, WAKES, width,
+};
+use crate::proto::state::coder::Reader;
+use crate::proto::state::grid::{Kind, Truth};
+use crate::proto::state::residual;
+use crate::proto::state::track::Track;
+
+/// What comes in on one hop.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    received: History,
+    limit: usize,
+}
+
+/// What a frame told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Update {
+    /// Its number, to be acknowledged.
+    pub number: u32,
+    /// The tick that it is of.
+    pub tick: u32,
+    /// Where entries are; nothing of those that are gone.
+    pub said: Vec<(Arc<Entry>, Option<Truth>)>,
+}
+
+impl Incoming {
+    /// Nothing yet, of at most so many entries.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { received: History::default(), limit }
+    }
+
+    /// The last frame that came.
+    #[must_use]
+    pub fn last(&self) -> Option<u32> {
+        self.received.last().map(|snapshot| snapshot.number)
+    }
+
+    /// Where everything is at a tick from the last frame on, as far as it can be guessed.
+    pub fn values(&self, tick: u32) -> impl Iterator<Item = (&Arc<Entry>, Truth)> {
+        let last = self.received.last().into_iter();
+        last.flat_map(move |snapshot| {
+            let ticks = tick.saturating_sub(snapshot.tick);
+            snapshot.slots.iter().flatten().map(move |known| {
+                let ahead = known.track.ahead(ticks);
+                let shown = if ticks == 0 { known.track.shown() } else { ahead };
+                (&known.entry, shown)
+            })
+        })
+    }
+
+    /// Takes a frame.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read here; then everything is as before.
+    pub fn receive(&mut self, frame: &[u8]) -> Result<Update, StateFault> {
+        let [low, back, body @ ..] = frame else {
+            return Err(StateFault::Malformed);
+        };
+        let mut reader = Reader::new(body);
+        let number = match (back, self.last()) {
+            (0, _) => reader.bits(32),
+            (_, None) => return Err(StateFault::Unfounded),
+            (_, Some(last)) => beside(last, *low),
+        };
+        if self.last().is_some_and(|last| number <= last) || number.to_le_bytes()[0] != *low {
+            return Err(StateFault::Stale);
+        }
+        let empty = Snapshot::default();
+        let (base, ticks, tick) = if *back == 0 {
+            (&empty, 0, reader.bits(32))
+        } else {
+            let base = number.checked_sub(u32::from(*back));
+            let base = base.and_then(|base| self.received.find(base));
+            let base = base.ok_or(StateFault::Unfounded)?;
+            let off = residual::read(&mut reader, PACE).ok_or(StateFault::Malformed)?;
+            let ticks = u32::from(*back).checked_add_signed(off).ok_or(StateFault::Malformed)?;
+            let tick = base.tick.checked_add(ticks).ok_or(StateFault::Malformed)?;
+            (base, ticks, tick)
+        };
+        let mut said = Vec::new();
+        let mut after = known(&mut reader, base, ticks, &mut said)?;
+        (after.number, after.tick) = (number, tick);
+        let new = self.introduced(&mut reader, &after)?;
+        if reader.is_beyond() {
+            return Err(StateFault::Malformed);
+        }
+        for (slot, entry, track) in new {
+            said.push((Arc::clone(&entry), Some(track.shown())));
+            after.put(slot, Known::new(entry, 0, track));
+        }
+        self.received.push(after);
+        Ok(Update { number, tick, said })
+    }
+
+    fn introduced(
+        &self,
+        reader: &mut Reader<'_>,
+        after: &Snapshot,
+    ) -> Result<Vec<(usize, Arc<Entry>, Track)>, StateFault> {
+        let mut new = Vec::new();
+        if !reader.bit(NEWS) {
+            return Ok(new);
+        }
+        let count = residual::read_long(reader).ok_or(StateFault::Malformed)?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let here = after.slots.iter().flatten().count();
+        if here.saturating_add(count) > self.limit {
+            return Err(StateFault::TooMany { limit: self.limit });
+        }
+        for slot in after.free().take(count) {
+            let (entry, track) = introduced(reader).ok_or(StateFault::Malformed)?;
+            if reader.is_beyond() {
+                return Err(StateFault::Malformed);
+            }
+            new.push((slot, Arc::new(entry), track));
+        }
+        Ok(new)
+    }
+}
+
+/// The number nearest to the last one that ends so.
+fn beside(last: u32, low: u8) -> u32 {
+    let [last_low, ..] = last.to_le_bytes();
+    let ahead = low.wrapping_sub(last_low);
+    if ahead < 192 {
+        last.saturating_add(u32::from(ahead))
+    } else {
+        last.saturating_sub(u32::from(last_low.wrapping_sub(low)))
+    }
+}
+
+/// Reads what a frame says of what is known.
+fn known(
+    reader: &mut Reader<'_>,
+    base: &Snapshot,
+    ticks: u32,
+    said: &mut Vec<(Arc<Entry>, Option<Truth>)>,
+) -> Result<Snapshot, StateFault> {
+    let sleepers = base.sleepers();
+    let mut woken = vec![false; base.slots.len()];
+    if !sleepers.is_empty() && reader.bit(WAKES) {
+        let count = residual::read_long(reader).ok_or(StateFault::Malformed)?;
+        for _ in 0..usize::try_from(count).unwrap_or(usize::MAX).min(sleepers.len()) {
+            let at = usize::try_from(reader.bits(width(sleepers.len()))).unwrap_or(usize::MAX);
+            let slot = sleepers.get(at).ok_or(StateFault::Malformed)?;
+            woken[*slot] = true;
+        }
+    }
+    let mut after = Snapshot { slots: Vec::with_capacity(base.slots.len()), ..Snapshot::default() };
+    for (slot, known) in base.slots.iter().enumerate() {
+        let Some(known) = known else {
+            after.slots.push(None);
+            continue;
+        };
+        let moved = if known.is_asleep() { woken[slot] } else { reader.bit(known.busy) };
+        if !moved {
+            after.slots.push(Some(known.passed(ticks)));
+        } else if reader.bit(GONE) {
+            said.push((Arc::clone(&known.entry), None));
+            after.slots.push(None);
+        } else {
+            let track = known.track.read(reader, ticks).ok_or(StateFault::Malformed)?;
+            said.push((Arc::clone(&known.entry), Some(track.shown())));
+            after.slots.push(Some(known.moved(track)));
+        }
+    }
+    Ok(after)
+}
+
+fn introduced(reader: &mut Reader<'_>) -> Option<(Entry, Track)> {
+    let length = usize::try_from(residual::read_long(reader)?).ok()?.checked_sub(1)?;
+    if length > MAX_NAME {
+        return None;
+    }
+    let mut name = Vec::with_capacity(length);
+    for _ in 0..length {
+        let [byte, ..] = reader.bits(8).to_le_bytes();
+        name.push(byte);
+    }
+    let name = SmolStr::from(String::from_utf8(name).ok()?);
+    let kind = match reader.bits(2) {
+        0 => {
+            let [components, ..] = (reader.bits(2) + 1).to_le_bytes();
+            Kind::Vector { components }
+        }
+        1 => Kind::Circle { steps: reader.bits(25) },
+        2 => Kind::Rotation { steps: reader.bits(16) },
+        _ => return None,
+    };
+    let nowhere = Some(kind).filter(|kind| kind.is_valid())?;
+    let there = Track::at(nowhere, origin(nowhere))?.read(reader, 1)?;
+    Some((Entry { name, kind }, Track::at(kind, there.shown())?))
+}

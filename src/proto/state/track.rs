@@ -1,0 +1,299 @@
+//! Where a value is and where it goes, as both ends of a stream know it.
+
+use super::coder::{Chance, Reader, Writer};
+use super::grid::{COMPONENTS, FARTHEST, Kind, PARTS, Truth};
+use super::residual::{self, Spread};
+use super::rotation::{Turn, UNIT, narrow, root};
+
+/// A rate below this, in [`PARTS`] of a step for a tick, is none.
+const STILL: i64 = 16;
+
+/// How likely a rotation keeps the component that is not written.
+const SAME: Chance = Chance::new(65_000);
+
+/// Below this the component that is not written would be too coarse.
+const FAINT: i64 = UNIT / 4;
+
+/// A number that moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Axis {
+    /// Where it is as far as can be told, in parts of steps.
+    place: i64,
+    /// How far it goes in a tick.
+    rate: i64,
+    spread: Spread,
+}
+
+/// A value that moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Track {
+    motion: Motion,
+    shown: Truth,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Motion {
+    Numbers { axes: [Axis; COMPONENTS], count: usize, round: Option<i64> },
+    Rotation { turn: Turn, rate: Turn, spread: Spread, steps: i64 },
+}
+
+impl Axis {
+    fn at(place: i64) -> Self {
+        Self { place, rate: 0, spread: Spread::default() }
+    }
+
+    fn ahead(self, ticks: u32, round: Option<i64>) -> i64 {
+        let place = self.place.saturating_add(self.rate.saturating_mul(i64::from(ticks)));
+        match round {
+            Some(round) => place.rem_euclid(round),
+            None => place.clamp(-2 * FARTHEST, 2 * FARTHEST),
+        }
+    }
+
+    /// Another value, `residual` steps beside the prediction. Small ones are noise of the grid in
+    /// part: they count for three quarters of the place, and for a quarter of the rate.
+    fn learned(self, residual: i32, ticks: u32, round: Option<i64>) -> (Self, i64) {
+        let ahead = self.ahead(ticks, round);
+        let value = whole(ahead).saturating_add(i64::from(residual)).saturating_mul(PARTS);
+        let off = value.saturating_sub(ahead);
+        let noise = residual.abs() <= 1;
+        let (off, turn) = if noise { (off - (off >> 2), off >> 2) } else { (off, off) };
+        let rate = self.rate.saturating_add(turn.div_euclid(i64::from(ticks.max(1))));
+        let rate = if rate.abs() < STILL { 0 } else { rate };
+        let wrap = |place: i64| round.map_or(place, |round| place.rem_euclid(round));
+        let place = wrap(ahead.saturating_add(off));
+        (Self { place, rate, spread: self.spread.learned(residual) }, wrap(value))
+    }
+}
+
+/// The nearest whole number of steps.
+const fn whole(parts: i64) -> i64 {
+    parts.saturating_add(PARTS / 2).div_euclid(PARTS)
+}
+
+impl Track {
+    /// A value that nothing is known of but where it is, on the grid.
+    #[must_use]
+    pub fn at(kind: Kind, truth: Truth) -> Option<Self> {
+        let motion = match (kind, truth) {
+            (Kind::Vector { components }, Truth::Numbers(numbers)) => {
+                let axes = numbers.map(|parts| Axis::at(whole(parts).saturating_mul(PARTS)));
+                Motion::Numbers { axes, count: usize::from(components), round: None }
+            }
+            (Kind::Circle { steps }, Truth::Numbers(numbers)) => {
+                let round = i64::from(steps) * PARTS;
+                let on = |parts: i64| (whole(parts).saturating_mul(PARTS)).rem_euclid(round);
+                Motion::Numbers {
+                    axes: numbers.map(|parts| Axis::at(on(parts))),
+                    count: 1,
+                    round: Some(round),
+                }
+            }
+            (Kind::Rotation { steps }, Truth::Rotation(turn)) => {
+                let (rate, spread, steps) = (Turn::NONE, Spread::default(), i64::from(steps));
+                Motion::Rotation { turn, rate, spread, steps }
+            }
+            (Kind::Vector { .. } | Kind::Circle { .. }, Truth::Rotation(_))
+            | (Kind::Rotation { .. }, Truth::Numbers(_)) => return None,
+        };
+        let shown = match motion {
+            Motion::Numbers { axes, .. } => Truth::Numbers(axes.map(|axis| axis.place)),
+            Motion::Rotation { turn, .. } => Truth::Rotation(turn),
+        };
+        Some(Self { motion, shown })
+    }
+
+    /// What is shown of it.
+    #[must_use]
+    pub const fn shown(&self) -> Truth {
+        self.shown
+    }
+
+    /// Where it will be after some ticks if nothing is heard.
+    #[must_use]
+    pub fn ahead(&self, ticks: u32) -> Truth {
+        match self.motion {
+            Motion::Numbers { axes, round, .. } => {
+                Truth::Numbers(axes.map(|axis| axis.ahead(ticks, round)))
+            }
+            Motion::Rotation { turn, rate, .. } => {
+                Truth::Rotation(turn.times(rate.repeated(ticks)))
+            }
+        }
+    }
+
+    /// Whether it stays where it is.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        match self.motion {
+            Motion::Numbers { axes, .. } => axes.iter().all(|axis| axis.rate == 0),
+            Motion::Rotation { rate, .. } => rate == Turn::NONE,
+        }
+    }
+
+    /// Whether a value is farther from where this will be than half a step.
+    #[must_use]
+    pub fn misses(&self, truth: Truth, ticks: u32) -> bool {
+        match (self.motion, self.ahead(ticks), truth) {
+            (
+                Motion::Numbers { count, round, .. },
+                Truth::Numbers(ahead),
+                Truth::Numbers(truth),
+            ) => {
+                let pairs = ahead.iter().zip(&truth).take(count);
+                pairs.map(|(a, b)| difference(*b, *a, round)).any(|off| off.abs() > PARTS / 2)
+            }
+            (Motion::Rotation { steps, .. }, Truth::Rotation(ahead), Truth::Rotation(truth)) => {
+                truth.distance(ahead) * steps * 2 > UNIT
+            }
+            (Motion::Numbers { .. }, ..) | (Motion::Rotation { .. }, ..) => true,
+        }
+    }
+
+    /// The same some ticks later, nothing having been heard.
+    #[must_use]
+    pub fn passed(&self, ticks: u32) -> Self {
+        let shown = self.ahead(ticks);
+        let motion = match (self.motion, shown) {
+            (Motion::Numbers { mut axes, count, round }, Truth::Numbers(places)) => {
+                for (axis, place) in axes.iter_mut().zip(places) {
+                    axis.place = place;
+                }
+                Motion::Numbers { axes, count, round }
+            }
+            (Motion::Rotation { rate, spread, steps, .. }, Truth::Rotation(turn)) => {
+                Motion::Rotation { turn, rate, spread, steps }
+            }
+            (motion @ Motion::Numbers { .. }, Truth::Rotation(_))
+            | (motion @ Motion::Rotation { .. }, Truth::Numbers(_)) => motion,
+        };
+        Self { motion, shown }
+    }
+
+    /// Writes where it is some ticks later, which must be of its kind. Returns the track behind that.
+    pub fn write(&self, writer: &mut Writer, truth: Truth, ticks: u32) -> Self {
+        let mut residuals = [0; COMPONENTS];
+        match (self.motion, truth) {
+            (Motion::Numbers { axes, count, round }, Truth::Numbers(truth)) => {
+                let pairs = axes.iter().zip(truth).take(count);
+                for (residual, (axis, truth)) in residuals.iter_mut().zip(pairs) {
+                    let off = whole(truth) - whole(axis.ahead(ticks, round));
+                    let off = round.map_or(off, |round| centred(off, round / PARTS));
+                    // Neither is farther out than what fits.
+                    *residual = i32::try_from(off).unwrap_or(0);
+                    residual::write(writer, *residual, axis.spread);
+                }
+                self.moved(residuals, ticks)
+            }
+            (Motion::Rotation { turn, rate, spread, steps }, Truth::Rotation(truth)) => {
+                let ahead = turn.times(rate.repeated(ticks));
+                let truth = truth.beside(ahead);
+                let expected = ahead.largest();
+                let part = i64::from(truth.0[expected]);
+                let fits = part.abs() >= FAINT && (part < 0) == (ahead.0[expected] < 0);
+                let left = if fits { expected } else { truth.largest() };
+                let negative = truth.0[left] < 0;
+                writer.bit(fits, SAME);
+                if !fits {
+                    writer.bits(u32::try_from(left).unwrap_or(0), 2);
+                    writer.bit(negative, Chance::EVEN);
+                }
+                for at in (0..COMPONENTS).filter(|at| *at != left) {
+                    residuals[at] = scaled(truth.0[at], steps) - scaled(ahead.0[at], steps);
+                    residual::write(writer, residuals[at], spread);
+                }
+                self.turned(ahead, (left, negative), residuals, ticks)
+            }
+            (Motion::Numbers { .. }, Truth::Rotation(_))
+            | (Motion::Rotation { .. }, Truth::Numbers(_)) => *self,
+        }
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    pub fn read(&self, reader: &mut Reader<'_>, ticks: u32) -> Option<Self> {
+        let mut residuals = [0; COMPONENTS];
+        match self.motion {
+            Motion::Numbers { axes, count, .. } => {
+                for (residual, axis) in residuals.iter_mut().zip(axes).take(count) {
+                    *residual = residual::read(reader, axis.spread)?;
+                }
+                Some(self.moved(residuals, ticks))
+            }
+            Motion::Rotation { turn, rate, spread, .. } => {
+                let ahead = turn.times(rate.repeated(ticks));
+                let expected = ahead.largest();
+                let (left, negative) = if reader.bit(SAME) {
+                    (expected, ahead.0[expected] < 0)
+                } else {
+                    let left = usize::try_from(reader.bits(2)).unwrap_or(0);
+                    (left, reader.bit(Chance::EVEN))
+                };
+                for at in (0..COMPONENTS).filter(|at| *at != left) {
+                    residuals[at] = residual::read(reader, spread)?;
+                }
+                Some(self.turned(ahead, (left, negative), residuals, ticks))
+            }
+        }
+    }
+
+    fn moved(&self, residuals: [i32; COMPONENTS], ticks: u32) -> Self {
+        let Motion::Numbers { mut axes, count, round } = self.motion else {
+            return *self;
+        };
+        let mut shown = [0; COMPONENTS];
+        for ((axis, residual), shown) in axes.iter_mut().zip(residuals).zip(&mut shown).take(count)
+        {
+            (*axis, *shown) = axis.learned(residual, ticks, round);
+        }
+        Self { motion: Motion::Numbers { axes, count, round }, shown: Truth::Numbers(shown) }
+    }
+
+    fn turned(
+        &self,
+        ahead: Turn,
+        (left, negative): (usize, bool),
+        residuals: [i32; COMPONENTS],
+        ticks: u32,
+    ) -> Self {
+        let Motion::Rotation { rate, mut spread, steps, .. } = self.motion else {
+            return *self;
+        };
+        let mut parts = [0_i64; COMPONENTS];
+        let mut rest = UNIT * UNIT;
+        for at in (0..COMPONENTS).filter(|at| *at != left) {
+            let whole = i64::from(scaled(ahead.0[at], steps)) + i64::from(residuals[at]);
+            parts[at] = (whole * UNIT).div_euclid(steps).clamp(-UNIT, UNIT);
+            rest = rest.saturating_sub(parts[at] * parts[at]);
+            spread = spread.learned(residuals[at]);
+        }
+        parts[left] = if negative { -root(rest) } else { root(rest) };
+        let value = Turn(parts.map(narrow));
+        let noise = residuals.iter().all(|residual| residual.abs() <= 1);
+        let off = ahead.inverse().times(value).half();
+        let off = off.map(|part| if noise { part >> 2 } else { part });
+        let turn = ahead.times(Turn::small(off));
+        let step = off.map(|part| part.div_euclid(i64::from(ticks.max(1))));
+        let rate = rate.times(Turn::small(step));
+        let still = rate.half().iter().all(|part| part.abs() * steps * 64 < UNIT);
+        let rate = if still { Turn::NONE } else { rate };
+        Self {
+            motion: Motion::Rotation { turn, rate, spread, steps },
+            shown: Truth::Rotation(value),
+        }
+    }
+}
+
+/// A component in steps, rounded.
+fn scaled(part: i32, steps: i64) -> i32 {
+    i32::try_from((i64::from(part) * steps + UNIT / 2) >> 30).unwrap_or(0)
+}
+
+/// A difference on a circle, the shorter way round.
+const fn centred(off: i64, round: i64) -> i64 {
+    (off + round / 2).rem_euclid(round) - round / 2
+}
+
+fn difference(a: i64, b: i64, round: Option<i64>) -> i64 {
+    let off = a.saturating_sub(b);
+    round.map_or(off, |round| centred(off, round))
+}
