@@ -19,6 +19,7 @@ mod identity;
 mod link;
 mod links;
 mod protocol;
+mod quic;
 mod relay;
 mod swarm;
 

@@ -9,15 +9,14 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{
-    Multiaddr, Swarm, SwarmBuilder, identify, noise, ping, quic, relay, swarm, tcp, yamux,
-};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, identify, noise, ping, relay, swarm, tcp, yamux};
 use thiserror::Error;
 
 use crate::net::admission::Admission;
 use crate::net::behaviour::Lanes;
 use crate::net::clock::Clock;
 use crate::net::config::{CircuitConfig, NetConfig, RelayNetConfig};
+use crate::net::quic::QuicTransport;
 
 /// What identify calls this protocol.
 const PROTOCOL: &str = "/parlor/2";
@@ -99,11 +98,13 @@ pub(crate) async fn swarm(
         muxer.set_max_num_streams(streams);
         muxer
     };
+    let quic = QuicTransport::new(&keypair, config).map_err(build_error)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, muxer)
         .map_err(build_error)?
-        .with_quic_config(|defaults| quic(defaults, config))
+        .with_other_transport(|_| quic)
+        .map_err(build_error)?
         .with_dns()
         .map_err(build_error)?
         .with_websocket(noise::Config::new, muxer)
@@ -141,16 +142,6 @@ pub(crate) fn refuse_taken(address: &Multiaddr) -> io::Result<()> {
         Some(Protocol::Tcp(port @ 1..)) => TcpListener::bind((ip, port)).map(drop),
         _ => Ok(()),
     }
-}
-
-fn quic(mut quic: quic::Config, config: &NetConfig) -> quic::Config {
-    quic.handshake_timeout = config.connect;
-    quic.max_idle_timeout = u32::try_from(config.quic_idle.as_millis()).unwrap_or(u32::MAX);
-    quic.keep_alive_interval = config.quic_keep_alive;
-    quic.max_concurrent_stream_limit = config.quic_streams;
-    quic.max_stream_data = config.quic_stream_window;
-    quic.max_connection_data = config.quic_connection_window;
-    quic
 }
 
 fn limits(swarm: swarm::Config, config: &NetConfig) -> swarm::Config {
