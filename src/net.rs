@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod dial;
 mod frames;
+mod fresh;
 mod handler;
 mod hub;
 mod identity;
@@ -21,6 +22,7 @@ mod links;
 mod protocol;
 mod quic;
 mod relay;
+mod state;
 mod swarm;
 
 pub use address::{AddressError, RelayAddress};

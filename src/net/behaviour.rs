@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::net::handler::{Handler, Outcome};
 use crate::net::identity::peer_from_libp2p;
+use crate::net::quic::Shelf;
 use crate::proto::id::{Lane, PeerId};
 
 /// What became of the lanes of one connection.
@@ -33,14 +34,16 @@ pub(crate) struct Lanes {
     timeout: Duration,
     /// What is opened to those that were dialed: every lane, but in tests.
     to_open: &'static [Lane],
+    /// Where connections leave their datagrams.
+    shelf: Shelf,
     /// At most one for each connection.
     events: VecDeque<LanesEvent>,
 }
 
 impl Lanes {
-    /// A connection has `timeout` to open its lanes.
-    pub(crate) fn new(timeout: Duration) -> Self {
-        Self { timeout, to_open: &Lane::ALL, events: VecDeque::new() }
+    /// A connection has `timeout` to open its lanes. Its datagrams are on `shelf`, if it has any.
+    pub(crate) fn new(timeout: Duration, shelf: Shelf) -> Self {
+        Self { timeout, to_open: &Lane::ALL, shelf, events: VecDeque::new() }
     }
 }
 
@@ -56,7 +59,7 @@ impl NetworkBehaviour for Lanes {
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         require_ed25519(peer)?;
-        Ok(Handler::listener(self.timeout))
+        Ok(Handler::listener(self.timeout, self.shelf.clone()))
     }
 
     fn handle_established_outbound_connection(
@@ -68,7 +71,7 @@ impl NetworkBehaviour for Lanes {
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         require_ed25519(peer)?;
-        Ok(Handler::dialer(self.to_open, self.timeout))
+        Ok(Handler::dialer(self.to_open, self.timeout, self.shelf.clone()))
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
@@ -157,7 +160,7 @@ mod tests {
 
     /// A stranger that opens `lanes` to `address`.
     fn stranger(lanes: &'static [Lane], address: Multiaddr) -> Swarm<Lanes> {
-        let mut behaviour = Lanes::new(PATIENCE);
+        let mut behaviour = Lanes::new(PATIENCE, Shelf::default());
         behaviour.to_open = lanes;
         let mut swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
@@ -185,7 +188,14 @@ mod tests {
     async fn a_second_stream_of_a_lane_is_refused_and_the_link_is_up_once() {
         let mut tasks = JoinSet::new();
         let (address, heard) = relay(&mut tasks).await;
-        let lanes = &[Lane::Control, Lane::Control, Lane::Document, Lane::Control, Lane::Snapshot];
+        let lanes = &[
+            Lane::Control,
+            Lane::Control,
+            Lane::Document,
+            Lane::Control,
+            Lane::Snapshot,
+            Lane::State,
+        ];
         let mut swarm = stranger(lanes, address);
         let up = until(&mut swarm, |event| match event {
             SwarmEvent::Behaviour(event) => Some(event),

@@ -11,7 +11,7 @@ pub struct NetConfig {
     /// How long one address may take from dial to an encrypted connection, inbound ones included.
     /// Longer ones are given up. 5 s (libp2p: 10 s; limits: handshake 5 s).
     pub connect: Duration,
-    /// How long a connection may take to open its three lanes. Then it is closed. 5 s (limits).
+    /// How long a connection may take to open its four lanes. Then it is closed. 5 s (limits).
     pub lanes: Duration,
     /// How long an address has before the next one is tried beside it. QUIC comes first, then TCP,
     /// then WebSocket. 1 s: a handshake of QUIC takes 3 ms and two round trips.
@@ -22,7 +22,7 @@ pub struct NetConfig {
     /// [`Self::quic_idle`].
     pub quic_keep_alive: Duration,
     /// The most streams at once that the other end may open in a QUIC connection; it waits for more.
-    /// 32 (limits; libp2p: 256). Three are lanes, the others identify and ping.
+    /// 32 (limits; libp2p: 256). Four are lanes, the others identify and ping.
     pub quic_streams: u32,
     /// Bytes that may be in flight on one QUIC stream. 1 MiB (limits; libp2p: 10 MB).
     pub quic_stream_window: u32,
@@ -47,6 +47,22 @@ pub struct NetConfig {
     /// Bytes of frames that may wait on one lane of one link. More end the link. 2 MiB: twice what a
     /// machine hands over ([`Limits::outbox`](crate::proto::config::Limits::outbox)).
     pub outbox_bytes: usize,
+    /// Bytes of state frames that may wait at a link: as many to be sent as datagrams, to be written
+    /// to its stream, and to be read by the machine. The oldest make room for new ones. 64 KiB; of
+    /// 100 bytes each, about 500 frames.
+    pub state_bytes: usize,
+    /// How long a state frame may wait at each of these. Then it is thrown away. 250 ms.
+    pub state_age: Duration,
+    /// Bytes of state frames that may be on their way by a link's stream, which are answered one by
+    /// one; the others wait. So they do if none is answered for [`Self::state_age`]. 16 KiB, and the
+    /// rest of a frame.
+    pub state_unanswered: usize,
+    /// Bytes of datagrams of one connection that may wait for QUIC to send them. The oldest make room
+    /// for new ones. 16 KiB (quinn: 1 MiB): what waits here knows no age.
+    pub datagrams_unsent: usize,
+    /// Bytes of datagrams of one connection that may wait to be read from it. The oldest make room
+    /// for new ones. 64 KiB (quinn: 1.2 MB); 0 is no datagrams at all, in either direction.
+    pub datagrams_unread: usize,
     /// Inputs that may wait for the machine. While it is full nothing is read from any link, which
     /// slows the senders down. 256, at most 256 x [`Self::frame`] bytes.
     pub inputs: usize,
@@ -73,6 +89,11 @@ impl Default for NetConfig {
             frame: 128 << 10,
             outbox_frames: 65_536,
             outbox_bytes: 2 << 20,
+            state_bytes: 64 << 10,
+            state_age: Duration::from_millis(250),
+            state_unanswered: 16 << 10,
+            datagrams_unsent: 16 << 10,
+            datagrams_unread: 64 << 10,
             inputs: 256,
             linger: Duration::from_secs(1),
         }

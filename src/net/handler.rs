@@ -16,14 +16,23 @@ use libp2p::swarm::{
 use tokio::time::Sleep;
 
 use crate::net::protocol::{Offer, Protocol, Streams, index};
+use crate::net::quic::{Datagrams, Shelf};
 use crate::proto::id::Lane;
 
 /// What became of a connection's lanes. Said once.
 pub(crate) enum Outcome {
     /// All of them are open.
-    Up(Box<Streams>),
+    Up(Box<Opened>),
     /// They will not be.
     Failed(String),
+}
+
+/// What a link is made of.
+pub(crate) struct Opened {
+    /// A stream for each lane.
+    pub(crate) streams: Streams,
+    /// The connection's datagrams, if it has any.
+    pub(crate) datagrams: Option<Datagrams>,
 }
 
 impl fmt::Debug for Outcome {
@@ -43,6 +52,7 @@ pub(crate) struct Handler {
     /// The lanes that are yet to be opened, last first.
     to_open: Vec<Lane>,
     slots: [Option<Stream>; Lane::ALL.len()],
+    shelf: Shelf,
     /// When to give up. Runs from the beginning at the dialer, from the first lane at the listener:
     /// others may connect for other protocols.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -52,12 +62,13 @@ pub(crate) struct Handler {
 
 impl Handler {
     /// The end that opens `lanes`, all within `timeout`.
-    pub(crate) fn dialer(lanes: &[Lane], timeout: Duration) -> Self {
+    pub(crate) fn dialer(lanes: &[Lane], timeout: Duration, shelf: Shelf) -> Self {
         Self {
             offer: Offer::NONE,
             timeout,
             to_open: lanes.iter().rev().copied().collect(),
-            slots: [None, None, None],
+            slots: Default::default(),
+            shelf,
             deadline: Some(Box::pin(tokio::time::sleep(timeout))),
             failure: None,
             done: false,
@@ -65,12 +76,13 @@ impl Handler {
     }
 
     /// The end that accepts the lanes, all within `timeout` of the first.
-    pub(crate) fn listener(timeout: Duration) -> Self {
+    pub(crate) fn listener(timeout: Duration, shelf: Shelf) -> Self {
         Self {
             offer: Offer::ALL,
             timeout,
             to_open: Vec::new(),
-            slots: [None, None, None],
+            slots: Default::default(),
+            shelf,
             deadline: None,
             failure: None,
             done: false,
@@ -106,9 +118,12 @@ impl Handler {
             return Some(Outcome::Failed(why));
         }
         if self.slots.iter().all(Option::is_some)
-            && let [Some(control), Some(document), Some(snapshot)] = std::mem::take(&mut self.slots)
+            && let [Some(control), Some(document), Some(snapshot), Some(state)] =
+                std::mem::take(&mut self.slots)
         {
-            return Some(Outcome::Up(Box::new([control, document, snapshot])));
+            let streams = [control, document, snapshot, state];
+            let datagrams = self.shelf.take();
+            return Some(Outcome::Up(Box::new(Opened { streams, datagrams })));
         }
         let deadline = self.deadline.as_mut()?;
         match deadline.as_mut().poll(cx) {
@@ -152,7 +167,7 @@ impl ConnectionHandler for Handler {
             Some(outcome) => {
                 self.done = true;
                 self.deadline = None;
-                self.slots = [None, None, None];
+                self.slots = Default::default();
                 Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(outcome))
             }
         }

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, StreamExt};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::net::clock::Clock;
 use crate::net::config::NetConfig;
 use crate::net::frames::{self, FrameError, FrameReader};
 use crate::net::protocol::index;
+use crate::net::quic::Datagrams;
+use crate::net::state::{StateLane, StateOutbox};
 use crate::proto::event::Input;
 use crate::proto::id::{Lane, Link, PeerId};
 
@@ -23,6 +26,8 @@ use crate::proto::id::{Lane, Link, PeerId};
 const BATCH: usize = 64 << 10;
 
 const LANES: usize = Lane::ALL.len();
+
+const RELIABLE: usize = Lane::RELIABLE.len();
 
 /// What a link's task tells the driver, in order: `Up`, inputs, and `Input::Disconnected` last.
 #[derive(Debug)]
@@ -42,12 +47,14 @@ pub(crate) enum Overflow {
     TooLarge,
 }
 
-/// The queues of one link, bounded in frames and in bytes. Dropped, it ends the link once what was
-/// taken before is out.
+/// The queues of one link, bounded in frames and in bytes. Those of reliable lanes end the link when
+/// they are full; that of the state lane is never full. Dropped, it ends the link once what was taken
+/// before is out.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    lanes: [mpsc::Sender<Bytes>; LANES],
-    waiting: [Arc<AtomicUsize>; LANES],
+    lanes: [mpsc::Sender<Bytes>; RELIABLE],
+    waiting: [Arc<AtomicUsize>; RELIABLE],
+    state: StateOutbox,
     max_waiting: usize,
     max_frame: usize,
     abort: oneshot::Sender<Overflow>,
@@ -58,6 +65,10 @@ impl Outbox {
     pub(crate) fn push(&self, lane: Lane, frame: Bytes) -> Result<(), Overflow> {
         if frame.len() > self.max_frame {
             return Err(Overflow::TooLarge);
+        }
+        if lane == Lane::State {
+            self.state.push(frame);
+            return Ok(());
         }
         let length = frame.len();
         let waiting = &self.waiting[index(lane)];
@@ -82,7 +93,8 @@ impl Outbox {
 
 /// The other end of an [`Outbox`].
 struct Queues {
-    lanes: [Queue; LANES],
+    lanes: [Queue; RELIABLE],
+    state: StateLane,
     abort: oneshot::Receiver<Overflow>,
 }
 
@@ -91,7 +103,7 @@ struct Queue {
     waiting: Arc<AtomicUsize>,
 }
 
-fn outbox(config: &NetConfig) -> (Outbox, Queues) {
+fn outbox(config: &NetConfig, clock: Clock, datagrams: Option<Datagrams>) -> (Outbox, Queues) {
     let channel = || {
         let (sender, frames) = mpsc::channel(config.outbox_frames.max(1));
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -99,15 +111,17 @@ fn outbox(config: &NetConfig) -> (Outbox, Queues) {
         ((sender, waiting), queue)
     };
     let [(control, a), (document, b), (snapshot, c)] = [channel(), channel(), channel()];
+    let (state, state_lane) = StateLane::new(datagrams, config, clock);
     let (abort, aborted) = oneshot::channel();
     let outbox = Outbox {
         lanes: [control.0, document.0, snapshot.0],
         waiting: [control.1, document.1, snapshot.1],
+        state,
         max_waiting: config.outbox_bytes,
         max_frame: config.frame,
         abort,
     };
-    let queues = Queues { lanes: [a, b, c], abort: aborted };
+    let queues = Queues { lanes: [a, b, c], state: state_lane, abort: aborted };
     (outbox, queues)
 }
 
@@ -117,17 +131,18 @@ pub(crate) struct LinkTask {
     pub(crate) peer: PeerId,
     pub(crate) happenings: mpsc::Sender<Happening>,
     pub(crate) config: Arc<NetConfig>,
+    pub(crate) clock: Clock,
 }
 
 impl LinkTask {
     /// Carries frames until the link ends, and says so. Its streams are closed on return. Returns
     /// whether the other end ended it in good order and will close the connection.
-    pub(crate) async fn run<S>(self, streams: [S; LANES]) -> bool
+    pub(crate) async fn run<S>(self, streams: [S; LANES], datagrams: Option<Datagrams>) -> bool
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { link, peer, .. } = self;
-        let (outbox, queues) = outbox(&self.config);
+        let (outbox, queues) = outbox(&self.config, self.clock, datagrams);
         let up = Happening::Up { link, peer, outbox };
         if self.happenings.send(up).await.is_err() {
             return false;
@@ -147,15 +162,24 @@ impl LinkTask {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let linger = self.config.linger;
+        let Queues { lanes: queues, state: state_lane, abort } = queues;
+        let [control, document, snapshot, state] = streams;
+        let lanes = Lane::RELIABLE.into_iter().zip([control, document, snapshot]);
         let readers = FuturesUnordered::new();
         let writers = FuturesUnordered::new();
-        for ((lane, stream), queue) in Lane::ALL.into_iter().zip(streams).zip(queues.lanes) {
+        for ((lane, stream), queue) in lanes.zip(queues) {
             let (reader, writer) = stream.split();
-            readers.push(self.read_lane(lane, FrameReader::new(reader, self.config.frame)));
-            writers.push(self.write_lane(lane, writer, queue));
+            let reader = FrameReader::new(reader, self.config.frame);
+            readers.push(self.read_lane(lane, reader).boxed());
+            writers.push(self.write_lane(lane, writer, queue).boxed());
         }
+        let (reader, writer) = state.split();
+        let reader = FrameReader::new(reader, self.config.frame);
+        readers.push(state_lane.read(reader).map(|read| self.judged(Lane::State, read)).boxed());
+        writers.push(state_lane.write(writer).boxed());
         let mut both = pin!(async {
             tokio::select! {
+                never = state_lane.run(self.link, &self.happenings) => match never {},
                 read = read_all(readers, linger) => read,
                 // Once everything is written, the other end ends the link by closing its streams.
                 Err(error) = write_all(writers) => Err(format!("cannot write: {error}")),
@@ -163,7 +187,7 @@ impl LinkTask {
         });
         tokio::select! {
             biased;
-            end = queues.abort => match end {
+            end = abort => match end {
                 Ok(overflow) => {
                     tracing::warn!(link = ?self.link, peer = ?self.peer, %overflow, "link aborted");
                     Err(overflow.to_string())
@@ -187,12 +211,7 @@ impl LinkTask {
             let frame = match reader.next().await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(()),
-                Err(error) => {
-                    if error.is_misbehaviour() {
-                        tracing::warn!(link = ?self.link, peer = ?self.peer, ?lane, %error, "bad frame");
-                    }
-                    return Err(error);
-                }
+                Err(error) => return self.judged(lane, Err(error)),
             };
             let link = self.link;
             let received = Happening::Input(Input::Received { link, lane, frame });
@@ -200,6 +219,16 @@ impl LinkTask {
             // driver, frames are thrown away until the stream ends.
             self.happenings.send(received).await.ok();
         }
+    }
+
+    /// What became of reading a lane; in the log, if the other end broke the protocol.
+    fn judged(&self, lane: Lane, read: Result<(), FrameError>) -> Result<(), FrameError> {
+        if let Err(error) = &read
+            && error.is_misbehaviour()
+        {
+            tracing::warn!(link = ?self.link, peer = ?self.peer, ?lane, %error, "bad frame");
+        }
+        read
     }
 
     /// Writes what comes out of `queue`; when that ends, closes the stream.

@@ -17,6 +17,7 @@ pub(crate) const fn index(lane: Lane) -> usize {
         Lane::Control => 0,
         Lane::Document => 1,
         Lane::Snapshot => 2,
+        Lane::State => 3,
     }
 }
 
@@ -30,6 +31,7 @@ impl AsRef<str> for Protocol {
             Lane::Control => "/parlor/2/control",
             Lane::Document => "/parlor/2/document",
             Lane::Snapshot => "/parlor/2/snapshot",
+            Lane::State => "/parlor/2/state",
         }
     }
 }
@@ -50,6 +52,7 @@ impl Offer {
             Lane::Control => &[Lane::Control],
             Lane::Document => &[Lane::Document],
             Lane::Snapshot => &[Lane::Snapshot],
+            Lane::State => &[Lane::State],
         })
     }
 }

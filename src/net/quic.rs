@@ -1,9 +1,12 @@
-//! QUIC as a libp2p transport. Others that speak libp2p over QUIC do not notice that it is not
-//! theirs: the handshake, the certificates and the streams are.
+//! QUIC as a libp2p transport that also carries datagrams. Others that speak libp2p over QUIC do not
+//! notice: the handshake, the certificates and the streams are theirs.
 
 mod connection;
+mod credit;
+mod datagrams;
 mod endpoint;
 mod listener;
+mod shelf;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,6 +29,10 @@ use crate::net::config::NetConfig;
 use crate::net::quic::connection::Connection;
 use crate::net::quic::endpoint::Settings;
 use crate::net::quic::listener::Listener;
+
+pub(crate) use crate::net::quic::credit::Credit;
+pub(crate) use crate::net::quic::datagrams::{Datagrams, Tag};
+pub(crate) use crate::net::quic::shelf::Shelf;
 
 /// What rustls wants as the name of a server. libp2p's certificates have none.
 const NO_NAME: &str = "l";
@@ -81,19 +88,24 @@ type Event = TransportEvent<Handshake, QuicError>;
 #[derive(Debug)]
 pub(crate) struct QuicTransport {
     settings: Settings,
+    shelf: Shelf,
     listeners: Vec<Listener>,
     waker: Option<Waker>,
 }
 
 impl QuicTransport {
-    /// A transport of the peer with `keypair`.
+    /// A transport of the peer with `keypair`, whose connections put their datagrams on `shelf`.
     ///
     /// # Errors
     ///
     /// When TLS does not take the key.
-    pub(crate) fn new(keypair: &Keypair, config: &NetConfig) -> Result<Self, QuicError> {
+    pub(crate) fn new(
+        keypair: &Keypair,
+        config: &NetConfig,
+        shelf: Shelf,
+    ) -> Result<Self, QuicError> {
         let settings = Settings::new(keypair, config)?;
-        Ok(Self { settings, listeners: Vec::new(), waker: None })
+        Ok(Self { settings, shelf, listeners: Vec::new(), waker: None })
     }
 
     fn wake(&mut self) {
@@ -118,7 +130,7 @@ impl Transport for QuicTransport {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
         let endpoint = self.settings.listen(at)?;
-        let listener = Listener::new(id, endpoint, self.settings.patience)?;
+        let listener = Listener::new(id, endpoint, self.settings.patience, self.shelf.clone())?;
         self.listeners.push(listener);
         self.wake();
         Ok(())
@@ -150,9 +162,10 @@ impl Transport for QuicTransport {
         let endpoint = self.settings.dialer(from)?;
         let client = self.settings.client();
         let patience = self.settings.patience;
+        let shelf = self.shelf.clone();
         Ok(async move {
             let connecting = endpoint.connect_with(client, to, NO_NAME).map_err(QuicError::from)?;
-            Connection::established(connecting, patience).await
+            Connection::established(connecting, patience, shelf).await
         }
         .boxed())
     }

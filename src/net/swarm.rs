@@ -18,11 +18,11 @@ use crate::net::behaviour::LanesEvent;
 use crate::net::clock::Clock;
 use crate::net::config::{NetConfig, RelayNetConfig};
 use crate::net::dial::{Dialing, Step, explain};
-use crate::net::handler::Outcome;
+use crate::net::handler::{Opened, Outcome};
 use crate::net::identity::keypair;
 use crate::net::link::{Happening, LinkTask};
 use crate::net::links::{Command, SwarmEnd};
-use crate::net::protocol::Streams;
+use crate::net::quic::Shelf;
 use crate::net::swarm::build::{Behaviour, BehaviourEvent};
 use crate::proto::event::Input;
 use crate::proto::id::{Identity, Link, PeerId};
@@ -58,8 +58,9 @@ impl Network {
         end: SwarmEnd,
     ) -> Result<Self, (BuildError, SwarmEnd)> {
         let keypair = keypair(identity);
-        let behaviour = Behaviour::client(&keypair, &config);
-        match build::swarm(keypair, behaviour, &config).await {
+        let shelf = Shelf::default();
+        let behaviour = Behaviour::client(&keypair, &config, shelf.clone());
+        match build::swarm(keypair, behaviour, &config, shelf).await {
             Ok(swarm) => Ok(Self::new(swarm, addresses, config, clock, end)),
             Err(error) => Err((error, end)),
         }
@@ -73,8 +74,9 @@ impl Network {
         end: SwarmEnd,
     ) -> Result<Self, BuildError> {
         let keypair = keypair(identity);
-        let behaviour = Behaviour::relay(&keypair, &config, clock);
-        let swarm = build::swarm(keypair, behaviour, &config.net).await?;
+        let shelf = Shelf::default();
+        let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone());
+        let swarm = build::swarm(keypair, behaviour, &config.net, shelf).await?;
         Ok(Self::new(swarm, Vec::new(), config.net, clock, end))
     }
 
@@ -212,8 +214,8 @@ impl Network {
     fn on_lanes(&mut self, event: LanesEvent) {
         let LanesEvent { peer, connection, outcome } = event;
         match outcome {
-            Outcome::Up(streams) if self.is_wanted(connection) => {
-                self.start_link(peer, connection, *streams);
+            Outcome::Up(opened) if self.is_wanted(connection) => {
+                self.start_link(peer, connection, *opened);
             }
             Outcome::Up(_) => {
                 tracing::debug!(?peer, "closed a connection that came too late");
@@ -234,7 +236,7 @@ impl Network {
         }
     }
 
-    fn start_link(&mut self, peer: PeerId, connection: ConnectionId, streams: Streams) {
+    fn start_link(&mut self, peer: PeerId, connection: ConnectionId, opened: Opened) {
         if let Some(dialing) = self.dialing.take() {
             for other in dialing.in_flight().filter(|other| *other != connection) {
                 self.swarm.close_connection(other);
@@ -242,16 +244,18 @@ impl Network {
         }
         let link = Link(self.next_link);
         self.next_link += 1;
-        tracing::debug!(?link, ?peer, "link up");
+        let Opened { streams, datagrams } = opened;
+        tracing::debug!(?link, ?peer, datagrams = datagrams.is_some(), "link up");
         let task = LinkTask {
             link,
             peer,
             happenings: self.happenings.clone(),
             config: Arc::clone(&self.config),
+            clock: self.clock,
         };
         let linger = self.config.linger;
         self.tasks.spawn(async move {
-            if task.run(streams).await {
+            if task.run(streams, datagrams).await {
                 // Closed from here, QUIC would drop the ends of the streams, and where the window is
                 // full even the notice: the other end would wait for both.
                 tokio::time::sleep(linger).await;

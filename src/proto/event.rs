@@ -39,7 +39,7 @@ pub enum Input {
         frame: Bytes,
     },
     /// The driver has handed `bytes` of an earlier [`Effect::Send`] to the transport, so that the
-    /// lane has room for as many again.
+    /// lane has room for as many again. Not said of [`Lane::State`], which always has room.
     Written {
         /// Where to.
         link: Link,
@@ -55,7 +55,9 @@ pub enum Input {
 pub enum Effect {
     /// Connect to the relay; answered by [`Input::Connected`] or [`Input::Unreachable`].
     Dial,
-    /// Send a frame. Frames of one lane keep their order.
+    /// Send a frame. Frames of one lane keep their order, and all are sent or the link ends; but on
+    /// [`Lane::State`] the driver throws away what it cannot send soon, and no [`Input::Written`]
+    /// follows.
     Send {
         /// Where to.
         link: Link,

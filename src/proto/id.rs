@@ -135,11 +135,15 @@ pub enum Lane {
     Document,
     /// Snapshots for those who join late, apart so that they delay nothing else.
     Snapshot,
+    /// What is only worth something while it is new. Frames may be lost, and come in any order.
+    State,
 }
 
 impl Lane {
     /// Every lane, in order.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Document, Self::Snapshot];
+    pub const ALL: [Self; 4] = [Self::Control, Self::Document, Self::Snapshot, Self::State];
+    /// Those whose frames all arrive, and in order.
+    pub const RELIABLE: [Self; 3] = [Self::Control, Self::Document, Self::Snapshot];
 }
 
 /// A room's name: 1 to 512 characters of any Unicode, kept in normal form C.

@@ -294,6 +294,7 @@ impl Peer {
             control: self.meter.lane(Lane::Control, now),
             document: self.meter.lane(Lane::Document, now),
             snapshot: self.meter.lane(Lane::Snapshot, now),
+            state: self.meter.lane(Lane::State, now),
             round_trip: self.clock.round_trip(),
             jitter: self.clock.jitter(),
         }

@@ -37,6 +37,8 @@ pub struct Statistics {
     pub document: LaneStatistics,
     /// Snapshots.
     pub snapshot: LaneStatistics,
+    /// State. What was sent may not have gone out.
+    pub state: LaneStatistics,
     /// How long the last ping took.
     pub round_trip: Duration,
     /// How much that varies (mean deviation, RFC 3550).
@@ -51,6 +53,7 @@ impl Statistics {
             Lane::Control => &self.control,
             Lane::Document => &self.document,
             Lane::Snapshot => &self.snapshot,
+            Lane::State => &self.state,
         }
     }
 }
@@ -58,7 +61,7 @@ impl Statistics {
 /// Counts what goes over the lanes of one peer.
 #[derive(Clone, Default, Debug)]
 pub struct Meter {
-    lanes: [[Count; 2]; 3],
+    lanes: [[Count; 2]; Lane::ALL.len()],
 }
 
 /// Which way a frame goes.

@@ -111,7 +111,7 @@ pub fn join_handshake(data: &[u8]) {
         && let Ok(step) = Step::arbitrary(&mut input)
     {
         now += Duration::from_millis(u64::from(step.wait));
-        let lane = Lane::ALL[usize::from(step.lane) % 3];
+        let lane = Lane::ALL[usize::from(step.lane) % Lane::ALL.len()];
         let frame = Bytes::from(step.frame());
         let received = Input::Received { link, lane, frame };
         if step.to_peer {

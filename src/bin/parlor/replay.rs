@@ -49,6 +49,7 @@ pub(crate) fn traffic(statistics: &Statistics) -> Json {
         ("control", &statistics.control),
         ("document", &statistics.document),
         ("snapshot", &statistics.snapshot),
+        ("state", &statistics.state),
     ];
     lanes
         .into_iter()

@@ -16,6 +16,8 @@ use quinn::rustls::pki_types::CertificateDer;
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::time::timeout;
 
+use crate::net::quic::datagrams::Datagrams;
+use crate::net::quic::shelf::{Place, Shelf};
 use crate::net::quic::{QuicError, multiaddr};
 
 /// What the other end is told when a connection is closed: nothing in particular, as libp2p does.
@@ -23,7 +25,7 @@ const NO_CODE: VarInt = VarInt::from_u32(0);
 
 type Streams = BoxStream<'static, Result<(SendStream, RecvStream), ConnectionError>>;
 
-/// A connection. Dropped, it is closed at once.
+/// A connection. Dropped, it is closed at once, whoever still has its datagrams.
 pub(crate) struct Connection {
     inner: quinn::Connection,
     /// Where the other end was when it was last looked at.
@@ -31,6 +33,9 @@ pub(crate) struct Connection {
     inbound: Streams,
     outbound: Streams,
     closing: Option<BoxFuture<'static, ConnectionError>>,
+    shelf: Shelf,
+    /// Where this connection's datagrams are, once it has run.
+    place: Option<Place>,
 }
 
 impl Connection {
@@ -38,6 +43,7 @@ impl Connection {
     pub(super) async fn established(
         connecting: quinn::Connecting,
         limit: Duration,
+        shelf: Shelf,
     ) -> Result<(PeerId, Self), QuicError> {
         let inner = timeout(limit, connecting).await.map_err(|_| QuicError::Slow { limit })??;
         let peer = peer_of(&inner)?;
@@ -52,6 +58,8 @@ impl Connection {
             inbound: inbound.boxed(),
             outbound: outbound.boxed(),
             closing: None,
+            shelf,
+            place: None,
             inner,
         };
         Ok((peer, connection))
@@ -97,6 +105,9 @@ impl StreamMuxer for Connection {
         _: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, QuicError>> {
         let this = &mut *self;
+        if this.place.is_none() {
+            this.place = Datagrams::of(&this.inner).and_then(|datagrams| this.shelf.put(datagrams));
+        }
         // Nothing wakes this when the other end moves. What it sends from there soon does.
         let remote = this.inner.remote_address();
         if remote == this.remote {
@@ -122,6 +133,9 @@ impl StreamMuxer for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.shelf.clear(place);
+        }
         self.inner.close(NO_CODE, b"");
     }
 }

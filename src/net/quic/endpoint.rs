@@ -77,6 +77,7 @@ impl Settings {
 
 fn transport(config: &NetConfig) -> TransportConfig {
     let idle = u32::try_from(config.quic_idle.as_millis()).unwrap_or(u32::MAX);
+    let unread = Some(config.datagrams_unread).filter(|unread| *unread > 0);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -85,7 +86,8 @@ fn transport(config: &NetConfig) -> TransportConfig {
         .keep_alive_interval(Some(config.quic_keep_alive))
         .stream_receive_window(config.quic_stream_window.into())
         .receive_window(config.quic_connection_window.into())
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(unread)
+        .datagram_send_buffer_size(config.datagrams_unsent)
         // Tells those on the way how long the way is, and nobody here has a use for it.
         .allow_spin(false);
     transport

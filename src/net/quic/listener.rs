@@ -15,6 +15,7 @@ use libp2p::core::transport::{ListenerId, TransportEvent};
 use quinn::{Endpoint, Incoming, VarInt};
 
 use crate::net::quic::connection::Connection;
+use crate::net::quic::shelf::Shelf;
 use crate::net::quic::{Event, QuicError, multiaddr};
 
 pub(super) struct Listener {
@@ -28,6 +29,7 @@ pub(super) struct Listener {
     events: VecDeque<Event>,
     closed: bool,
     patience: Duration,
+    shelf: Shelf,
 }
 
 impl Listener {
@@ -35,6 +37,7 @@ impl Listener {
         id: ListenerId,
         endpoint: Endpoint,
         patience: Duration,
+        shelf: Shelf,
     ) -> Result<Self, QuicError> {
         let local = endpoint.local_addr()?;
         let mut events = VecDeque::new();
@@ -50,7 +53,17 @@ impl Listener {
             Some((incoming, endpoint))
         });
         let incoming = incoming.boxed();
-        Ok(Self { id, endpoint, local, incoming, interfaces, events, closed: false, patience })
+        Ok(Self {
+            id,
+            endpoint,
+            local,
+            incoming,
+            interfaces,
+            events,
+            closed: false,
+            patience,
+            shelf,
+        })
     }
 
     pub(super) const fn id(&self) -> ListenerId {
@@ -102,7 +115,8 @@ impl Listener {
         match incoming.accept() {
             Ok(connecting) => TransportEvent::Incoming {
                 listener_id,
-                upgrade: Connection::established(connecting, self.patience).boxed(),
+                upgrade: Connection::established(connecting, self.patience, self.shelf.clone())
+                    .boxed(),
                 local_addr: multiaddr(self.local),
                 send_back_addr,
             },

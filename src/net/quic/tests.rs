@@ -1,11 +1,18 @@
-//! With libp2p's own QUIC at the other end.
+//! With libp2p's own QUIC at the other end, and with ours at both.
 
+use std::future::poll_fn;
+use std::net::UdpSocket;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use libp2p::swarm::SwarmEvent;
+use futures::{AsyncWriteExt, StreamExt};
+use libp2p::core::Transport;
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
+use libp2p::core::transport::{ListenerId, TransportEvent};
+use libp2p::swarm::{SwarmEvent, dummy};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -13,11 +20,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::net::behaviour::{Lanes, LanesEvent};
+use crate::net::clock::Clock;
 use crate::net::config::{NetConfig, RelayNetConfig};
-use crate::net::handler::Outcome;
+use crate::net::handler::{Opened, Outcome};
 use crate::net::identity::keypair;
 use crate::net::link::{Happening, LinkTask, Outbox};
-use crate::net::protocol::Streams;
+use crate::net::quic::connection::Connection;
+use crate::net::quic::endpoint::Settings;
+use crate::net::quic::{Datagrams, NO_NAME, QuicTransport, Shelf, multiaddr, socket_address};
 use crate::net::relay::{Machine, Relay};
 use crate::net::{Carrier, RelayAddress};
 use crate::proto::event::{Effect, Input};
@@ -32,7 +42,7 @@ fn stock(seed: u8) -> Swarm<Lanes> {
     SwarmBuilder::with_existing_identity(keypair(&Identity::from_seed([seed; 32])))
         .with_tokio()
         .with_quic()
-        .with_behaviour(|_| Lanes::new(PATIENCE))
+        .with_behaviour(|_| Lanes::new(PATIENCE, Shelf::default()))
         .unwrap()
         .build()
 }
@@ -63,20 +73,24 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    fn serve(&self, event: LanesEvent, tasks: &mut JoinSet<()>) {
-        let Outcome::Up(streams) = event.outcome else {
+    /// Carries the lanes of `event`, and returns the connection's datagrams.
+    fn serve(&self, event: LanesEvent, tasks: &mut JoinSet<()>) -> Option<Datagrams> {
+        let Outcome::Up(opened) = event.outcome else {
             panic!("no lanes: {:?}", event.outcome);
         };
-        let streams: Streams = *streams;
+        let Opened { streams, datagrams } = *opened;
+        let also = datagrams.clone();
         let task = LinkTask {
             link: Link(0),
             peer: event.peer,
             happenings: self.sender.clone(),
             config: Arc::new(NetConfig::default()),
+            clock: Clock::new(),
         };
         tasks.spawn(async move {
-            task.run(streams).await;
+            task.run(streams, datagrams).await;
         });
+        also
     }
 
     async fn outbox(&mut self) -> Outbox {
@@ -123,22 +137,16 @@ impl Machine for Echo {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_peer_dials_us() {
-    let config = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
-    let identity = Identity::from_seed([1; 32]);
-    let relay = Relay::bind(&identity, &[ANY], config, Echo::default()).await.unwrap();
-    let address: Multiaddr = relay.addresses()[0].parse().unwrap();
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        relay.run(std::future::pending()).await;
-    });
+    let address = echo(&mut tasks).await;
     let mut swarm = stock(2);
     swarm.dial(address).unwrap();
     let (event, mut heard) = up(swarm, &mut tasks).await;
-    assert_eq!(event.peer, identity.peer());
-    heard.serve(event, &mut tasks);
+    assert_eq!(event.peer, Identity::from_seed([1; 32]).peer());
+    assert!(heard.serve(event, &mut tasks).is_none());
     let outbox = heard.outbox().await;
     for lane in Lane::ALL {
-        let frame = Bytes::from(vec![7; 100_000]);
+        let frame = Bytes::from(vec![7; 1_000]);
         outbox.push(lane, frame.clone()).unwrap();
         assert_eq!(heard.frame().await, (lane, frame));
     }
@@ -173,17 +181,145 @@ async fn we_dial_a_stock_peer() {
     let mut tasks = JoinSet::new();
     let (event, mut heard) = up(swarm, &mut tasks).await;
     assert_eq!(event.peer, me.peer());
-    heard.serve(event, &mut tasks);
+    assert!(heard.serve(event, &mut tasks).is_none());
     let outbox = heard.outbox().await;
     let link = match carrier.wait_input().await {
         Input::Connected { link, peer } if peer == identity.peer() => link,
         other => panic!("not connected but {other:?}"),
     };
     for lane in Lane::ALL {
-        let frame = Bytes::from(vec![7; 100_000]);
+        let frame = Bytes::from(vec![7; 1_000]);
         carrier.perform(Effect::Send { link, lane, frame: frame.clone() });
         assert_eq!(heard.frame().await, (lane, frame.clone()));
         outbox.push(lane, frame.clone()).unwrap();
         assert_eq!(received(&mut carrier).await, (lane, frame));
     }
+}
+
+/// A dialer of ours: a swarm that has nothing but lanes over our transport.
+fn ours(seed: u8) -> Swarm<Lanes> {
+    let keypair = keypair(&Identity::from_seed([seed; 32]));
+    let shelf = Shelf::default();
+    let quic = QuicTransport::new(&keypair, &NetConfig::default(), shelf.clone()).unwrap();
+    SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_other_transport(|_| quic)
+        .unwrap()
+        .with_behaviour(|_| Lanes::new(PATIENCE, shelf))
+        .unwrap()
+        .build()
+}
+
+async fn echo(tasks: &mut JoinSet<()>) -> Multiaddr {
+    let config = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
+    let identity = Identity::from_seed([1; 32]);
+    let relay = Relay::bind(&identity, &[ANY], config, Echo::default()).await.unwrap();
+    let address = relay.addresses()[0].parse().unwrap();
+    tasks.spawn(async move {
+        relay.run(std::future::pending()).await;
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_goes_by_datagram_beside_the_streams_of_one_connection_or_by_stream_if_it_is_long() {
+    let mut tasks = JoinSet::new();
+    let address = echo(&mut tasks).await;
+    let mut swarm = ours(2);
+    swarm.dial(address).unwrap();
+    let (event, mut heard) = up(swarm, &mut tasks).await;
+    let datagrams = heard.serve(event, &mut tasks).expect("both ends are ours");
+    let counted = || {
+        let stats = datagrams.connection.stats();
+        (stats.frame_tx.datagram, stats.frame_rx.datagram)
+    };
+    let outbox = heard.outbox().await;
+    for (lane, length, expected) in [
+        (Lane::Document, 1_000, (0, 0)),
+        (Lane::State, 1_000, (1, 1)),
+        (Lane::State, 1, (2, 2)),
+        (Lane::State, 1_500, (2, 2)),
+        (Lane::Control, 1_000, (2, 2)),
+        (Lane::State, 100, (3, 3)),
+    ] {
+        let frame = Bytes::from(vec![7; length]);
+        outbox.push(lane, frame.clone()).unwrap();
+        assert_eq!(heard.frame().await, (lane, frame));
+        assert_eq!(counted(), expected, "{lane:?} {length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_takes_goes_with_its_connection() {
+    let mut tasks = JoinSet::new();
+    let address = echo(&mut tasks).await;
+    let keypair = keypair(&Identity::from_seed([2; 32]));
+    let shelf = Shelf::default();
+    let quic = QuicTransport::new(&keypair, &NetConfig::default(), shelf.clone()).unwrap();
+    let mut swarm = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_other_transport(|_| quic)
+        .unwrap()
+        .with_behaviour(|_| dummy::Behaviour)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
+        .build();
+    swarm.dial(address).unwrap();
+    let mut most = 0;
+    let over = async {
+        while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+        while most == 0 {
+            most = shelf.len();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let peer = *swarm.connected_peers().next().unwrap();
+        swarm.disconnect_peer_id(peer).unwrap();
+        while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {}
+        while shelf.len() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, over).await.expect("it is put there and goes");
+    assert_eq!(most, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_moves_is_found_at_the_new_address() {
+    let identity = keypair(&Identity::from_seed([1; 32]));
+    let config = NetConfig::default();
+    let mut transport = QuicTransport::new(&identity, &config, Shelf::default()).unwrap();
+    transport.listen_on(ListenerId::next(), ANY.parse().unwrap()).unwrap();
+    let event = poll_fn(|cx| Pin::new(&mut transport).poll(cx));
+    let TransportEvent::NewAddress { listen_addr, .. } = event.await else {
+        panic!("no address");
+    };
+    let settings = Settings::new(&keypair(&Identity::from_seed([2; 32])), &config).unwrap();
+    let endpoint = settings.dialer("127.0.0.1:0".parse().unwrap()).unwrap();
+    let to = socket_address(&listen_addr).unwrap();
+    let connecting = endpoint.connect_with(settings.client(), to, NO_NAME).unwrap();
+    let event = poll_fn(|cx| Pin::new(&mut transport).poll(cx));
+    let TransportEvent::Incoming { upgrade, .. } = event.await else {
+        panic!("nobody came");
+    };
+    let dialed = Connection::established(connecting, PATIENCE, Shelf::default());
+    let (listening, dialing) = tokio::join!(upgrade, dialed);
+    let (peer, mut listening) = listening.unwrap();
+    let (_, mut dialing) = dialing.unwrap();
+    assert_eq!(peer, keypair(&Identity::from_seed([2; 32])).public().to_peer_id());
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let moved = multiaddr(socket.local_addr().unwrap());
+    endpoint.rebind(socket).unwrap();
+    let mut stream = poll_fn(|cx| Pin::new(&mut dialing).poll_outbound(cx)).await.unwrap();
+    let found = async {
+        loop {
+            stream.write_all(b"here").await.unwrap();
+            let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut listening).poll(cx))).await;
+            if let Poll::Ready(event) = now {
+                let StreamMuxerEvent::AddressChange(address) = event.unwrap();
+                return address;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert_eq!(timeout(PATIENCE, found).await.unwrap(), moved);
 }

@@ -16,7 +16,7 @@ use crate::net::admission::Admission;
 use crate::net::behaviour::Lanes;
 use crate::net::clock::Clock;
 use crate::net::config::{CircuitConfig, NetConfig, RelayNetConfig};
-use crate::net::quic::QuicTransport;
+use crate::net::quic::{QuicTransport, Shelf};
 
 /// What identify calls this protocol.
 const PROTOCOL: &str = "/parlor/2";
@@ -44,7 +44,7 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(crate) fn client(keypair: &Keypair, config: &NetConfig) -> Self {
+    pub(crate) fn client(keypair: &Keypair, config: &NetConfig, shelf: Shelf) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(0))
             .with_max_established_incoming(Some(0))
@@ -53,14 +53,19 @@ impl Behaviour {
         Self {
             limits: connection_limits::Behaviour::new(limits),
             admission: None.into(),
-            lanes: Lanes::new(config.lanes),
+            lanes: Lanes::new(config.lanes, shelf),
             identify: identify(keypair, true),
             ping: ping(config),
             circuits: None.into(),
         }
     }
 
-    pub(crate) fn relay(keypair: &Keypair, config: &RelayNetConfig, clock: Clock) -> Self {
+    pub(crate) fn relay(
+        keypair: &Keypair,
+        config: &RelayNetConfig,
+        clock: Clock,
+        shelf: Shelf,
+    ) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.pending))
             .with_max_pending_outgoing(Some(0))
@@ -74,7 +79,7 @@ impl Behaviour {
         Self {
             limits: connection_limits::Behaviour::new(limits),
             admission: Some(Admission::new(clock, config)).into(),
-            lanes: Lanes::new(config.net.lanes),
+            lanes: Lanes::new(config.net.lanes, shelf),
             identify: identify(keypair, false),
             ping: ping(&config.net),
             circuits: circuits.into(),
@@ -86,11 +91,13 @@ impl Behaviour {
     }
 }
 
-/// A swarm over QUIC, TCP and WebSocket. Must be called within a tokio runtime.
+/// A swarm over QUIC, TCP and WebSocket, whose connections leave their datagrams on `shelf`. Must be
+/// called within a tokio runtime.
 pub(crate) async fn swarm(
     keypair: Keypair,
     behaviour: Behaviour,
     config: &NetConfig,
+    shelf: Shelf,
 ) -> Result<Swarm<Behaviour>, BuildError> {
     let streams = config.yamux_streams;
     let muxer = move || {
@@ -98,7 +105,7 @@ pub(crate) async fn swarm(
         muxer.set_max_num_streams(streams);
         muxer
     };
-    let quic = QuicTransport::new(&keypair, config).map_err(build_error)?;
+    let quic = QuicTransport::new(&keypair, config, shelf).map_err(build_error)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, muxer)

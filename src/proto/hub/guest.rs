@@ -67,7 +67,7 @@ pub(super) struct Guest {
     pub(super) lane: DocumentLane,
     pub(super) snapshots: [Option<Outgoing>; 2],
     /// Bytes handed to the driver and not yet written, by lane.
-    pub(super) outstanding: [usize; 3],
+    pub(super) outstanding: [usize; Lane::ALL.len()],
     pub(super) nonce: [u8; 16],
     pub(super) unproven: [Unproven; 2],
     /// What was answered to the join, to be said again.
@@ -91,7 +91,7 @@ impl Guest {
             actors: [None; 2],
             lane: DocumentLane::new(limits, Side::Relay),
             snapshots: [None, None],
-            outstanding: [0; 3],
+            outstanding: [0; Lane::ALL.len()],
             nonce,
             unproven: [Unproven::default(), Unproven::default()],
             welcome: Vec::new(),
@@ -213,6 +213,10 @@ impl Hub {
             return;
         };
         guest.heard = now;
+        if lane == Lane::State {
+            // Nothing is said on it yet.
+            return;
+        }
         match wire::decode(frame, self.config.limits.frame) {
             Ok(message) if lane_of(&message) == lane => {
                 self.on_message(now, link, message);

@@ -64,7 +64,7 @@ pub(super) struct Connection {
     /// How many entries come before the relay's word that we are up to date is true.
     pub(super) behind: [u64; 2],
     /// Bytes handed to the driver and not yet written, by lane.
-    pub(super) outstanding: [usize; 3],
+    pub(super) outstanding: [usize; Lane::ALL.len()],
     pub(super) began: Time,
     pub(super) heard: Time,
     pub(super) repeat_at: Time,
@@ -96,7 +96,7 @@ impl Connection {
             lane: DocumentLane::new(limits, Side::Member),
             snapshots: [None, None],
             behind: [0; 2],
-            outstanding: [0; 3],
+            outstanding: [0; Lane::ALL.len()],
             began: now,
             heard: now,
             repeat_at: now,

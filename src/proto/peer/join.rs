@@ -75,6 +75,10 @@ impl Peer {
         if let Some(connection) = &mut self.connection {
             connection.heard = now;
         }
+        if lane == Lane::State {
+            // Nothing is said on it yet.
+            return;
+        }
         match wire::decode(frame, self.config.limits.frame.max(self.config.limits.chunk + 512)) {
             Ok(message) if lane_of(&message) == lane => self.on_message(now, message),
             Ok(_) => self.fault("a message on another message's lane"),

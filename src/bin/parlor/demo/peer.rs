@@ -173,4 +173,5 @@ fn received(statistics: &Statistics) -> u64 {
     statistics.control.received.bytes
         + statistics.document.received.bytes
         + statistics.snapshot.received.bytes
+        + statistics.state.received.bytes
 }
