@@ -33,8 +33,9 @@ pub(crate) struct Connection {
     inbound: Streams,
     outbound: Streams,
     closing: Option<BoxFuture<'static, ConnectionError>>,
-    shelf: Shelf,
-    /// Where this connection's datagrams are, once it has run.
+    /// Where this connection's datagrams are to be put, until it first runs.
+    shelf: Option<Shelf>,
+    /// Where they were put, if there are any.
     place: Option<Place>,
 }
 
@@ -58,7 +59,7 @@ impl Connection {
             inbound: inbound.boxed(),
             outbound: outbound.boxed(),
             closing: None,
-            shelf,
+            shelf: Some(shelf),
             place: None,
             inner,
         };
@@ -105,8 +106,8 @@ impl StreamMuxer for Connection {
         _: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, QuicError>> {
         let this = &mut *self;
-        if this.place.is_none() {
-            this.place = Datagrams::of(&this.inner).and_then(|datagrams| this.shelf.put(datagrams));
+        if let Some(shelf) = this.shelf.take() {
+            this.place = Datagrams::of(&this.inner).and_then(|datagrams| shelf.put(datagrams));
         }
         // Nothing wakes this when the other end moves. What it sends from there soon does.
         let remote = this.inner.remote_address();
@@ -133,9 +134,6 @@ impl StreamMuxer for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.shelf.clear(place);
-        }
         self.inner.close(NO_CODE, b"");
     }
 }

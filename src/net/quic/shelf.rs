@@ -15,22 +15,25 @@ use crate::net::quic::datagrams::Datagrams;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf(Arc<Mutex<HashMap<task::Id, Datagrams>>>);
 
-/// Where something was put.
+/// Where something was put. Dropped, it is empty again.
 #[derive(Debug)]
-pub(super) struct Place(task::Id);
+pub(super) struct Place {
+    shelf: Shelf,
+    task: task::Id,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shelf.places().remove(&self.task);
+    }
+}
 
 impl Shelf {
-    /// Called by the connection, in its task.
+    /// Called by the connection, in its task. Nothing, where there are no tasks.
     pub(super) fn put(&self, datagrams: Datagrams) -> Option<Place> {
         let task = task::try_id()?;
         self.places().insert(task, datagrams);
-        Some(Place(task))
-    }
-
-    /// Called by the connection that put something there and ends.
-    pub(super) fn clear(&self, place: Place) {
-        let Place(task) = place;
-        self.places().remove(&task);
+        Some(Place { shelf: self.clone(), task })
     }
 
     /// The datagrams of the connection in whose task this is called; none, if it has none or they
