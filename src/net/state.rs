@@ -187,6 +187,8 @@ impl StateLane {
                 self.owed.fetch_add(1, Ordering::Relaxed);
             }
             self.turn.notify_one();
+            // Nothing here waits while a window is full of frames.
+            tokio::task::consume_budget().await;
         }
         Ok(())
     }
@@ -230,7 +232,10 @@ impl StateLane {
             return;
         };
         while let Some(frame) = datagrams.next(Tag::State).await {
-            self.heard.push(frame);
+            if !frame.is_empty() {
+                self.heard.push(frame);
+            }
+            tokio::task::consume_budget().await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! A connection and its streams, as libp2p wants them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,9 +15,9 @@ use quinn::rustls::pki_types::CertificateDer;
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::time::timeout;
 
+use crate::net::quic::QuicError;
 use crate::net::quic::datagrams::Datagrams;
 use crate::net::quic::shelf::{Place, Shelf};
-use crate::net::quic::{QuicError, multiaddr};
 
 /// What the other end is told when a connection is closed: nothing in particular, as libp2p does.
 const NO_CODE: VarInt = VarInt::from_u32(0);
@@ -28,8 +27,6 @@ type Streams = BoxStream<'static, Result<(SendStream, RecvStream), ConnectionErr
 /// A connection. Dropped, it is closed at once, whoever still has its datagrams.
 pub(crate) struct Connection {
     inner: quinn::Connection,
-    /// Where the other end was when it was last looked at.
-    remote: SocketAddr,
     inbound: Streams,
     outbound: Streams,
     closing: Option<BoxFuture<'static, ConnectionError>>,
@@ -55,7 +52,6 @@ impl Connection {
             Some((connection.open_bi().await, connection))
         });
         let connection = Self {
-            remote: inner.remote_address(),
             inbound: inbound.boxed(),
             outbound: outbound.boxed(),
             closing: None,
@@ -109,13 +105,8 @@ impl StreamMuxer for Connection {
         if let Some(shelf) = this.shelf.take() {
             this.place = Datagrams::of(&this.inner).and_then(|datagrams| shelf.put(datagrams));
         }
-        // Nothing wakes this when the other end moves. What it sends from there soon does.
-        let remote = this.inner.remote_address();
-        if remote == this.remote {
-            return Poll::Pending;
-        }
-        this.remote = remote;
-        Poll::Ready(Ok(StreamMuxerEvent::AddressChange(multiaddr(remote))))
+        // Who moves comes in anew: what is let in is counted by addresses.
+        Poll::Pending
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), QuicError>> {

@@ -40,6 +40,8 @@ impl Settings {
         client.transport_config(Arc::clone(&transport));
         let server = QuicServerConfig::try_from(tls::make_server_config(keypair)?)?;
         let mut server = ServerConfig::with_crypto(Arc::new(server));
+        // As many as are let in from an address stay at it, and nobody is made to answer another's.
+        server.migration(false);
         server.transport_config(transport);
         let mut endpoint = match keypair.derive_secret(b"parlor quic reset") {
             Some(secret) => EndpointConfig::new(Arc::new(ResetKey(secret))),

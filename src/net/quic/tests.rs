@@ -1,17 +1,10 @@
 //! With libp2p's own QUIC at the other end, and with ours at both.
 
-use std::future::poll_fn;
-use std::net::UdpSocket;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{AsyncWriteExt, StreamExt};
-use libp2p::core::Transport;
-use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
-use libp2p::core::transport::{ListenerId, TransportEvent};
+use futures::StreamExt;
 use libp2p::swarm::{SwarmEvent, dummy};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder};
 use tokio::runtime::Handle;
@@ -25,9 +18,7 @@ use crate::net::config::{NetConfig, RelayNetConfig};
 use crate::net::handler::{Opened, Outcome};
 use crate::net::identity::keypair;
 use crate::net::link::{Happening, LinkTask, Outbox};
-use crate::net::quic::connection::Connection;
-use crate::net::quic::endpoint::Settings;
-use crate::net::quic::{Datagrams, NO_NAME, QuicTransport, Shelf, multiaddr, socket_address};
+use crate::net::quic::{Datagrams, QuicTransport, Shelf};
 use crate::net::relay::{Machine, Relay};
 use crate::net::{Carrier, RelayAddress};
 use crate::proto::event::{Effect, Input};
@@ -281,45 +272,4 @@ async fn what_nobody_takes_goes_with_its_connection() {
     };
     timeout(PATIENCE, over).await.expect("it is put there and goes");
     assert_eq!(most, 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_moves_is_found_at_the_new_address() {
-    let identity = keypair(&Identity::from_seed([1; 32]));
-    let config = NetConfig::default();
-    let mut transport = QuicTransport::new(&identity, &config, Shelf::default()).unwrap();
-    transport.listen_on(ListenerId::next(), ANY.parse().unwrap()).unwrap();
-    let event = poll_fn(|cx| Pin::new(&mut transport).poll(cx));
-    let TransportEvent::NewAddress { listen_addr, .. } = event.await else {
-        panic!("no address");
-    };
-    let settings = Settings::new(&keypair(&Identity::from_seed([2; 32])), &config).unwrap();
-    let endpoint = settings.dialer("127.0.0.1:0".parse().unwrap()).unwrap();
-    let to = socket_address(&listen_addr).unwrap();
-    let connecting = endpoint.connect_with(settings.client(), to, NO_NAME).unwrap();
-    let event = poll_fn(|cx| Pin::new(&mut transport).poll(cx));
-    let TransportEvent::Incoming { upgrade, .. } = event.await else {
-        panic!("nobody came");
-    };
-    let dialed = Connection::established(connecting, PATIENCE, Shelf::default());
-    let (listening, dialing) = tokio::join!(upgrade, dialed);
-    let (peer, mut listening) = listening.unwrap();
-    let (_, mut dialing) = dialing.unwrap();
-    assert_eq!(peer, keypair(&Identity::from_seed([2; 32])).public().to_peer_id());
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let moved = multiaddr(socket.local_addr().unwrap());
-    endpoint.rebind(socket).unwrap();
-    let mut stream = poll_fn(|cx| Pin::new(&mut dialing).poll_outbound(cx)).await.unwrap();
-    let found = async {
-        loop {
-            stream.write_all(b"here").await.unwrap();
-            let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut listening).poll(cx))).await;
-            if let Poll::Ready(event) = now {
-                let StreamMuxerEvent::AddressChange(address) = event.unwrap();
-                return address;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert_eq!(timeout(PATIENCE, found).await.unwrap(), moved);
 }

@@ -2,7 +2,7 @@
 //!
 //! A frame names the frame that it builds on, which the receiver has acknowledged. So nothing that is
 //! lost holds up what comes later: whatever was in it is different still, and in the next frame. What
-//! both ends know of every entry behind a frame is a [`Snapshot`]; each end keeps the last few.
+//! both ends know of every entry behind a frame is a snapshot; each end keeps the last few.
 
 mod incoming;
 mod outgoing;
@@ -33,6 +33,9 @@ const PACE: Spread = Spread::new(1 << 5);
 const SNAPSHOTS: usize = 32;
 const TRACKS: usize = 8_192;
 const LEAST: usize = 4;
+
+/// After so many ticks in which nothing was acknowledged a writer begins anew, on nothing.
+const PATIENCE: u32 = 64;
 
 /// After so many frames without a word an entry that is still is not asked about any more.
 const ASLEEP: u8 = 16;
@@ -151,6 +154,11 @@ impl Snapshot {
     }
 }
 
+/// How many snapshots of so many slots are kept.
+fn most(slots: usize) -> usize {
+    (TRACKS / slots.max(1)).clamp(LEAST, SNAPSHOTS)
+}
+
 /// How many bits tell one of `count` apart.
 const fn width(count: usize) -> u32 {
     usize::BITS - count.saturating_sub(1).leading_zeros()
@@ -162,11 +170,16 @@ struct History(VecDeque<Snapshot>);
 
 impl History {
     fn push(&mut self, snapshot: Snapshot) {
-        let most = (TRACKS / snapshot.slots.len().max(1)).clamp(LEAST, SNAPSHOTS);
+        let most = most(snapshot.slots.len());
         self.0.push_back(snapshot);
         while self.0.len() > most {
             self.0.pop_front();
         }
+    }
+
+    /// Whether another snapshot would push the oldest one out.
+    fn is_full(&self) -> bool {
+        self.last().is_some_and(|last| self.0.len() >= most(last.slots.len()))
     }
 
     fn find(&self, number: u32) -> Option<&Snapshot> {

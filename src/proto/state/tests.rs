@@ -276,6 +276,39 @@ fn a_budget_is_shared_by_who_waited_longest() {
     assert!(*longest < 30, "{longest}");
 }
 
+#[test]
+fn a_long_way_slows_a_full_stream_and_never_stops_it() {
+    let mut hop = Hop::new(8);
+    for body in 0..1_500 {
+        hop.outgoing.set(&format!("body {body}"), VECTOR, numbers(body * 1_000));
+    }
+    for number in 1..2_000 {
+        hop.outgoing.set("body 7", VECTOR, numbers(i64::from(number) * 5_000));
+        hop.tick(number, 1_200, false);
+    }
+    let shown = hop.at(2_000);
+    assert_eq!(shown.len(), 1_500);
+    let off = apart(shown["body 7"], numbers(1_999 * 5_000), VECTOR);
+    // A few frames for each round trip: it is known of it where it goes.
+    assert!(off < 200.0, "{off}");
+}
+
+#[test]
+fn what_comes_and_goes_within_a_round_trip_is_gone() {
+    let mut hop = Hop::new(3);
+    hop.outgoing.set("first", VECTOR, numbers(1_000));
+    for number in 1..10 {
+        hop.tick(number, 1_200, false);
+    }
+    hop.outgoing.set("second", VECTOR, numbers(2_000));
+    hop.tick(10, 1_200, false);
+    assert!(hop.outgoing.remove("second"));
+    for number in 11..30 {
+        hop.tick(number, 1_200, false);
+    }
+    assert_eq!(hop.shown.keys().collect::<Vec<_>>(), ["first"]);
+}
+
 proptest! {
     #[test]
     fn any_frame_is_borne(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20)) {

@@ -8,6 +8,9 @@ use super::rotation::{Turn, UNIT, narrow, root};
 /// A rate below this, in [`PARTS`] of a step for a tick, is none.
 const STILL: i64 = 16;
 
+/// More ticks than this count as so many.
+const MOST_TICKS: u32 = 65_535;
+
 /// How likely a rotation keeps the component that is not written.
 const SAME: Chance = Chance::new(65_000);
 
@@ -43,7 +46,8 @@ impl Axis {
     }
 
     fn ahead(self, ticks: u32, round: Option<i64>) -> i64 {
-        let place = self.place.saturating_add(self.rate.saturating_mul(i64::from(ticks)));
+        let ticks = i64::from(ticks.min(MOST_TICKS));
+        let place = self.place.saturating_add(self.rate.saturating_mul(ticks));
         match round {
             Some(round) => place.rem_euclid(round),
             None => place.clamp(-2 * FARTHEST, 2 * FARTHEST),
@@ -59,9 +63,14 @@ impl Axis {
         let noise = residual.abs() <= 1;
         let (off, turn) = if noise { (off - (off >> 2), off >> 2) } else { (off, off) };
         let rate = self.rate.saturating_add(turn.div_euclid(i64::from(ticks.max(1))));
-        let rate = if rate.abs() < STILL { 0 } else { rate };
+        let rate = rate.clamp(-2 * FARTHEST, 2 * FARTHEST);
         let wrap = |place: i64| round.map_or(place, |round| place.rem_euclid(round));
-        let place = wrap(ahead.saturating_add(off));
+        // What rests does so where it is shown.
+        let (rate, place) = if rate.abs() < STILL {
+            (0, wrap(value))
+        } else {
+            (rate, wrap(ahead.saturating_add(off)))
+        };
         (Self { place, rate, spread: self.spread.learned(residual) }, wrap(value))
     }
 }
@@ -186,7 +195,7 @@ impl Track {
                 self.moved(residuals, ticks)
             }
             (Motion::Rotation { turn, rate, spread, steps }, Truth::Rotation(truth)) => {
-                let ahead = turn.times(rate.repeated(ticks));
+                let ahead = turned_on(turn, rate, ticks);
                 let truth = truth.beside(ahead);
                 let expected = ahead.largest();
                 let part = i64::from(truth.0[expected]);
@@ -220,7 +229,7 @@ impl Track {
                 Some(self.moved(residuals, ticks))
             }
             Motion::Rotation { turn, rate, spread, .. } => {
-                let ahead = turn.times(rate.repeated(ticks));
+                let ahead = turned_on(turn, rate, ticks);
                 let expected = ahead.largest();
                 let (left, negative) = if reader.bit(SAME) {
                     (expected, ahead.0[expected] < 0)
@@ -271,16 +280,21 @@ impl Track {
         let noise = residuals.iter().all(|residual| residual.abs() <= 1);
         let off = ahead.inverse().times(value).half();
         let off = off.map(|part| if noise { part >> 2 } else { part });
-        let turn = ahead.times(Turn::small(off));
         let step = off.map(|part| part.div_euclid(i64::from(ticks.max(1))));
         let rate = rate.times(Turn::small(step));
         let still = rate.half().iter().all(|part| part.abs() * steps * 64 < UNIT);
-        let rate = if still { Turn::NONE } else { rate };
+        let (rate, turn) =
+            if still { (Turn::NONE, value) } else { (rate, ahead.times(Turn::small(off))) };
         Self {
             motion: Motion::Rotation { turn, rate, spread, steps },
             shown: Truth::Rotation(value),
         }
     }
+}
+
+/// Where a rotation is some ticks later. What rests is not rounded anew.
+fn turned_on(turn: Turn, rate: Turn, ticks: u32) -> Turn {
+    if rate == Turn::NONE { turn } else { turn.times(rate.repeated(ticks.min(MOST_TICKS))) }
 }
 
 /// A component in steps, rounded.

@@ -1,5 +1,6 @@
 //! The end that reads frames.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -27,7 +28,7 @@ pub struct Update {
     pub number: u32,
     /// The tick that it is of.
     pub tick: u32,
-    /// Where entries are; nothing of those that are gone.
+    /// Where entries are that were elsewhere behind the frame before; nothing of those that are gone.
     pub said: Vec<(Arc<Entry>, Option<Truth>)>,
 }
 
@@ -50,8 +51,8 @@ impl Incoming {
         last.flat_map(move |snapshot| {
             let ticks = tick.saturating_sub(snapshot.tick);
             snapshot.slots.iter().flatten().map(move |known| {
-                let ahead = known.track.ahead(ticks);
-                let shown = if ticks == 0 { known.track.shown() } else { ahead };
+                let track = known.track;
+                let shown = if ticks == 0 { track.shown() } else { track.ahead(ticks) };
                 (&known.entry, shown)
             })
         })
@@ -87,19 +88,28 @@ impl Incoming {
             let tick = base.tick.checked_add(ticks).ok_or(StateFault::Malformed)?;
             (base, ticks, tick)
         };
-        let mut said = Vec::new();
-        let mut after = known(&mut reader, base, ticks, &mut said)?;
+        let mut after = known(&mut reader, base, ticks)?;
         (after.number, after.tick) = (number, tick);
         let new = self.introduced(&mut reader, &after)?;
         if reader.is_beyond() {
             return Err(StateFault::Malformed);
         }
         for (slot, entry, track) in new {
-            said.push((Arc::clone(&entry), Some(track.shown())));
             after.put(slot, Known::new(entry, 0, track));
         }
+        let before = self.shown();
+        let whole = *back > 0;
         self.received.push(after);
+        let after = self.shown();
+        let said = differences(before, after, whole);
         Ok(Update { number, tick, said })
+    }
+
+    /// What is shown at the tick of the last frame.
+    fn shown(&self) -> Shown {
+        let tick = self.received.last().map_or(0, |last| last.tick);
+        let values = self.values(tick);
+        values.map(|(entry, truth)| (entry.name.clone(), (Arc::clone(entry), truth))).collect()
     }
 
     fn introduced(
@@ -128,6 +138,25 @@ impl Incoming {
     }
 }
 
+/// What is shown, by name.
+type Shown = BTreeMap<SmolStr, (Arc<Entry>, Truth)>;
+
+/// What is shown otherwise behind a frame than behind the one before. What a frame does not mention that
+/// builds on none is not gone for that.
+fn differences(mut before: Shown, after: Shown, whole: bool) -> Vec<(Arc<Entry>, Option<Truth>)> {
+    let mut said = Vec::new();
+    for (name, (entry, truth)) in after {
+        let same =
+            before.remove(&name).is_some_and(|(was, at)| was.kind == entry.kind && at == truth);
+        if !same {
+            said.push((entry, Some(truth)));
+        }
+    }
+    let gone = before.into_values().filter(|_| whole);
+    said.extend(gone.map(|(entry, _)| (entry, None)));
+    said
+}
+
 /// The number nearest to the last one that ends so.
 fn beside(last: u32, low: u8) -> u32 {
     let [last_low, ..] = last.to_le_bytes();
@@ -140,12 +169,7 @@ fn beside(last: u32, low: u8) -> u32 {
 }
 
 /// Reads what a frame says of what is known.
-fn known(
-    reader: &mut Reader<'_>,
-    base: &Snapshot,
-    ticks: u32,
-    said: &mut Vec<(Arc<Entry>, Option<Truth>)>,
-) -> Result<Snapshot, StateFault> {
+fn known(reader: &mut Reader<'_>, base: &Snapshot, ticks: u32) -> Result<Snapshot, StateFault> {
     let sleepers = base.sleepers();
     let mut woken = vec![false; base.slots.len()];
     if !sleepers.is_empty() && reader.bit(WAKES) {
@@ -166,11 +190,9 @@ fn known(
         if !moved {
             after.slots.push(Some(known.passed(ticks)));
         } else if reader.bit(GONE) {
-            said.push((Arc::clone(&known.entry), None));
             after.slots.push(None);
         } else {
             let track = known.track.read(reader, ticks).ok_or(StateFault::Malformed)?;
-            said.push((Arc::clone(&known.entry), Some(track.shown())));
             after.slots.push(Some(known.moved(track)));
         }
     }

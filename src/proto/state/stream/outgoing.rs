@@ -7,7 +7,8 @@ use bytes::Bytes;
 use smol_str::SmolStr;
 
 use super::{
-    Entry, GONE, History, Known, MAX_NAME, MOST_BEHIND, NEWS, PACE, Snapshot, WAKES, width,
+    Entry, GONE, History, Known, MAX_NAME, MOST_BEHIND, NEWS, PACE, PATIENCE, Snapshot, WAKES,
+    width,
 };
 use crate::proto::state::coder::Writer;
 use crate::proto::state::grid::{COMPONENTS, Kind, Truth};
@@ -31,6 +32,8 @@ pub struct Outgoing {
     ids: BTreeMap<SmolStr, u32>,
     last_id: u32,
     sent: History,
+    /// The number of the last frame.
+    numbered: u32,
     acknowledged: Option<u32>,
 }
 
@@ -97,13 +100,21 @@ impl Outgoing {
     /// The frame of a tick, of at most about `budget` bytes; nothing if the receiver will guess
     /// everything, unless it is `wanted` all the same. Ticks only rise.
     ///
-    /// What does not fit comes later; what was said longest ago goes first.
+    /// What does not fit comes later; what was said longest ago goes first, behind what is new and on
+    /// its way. While as many frames are on their way as are kept, there is none.
     pub fn frame(&mut self, tick: u32, budget: usize, wanted: bool) -> Option<Bytes> {
         let last = self.sent.last().map(|last| last.number);
         if !wanted && last == self.acknowledged && !self.is_due(tick) {
             return None;
         }
-        let number = last.unwrap_or(0).max(self.acknowledged.unwrap_or(0)) + 1;
+        // What the reader acknowledges next must still be here.
+        if self.sent.is_full() {
+            if tick.saturating_sub(self.sent.last().map_or(0, |last| last.tick)) < PATIENCE {
+                return None;
+            }
+            (self.sent, self.acknowledged) = (History::default(), None);
+        }
+        let number = self.numbered + 1;
         let base = self.acknowledged.and_then(|base| self.sent.find(base));
         let base = base
             .filter(|base| number - base.number <= MOST_BEHIND && tick - base.tick < u32::MAX / 2);
@@ -112,7 +123,7 @@ impl Outgoing {
             Some(base) => (number - base.number, tick - base.tick, base),
             None => (0, 0, &empty),
         };
-        let plan = self.plan(base, ticks, tick, budget);
+        let plan = self.plan(base, ticks, budget);
         if !wanted && plan.said.is_empty() && plan.new.is_empty() && !self.is_due(tick) {
             return None;
         }
@@ -132,6 +143,7 @@ impl Outgoing {
             }
         }
         self.sent.push(snapshot);
+        self.numbered = number;
         let [low, ..] = number.to_le_bytes();
         let [back, ..] = back.to_le_bytes();
         let mut frame = vec![low, back];
@@ -156,7 +168,7 @@ impl Outgoing {
         here < self.current.len()
     }
 
-    fn plan(&self, base: &Snapshot, ticks: u32, tick: u32, budget: usize) -> Plan {
+    fn plan(&self, base: &Snapshot, ticks: u32, budget: usize) -> Plan {
         let mut wants = Vec::new();
         let mut known: Vec<u32> = Vec::with_capacity(base.slots.len());
         for (slot, there) in base.slots.iter().enumerate() {
@@ -180,13 +192,15 @@ impl Outgoing {
             what: What::New(*id),
         }));
         if wants.iter().map(|want| want.cost).sum::<usize>() > budget {
-            wants.sort_by_key(|want| std::cmp::Reverse(tick.saturating_sub(want.since)));
+            // What is new and may have arrived must not vanish again; then what waited longest.
+            let arrives = |want: &Want| matches!(want.what, What::New(_)) && want.since > base.tick;
+            wants.sort_by_key(|want| (!arrives(want), want.since));
         }
         let mut plan = Plan::default();
         let mut left = budget;
         for Want { cost, what, .. } in wants {
             // One at least, or it would never go.
-            if cost > left && left < budget {
+            if cost > left && !(plan.said.is_empty() && plan.new.is_empty()) {
                 continue;
             }
             left = left.saturating_sub(cost);
