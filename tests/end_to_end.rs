@@ -135,13 +135,23 @@ async fn rooms_share_what_is_edited_and_a_late_one_catches_up() {
     assert!(!events.iter().any(|event| matches!(event, Event::Added { .. } | Event::Changed(_))));
     rooms.push(late);
     until(&mut rooms, |rooms| rooms.iter().all(|room| room.members().count() == 4)).await;
-    let mut spread = || {
+    let spread = |rooms: &mut Vec<Room<Table>>| {
         let times: Vec<u64> = rooms.iter_mut().map(Room::room_time).collect();
         times.iter().max().unwrap() - times.iter().min().unwrap()
     };
-    // The least of a few: this thread may lose the processor while it asks one after the other.
-    let spread = (0..20).map(|_| spread()).min().unwrap();
-    assert!(spread < 5_000, "room times differ by {spread} us");
+    // The least of a few: this thread may lose the processor while it asks one after the other. And
+    // whoever came last may have heard but one answer, on a busy machine late.
+    let mut least = u64::MAX;
+    for _ in 0..100 {
+        least = (0..20).map(|_| spread(&mut rooms)).min().unwrap().min(least);
+        if least < 5_000 {
+            break;
+        }
+        for room in &mut rooms {
+            room.wait(Duration::from_millis(50)).await;
+        }
+    }
+    assert!(least < 5_000, "room times differ by {least} us");
     rooms.iter_mut().for_each(Room::leave);
     drop(rooms);
     host.stop().await;
