@@ -273,6 +273,14 @@ impl<'a> Ledger<'a> {
         keys.into_iter().flatten().filter_map(move |key| Some((key.clone(), self.grant(key)?)))
     }
 
+    /// What was granted of a model and of everything below it.
+    pub fn granted_below(self, model: &Path) -> impl Iterator<Item = (Path, Grant)> {
+        let from = self.granted_from(model.as_str());
+        from.map(|(path, grant)| (Path::parse(&path), grant))
+            .take_while(|(path, _)| path.as_str().starts_with(model.as_str()))
+            .filter(|(path, _)| model.contains(path))
+    }
+
     /// What peers ask for the model at a path, the highest operation last.
     pub fn claims(&self, path: &str) -> impl Iterator<Item = (OpId, Claim)> + use<'a> {
         let values = self.claims.map_or(&[][..], |claims| self.table.all(claims, path));

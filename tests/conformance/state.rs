@@ -98,7 +98,10 @@ fn frames() -> Case {
             given.push(set(&mut outgoing, "4/a/2", Kind::Circle { steps: 720 }, angle));
         }
         if tick > 4 {
-            turn = turn.times(rate);
+            // It turns, and rests from tick 25 on.
+            if tick < 25 {
+                turn = turn.times(rate);
+            }
             let kind = Kind::Rotation { steps: 1_000 };
             assert!(outgoing.set("4/a/3", kind, Truth::Rotation(turn)));
             given.push(json!(["4/a/3", "rotation 1000", turn.0]));

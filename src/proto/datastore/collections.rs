@@ -206,8 +206,9 @@ impl<K: Key, T: Model> ConfirmedDictionary<K, T> {
     }
 
     /// Proposes to remove everything that is in it now. It is lost if a key was put in or taken out
-    /// before the relay heard of it. All goes in one change, which holds some 400 keys. The dictionary is claimed for that, as a model is
-    /// by [`Self::remove`], and has its [`Event::Owner`](crate::proto::event::Event::Owner).
+    /// before the relay heard of it. All goes in one change, which holds some 400 keys. The dictionary
+    /// is claimed for that, as a model is by [`Self::remove`], and has its
+    /// [`Event::Owner`](crate::proto::event::Event::Owner).
     ///
     /// # Errors
     ///

@@ -382,12 +382,8 @@ impl Datastore {
 
     /// Another that owns something below a place.
     pub(super) fn other_owner_below(&self, place: &Path) -> Option<PeerId> {
-        let granted = self.models.ledger().granted_from(place.as_str());
-        granted
-            .map(|(model, grant)| (Path::parse(&model), grant))
-            .take_while(|(model, _)| model.as_str().starts_with(place.as_str()))
-            .filter(|(model, _)| place.contains(model))
-            .find_map(|(_, grant)| grant.owner().filter(|_| !self.is_mine(&grant)))
+        let mut granted = self.models.ledger().granted_below(place);
+        granted.find_map(|(_, grant)| grant.owner().filter(|_| !self.is_mine(&grant)))
     }
 
     /// Whether anything may wait so.

@@ -253,9 +253,7 @@ impl Datastore {
 
     /// A place was redeemed: the change that did it is in the log.
     pub(super) fn note_redeemed(&mut self, place: &Path) {
-        let actor = self.actor;
-        let claims = self.models.ledger().claims(place.as_str());
-        let id = claims.map(|(id, _)| id).filter(|id| id.actor == actor).last();
+        let id = self.own_claim(place);
         if let Some(Proposal { stage: Stage::Written { redeemed, .. }, .. }) =
             self.proposals.open.get_mut(place)
         {

@@ -125,9 +125,7 @@ impl Track {
             Motion::Numbers { axes, round, .. } => {
                 Truth::Numbers(axes.map(|axis| axis.ahead(ticks, round)))
             }
-            Motion::Rotation { turn, rate, .. } => {
-                Truth::Rotation(turn.times(rate.repeated(ticks)))
-            }
+            Motion::Rotation { turn, rate, .. } => Truth::Rotation(turned_on(turn, rate, ticks)),
         }
     }
 

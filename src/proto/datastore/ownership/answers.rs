@@ -50,11 +50,15 @@ impl Datastore {
         self.estate.asked.retain(|path, asked| !model.contains(path) || stays(path, asked));
     }
 
+    /// The last operation by which this peer's present actor claimed a model, if that stands.
+    pub(in crate::proto::datastore) fn own_claim(&self, path: &Path) -> Option<OpId> {
+        let claims = self.models.ledger().claims(path.as_str());
+        claims.map(|(id, _)| id).filter(|id| id.actor == self.actor).last()
+    }
+
     /// A claim was written.
     pub(in crate::proto::datastore) fn note_asked(&mut self, path: &Path) {
-        let actor = self.actor;
-        let claims = self.models.ledger().claims(path.as_str());
-        let id = claims.map(|(id, _)| id).filter(|id| id.actor == actor).last();
+        let id = self.own_claim(path);
         if let Some(asked) = self.estate.asked.get_mut(path) {
             asked.id = id;
         }

@@ -113,7 +113,7 @@ impl Holdings {
         for removed in gone {
             // What is gone is granted to nobody, and nothing below it.
             decree.grants.retain(|model, _| !removed.contains(model));
-            for (model, _) in below(log.ledger(), &removed) {
+            for (model, _) in log.ledger().granted_below(&removed) {
                 decree.set(model, None);
             }
         }
@@ -153,7 +153,7 @@ impl Holdings {
         grantor: &mut Grantor,
         decree: &mut Decree,
     ) {
-        for (below, grant) in below(ledger, model) {
+        for (below, grant) in ledger.granted_below(model) {
             if below != *model && grant.held && !decree.grants.contains_key(&below) {
                 self.answered.insert(below.clone(), UNASKED);
                 let token = grantor.next();
@@ -224,14 +224,6 @@ impl Holdings {
             *self.owned.entry(owner).or_default() += 1;
         }
     }
-}
-
-/// What was granted of a model and of everything below it.
-pub(super) fn below(ledger: Ledger<'_>, model: &Path) -> Vec<(Path, Grant)> {
-    let from = ledger.granted_from(model.as_str());
-    let from = from.map(|(path, grant)| (Path::parse(&path), grant));
-    let from = from.take_while(|(path, _)| path.as_str().starts_with(model.as_str()));
-    from.filter(|(path, _)| model.contains(path)).collect()
 }
 
 /// A grant that says that nobody owns what it is of; nothing for a place that was only reserved.

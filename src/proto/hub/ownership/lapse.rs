@@ -1,7 +1,7 @@
 //! What becomes of what a peer owns when it is gone: its models are nobody's, or are gone too. It
 //! happens in one change, by the relay; no peer does it.
 
-use super::grants::{Decree, below, cleared, is_exclusive};
+use super::grants::{Decree, cleared, is_exclusive};
 use super::{Grantor, Holdings};
 use crate::proto::config::OwnershipConfig;
 use crate::proto::id::{Link, PeerId};
@@ -67,7 +67,7 @@ impl Holdings {
                 }
                 self.answered.remove(&model);
                 if grant.terms.destroy_with_owner {
-                    below(ledger, &model).into_iter().for_each(|(gone, _)| decree.set(gone, None));
+                    ledger.granted_below(&model).for_each(|(gone, _)| decree.set(gone, None));
                 }
                 ended.push(model.clone());
                 end(&mut decree, (model, grant), grant.terms.destroy_with_owner, grantor);

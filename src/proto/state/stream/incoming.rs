@@ -97,19 +97,9 @@ impl Incoming {
         for (slot, entry, track) in new {
             after.put(slot, Known::new(entry, 0, track));
         }
-        let before = self.shown();
-        let whole = *back > 0;
+        let said = differences(self.received.last(), &after, *back > 0);
         self.received.push(after);
-        let after = self.shown();
-        let said = differences(before, after, whole);
         Ok(Update { number, tick, said })
-    }
-
-    /// What is shown at the tick of the last frame.
-    fn shown(&self) -> Shown {
-        let tick = self.received.last().map_or(0, |last| last.tick);
-        let values = self.values(tick);
-        values.map(|(entry, truth)| (entry.name.clone(), (Arc::clone(entry), truth))).collect()
     }
 
     fn introduced(
@@ -138,22 +128,45 @@ impl Incoming {
     }
 }
 
-/// What is shown, by name.
-type Shown = BTreeMap<SmolStr, (Arc<Entry>, Truth)>;
-
 /// What is shown otherwise behind a frame than behind the one before. What a frame does not mention that
 /// builds on none is not gone for that.
-fn differences(mut before: Shown, after: Shown, whole: bool) -> Vec<(Arc<Entry>, Option<Truth>)> {
+fn differences(
+    before: Option<&Snapshot>,
+    after: &Snapshot,
+    whole: bool,
+) -> Vec<(Arc<Entry>, Option<Truth>)> {
     let mut said = Vec::new();
-    for (name, (entry, truth)) in after {
-        let same =
-            before.remove(&name).is_some_and(|(was, at)| was.kind == entry.kind && at == truth);
-        if !same {
-            said.push((entry, Some(truth)));
+    // Most slots have the entry that they had; of the others names tell.
+    let (mut was, mut is) = (BTreeMap::new(), Vec::new());
+    let slots = before.map_or(&[][..], |before| &before.slots);
+    for slot in 0..slots.len().max(after.slots.len()) {
+        let before = slots.get(slot).and_then(Option::as_ref);
+        let after = after.slots.get(slot).and_then(Option::as_ref);
+        match (before, after) {
+            (Some(before), Some(after)) if Arc::ptr_eq(&before.entry, &after.entry) => {
+                let shown = after.track.shown();
+                if before.track.shown() != shown {
+                    said.push((Arc::clone(&after.entry), Some(shown)));
+                }
+            }
+            (before, after) => {
+                was.extend(before.map(|before| (&before.entry.name, before)));
+                is.extend(after);
+            }
         }
     }
-    let gone = before.into_values().filter(|_| whole);
-    said.extend(gone.map(|(entry, _)| (entry, None)));
+    for known in is {
+        let before = was.remove(&known.entry.name);
+        let shown = known.track.shown();
+        let same = before.is_some_and(|before| {
+            before.entry.kind == known.entry.kind && before.track.shown() == shown
+        });
+        if !same {
+            said.push((Arc::clone(&known.entry), Some(shown)));
+        }
+    }
+    let gone = was.into_values().filter(|_| whole);
+    said.extend(gone.map(|known| (Arc::clone(&known.entry), None)));
     said
 }
 
