@@ -1,5 +1,8 @@
 //! `#[derive(Model)]` and `#[derive(Choice)]`: what they make of good types and say of bad ones.
 
+use std::time::Duration;
+
+use parlor::proto::model::grid::{Form, Grid, Quantised};
 use parlor::proto::model::handle::{
     Child, Handle, ModelRef, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
 };
@@ -7,7 +10,8 @@ use parlor::proto::model::path::Path;
 use parlor::proto::model::property::Counter;
 use parlor::proto::model::property::vector::{Colour, Quaternion};
 use parlor::proto::model::value::Value;
-use parlor::proto::model::{Field, FieldType, Shape};
+use parlor::proto::model::{Field, FieldType, Shape, StateTerms};
+use parlor::proto::state::grid::{PARTS, Truth};
 use parlor::{Choice, Model};
 
 #[test]
@@ -105,7 +109,31 @@ mod renamed {
     pub(crate) struct Vec {
         #[property(1)]
         pub(crate) option: Option,
+        #[property(2, unreliable, quantize = 2, round = 10, ephemeral = 1)]
+        pub(crate) none: u8,
     }
+}
+
+#[derive(Model, Clone, Debug, Default, PartialEq)]
+struct Ship {
+    #[property(1)]
+    name: String,
+    #[property(2, unreliable, interpolate)]
+    place: [f32; 3],
+    #[property(3, unreliable, quantize = 0.5, round = 360, interpolate)]
+    heading: f32,
+    #[property(4, unreliable, quantize(bits = 10, range = -1.0..=1.0))]
+    rudder: f64,
+    #[property(5, unreliable, redundant)]
+    team: Team,
+    #[property(6, redundant, ephemeral = 0.25, unreliable)]
+    horn: Option<bool>,
+    #[property(7, unreliable)]
+    light: Colour,
+    #[property(8, unreliable, quantize = 1e-3)]
+    turn: Quaternion,
+    #[property(9, unreliable, quantize = 10)]
+    depth: i32,
 }
 
 fn names(family: &[Shape]) -> Vec<&'static str> {
@@ -206,4 +234,77 @@ fn a_renamed_crate_and_names_in_the_way_do_no_harm() {
     let vec = renamed::Vec::default();
     assert_eq!(renamed::Vec::shape().name, "Vec");
     assert_eq!(Field::to_value(&vec.option), Some(Value::Uint(0)));
+}
+
+/// A property that says nothing but `unreliable`.
+fn plain(form: Form) -> StateTerms {
+    let grid = Grid { form, step: form.step(), origin: 0.0, round: None };
+    StateTerms { grid, range: None, redundant: false, ephemeral: None, interpolate: false }
+}
+
+#[test]
+fn words_become_terms() {
+    let shape = Ship::shape();
+    let terms: Vec<Option<StateTerms>> =
+        shape.properties.iter().map(|property| property.state).collect();
+    let stepped = |form, step| Grid { step, ..plain(form).grid };
+    let heading = Grid { round: Some(360.0), ..stepped(Form::Float, 0.5) };
+    let rudder = Grid { origin: -1.0, ..stepped(Form::Float, 2.0 / 1023.0) };
+    let expected = [
+        None,
+        Some(StateTerms { interpolate: true, ..plain(Form::Vector(3)) }),
+        Some(StateTerms { grid: heading, interpolate: true, ..plain(Form::Float) }),
+        Some(StateTerms { grid: rudder, range: Some((-1.0, 1.0)), ..plain(Form::Float) }),
+        Some(StateTerms { redundant: true, ..plain(Form::Unsigned) }),
+        Some(StateTerms {
+            redundant: true,
+            ephemeral: Some(Duration::from_millis(250)),
+            ..plain(Form::Flag)
+        }),
+        Some(StateTerms { grid: stepped(Form::Vector(4), 1.0 / 255.0), ..plain(Form::Vector(4)) }),
+        Some(StateTerms { grid: stepped(Form::Rotation, 0.001), ..plain(Form::Rotation) }),
+        Some(StateTerms { grid: stepped(Form::Signed, 10.0), ..plain(Form::Signed) }),
+    ];
+    assert_eq!(terms, expected);
+    assert!(PlayerModel::shape().properties.iter().all(|property| property.state.is_none()));
+}
+
+#[test]
+fn a_record_says_what_travels_on_the_state_lane() {
+    let expected = concat!(
+        r#"{"name":"Ship","properties":{"#,
+        r#""1":["name","String","document"],"#,
+        r#""2":["place","[f32; 3] little-endian","state v3 interpolate"],"#,
+        r#""3":["heading","f32","state f:0.5o360 interpolate"],"#,
+        r#""4":["rudder","f64","state f:0.0019550342130987292-1 within -1 1"],"#,
+        r#""5":["team","choice Team","state u redundant"],"#,
+        r#""6":["horn","option of bool","state b redundant ephemeral 0.25"],"#,
+        r#""7":["light","Colour little-endian","state v4:0.00392156862745098"],"#,
+        r#""8":["turn","Quaternion little-endian","state q:0.001"],"#,
+        r#""9":["depth","i32","state i:10"]}}"#,
+    );
+    assert_eq!(Ship::shape().record(), expected);
+}
+
+#[test]
+fn values_are_kept_within_their_range() {
+    let rudder = Ship::shape().property(4).unwrap().state.unwrap();
+    let at = |number| rudder.quantised(&Value::Float(number));
+    let steps = |steps: i64| Some(Truth::Numbers([steps * PARTS, 0, 0, 0]));
+    assert_eq!(at(-1.0), steps(0));
+    assert_eq!(at(-7.0), steps(0));
+    assert_eq!(at(1.0), steps(1023));
+    assert_eq!(at(7.0), steps(1023));
+    assert_eq!([at(f64::INFINITY), at(f64::NAN)], [None, None]);
+    assert_eq!(rudder.grid.value(steps(1023).unwrap()), Some(Value::Float(1.0)));
+}
+
+#[test]
+fn an_option_is_on_the_grid_of_what_it_may_hold() {
+    assert_eq!(<Option<Colour>>::FORM, Colour::FORM);
+    assert_eq!(<Option<Colour>>::STEP.to_bits(), Colour::STEP.to_bits());
+    let horn = Ship::shape().property(6).unwrap().state.unwrap();
+    let yes = Field::to_value(&Some(true)).unwrap();
+    assert_eq!(horn.quantised(&yes), Some(Truth::Numbers([PARTS, 0, 0, 0])));
+    assert_eq!(horn.quantised(&Value::Null), None);
 }

@@ -84,6 +84,12 @@ fn emit(input: &DeriveInput, container: &Container, variants: &[&Variant]) -> To
         }
 
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
+        impl #model::grid::Quantised for #this {
+            const FORM: #model::grid::Form = #model::grid::Form::Unsigned;
+        }
+
+        #[automatically_derived]
         impl #model::Field for #this {
             fn to_value(&self) -> ::core::option::Option<#model::value::Value> {
                 ::core::option::Option::Some(#model::property::Property::to_value(self))

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::quote;
 use syn::ext::IdentExt as _;
+use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Data, DeriveInput, Expr, Field, Fields, Ident, Meta, Token, Type};
 
 use crate::attribute::{Container, Errors, parse_id};
+use crate::words::Words;
 
 /// The implementation for a struct.
 pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
@@ -31,6 +33,7 @@ struct Property<'a> {
     id: u16,
     name: &'a Ident,
     of: &'a Type,
+    words: Words,
 }
 
 /// The ids seen so far.
@@ -88,7 +91,7 @@ fn read_field<'a>(field: &'a Field, ids: &mut Ids, errors: &mut Errors) -> Optio
     for another in attributes {
         errors.at(another, format!("`{name}` has two `#[property]` attributes"));
     }
-    let (literal, id) = read_attribute(attribute, errors)?;
+    let (literal, id, words) = read_attribute(attribute, errors)?;
     if let Some(first) = ids.used.get(&id) {
         errors.at(&literal, format!("property id {id} is already that of `{first}`"));
     } else if ids.retired.contains(&id) {
@@ -96,23 +99,26 @@ fn read_field<'a>(field: &'a Field, ids: &mut Ids, errors: &mut Errors) -> Optio
     }
     ids.used.entry(id).or_insert_with(|| name.to_string());
     let of = &field.ty;
-    Some(Property { id, name, of })
+    Some(Property { id, name, of, words })
 }
 
-/// Reads `#[property(ID)]`. Words may come to stand after the id; none is known yet.
-fn read_attribute(attribute: &Attribute, errors: &mut Errors) -> Option<(Expr, u16)> {
-    let items = attribute.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated);
-    let mut items = errors.take(items)?.into_iter();
-    let Some(first) = items.next() else {
-        errors.at(attribute, "expected an id: `#[property(1)]`");
-        return None;
-    };
-    for word in items {
-        let text = word.to_token_stream();
-        errors.at(&word, format!("`{text}` is not supported in `#[property(..)]`"));
-    }
-    let id = errors.take(parse_id(&first))?;
-    Some((first, id))
+/// Reads `#[property(ID, WORDS..)]`.
+fn read_attribute(attribute: &Attribute, errors: &mut Errors) -> Option<(Expr, u16, Words)> {
+    let parts = attribute.parse_args_with(|input: ParseStream<'_>| {
+        if input.is_empty() {
+            return Err(syn::Error::new_spanned(attribute, "expected an id: `#[property(1)]`"));
+        }
+        let id: Expr = input.parse()?;
+        let mut words = Punctuated::<Meta, Token![,]>::new();
+        if input.parse::<Option<Token![,]>>()?.is_some() {
+            words = Punctuated::parse_terminated(input)?;
+        }
+        Ok((id, words))
+    });
+    let (literal, words) = errors.take(parts)?;
+    let words = Words::read(&Vec::from_iter(words), errors);
+    let id = errors.take(parse_id(&literal))?;
+    Some((literal, id, words))
 }
 
 /// Writes the implementation.
@@ -127,8 +133,9 @@ fn emit(
     let name = container.name(this);
     let id: Vec<u16> = properties.iter().map(|property| property.id).collect();
     let field: Vec<&Ident> = properties.iter().map(|property| property.name).collect();
-    let label = field.iter().map(|name| name.unraw().to_string());
-    let of = properties.iter().map(|property| property.of);
+    let shapes = properties.iter().map(|Property { id, name, of, words }| {
+        words.shape(&model, of, *id, &name.unraw().to_string())
+    });
     quote! {
         #[automatically_derived]
         impl #model::Model for #this {
@@ -139,7 +146,7 @@ fn emit(
             fn describe(properties: &mut ::std::vec::Vec<#model::PropertyShape>) {
                 ::core::iter::Extend::<#model::PropertyShape>::extend(
                     properties,
-                    [#(#model::PropertyShape::of::<#of>(#id, #label)),*],
+                    [#(#shapes),*],
                 );
             }
 

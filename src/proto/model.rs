@@ -3,27 +3,34 @@
 //! The derive emits one `impl Model` whose bodies only list the fields; everything else is here, in
 //! functions that a debugger can enter.
 
+pub mod grid;
 pub mod handle;
 pub mod list;
 pub mod path;
 pub mod property;
 pub mod value;
+pub mod words;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use self::grid::Grid;
 use self::handle::Handle;
 use self::path::Path;
 use self::value::Value;
+use crate::proto::state::grid::Truth;
 
 /// A plain struct that lives in a room. Derive it.
 ///
 /// Every field carries `#[property(id)]`, an integer from 1 to 65,535 that is never used for
 /// anything else; ids of fields that are gone are declared with `#[model(retired(3, 4))]`.
+/// `#[property(id, unreliable)]` puts a value that changes all the time on the state lane; how, is
+/// said by more words ([`derive(Model)`](macro@crate::Model)).
 /// Defaults are what [`Default`] says; they are read and never written.
 pub trait Model: Any + Clone + Default + Debug + Send {
     /// The name of the type in documents.
@@ -148,13 +155,51 @@ pub struct PropertyShape {
     pub name: &'static str,
     /// What kind it is.
     pub kind: Kind,
+    /// How it travels on the state lane; `None` if it stands in a document.
+    pub state: Option<StateTerms>,
 }
 
 impl PropertyShape {
     /// The property `id` called `name` whose field is a `T`.
     #[must_use]
     pub fn of<T: FieldType>(id: u16, name: &'static str) -> Self {
-        Self { id, name, kind: T::kind() }
+        Self { id, name, kind: T::kind(), state: None }
+    }
+
+    /// The same of a property on the state lane. Its terms are of a
+    /// [`Quantised`](grid::Quantised) type.
+    #[must_use]
+    pub fn state<T: FieldType>(id: u16, name: &'static str, terms: StateTerms) -> Self {
+        Self { state: Some(terms), ..Self::of::<T>(id, name) }
+    }
+
+    /// How schema records name what it travels on.
+    fn lane(&self) -> String {
+        self.state.map_or_else(|| "document".to_owned(), |terms| terms.to_string())
+    }
+}
+
+/// How a property travels on the state lane.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct StateTerms {
+    /// Where its values lie.
+    pub grid: Grid,
+    /// Values are kept within, if given.
+    pub range: Option<(f64, f64)>,
+    /// Said twice more, whether it arrived or not.
+    pub redundant: bool,
+    /// How long after the last write it is back at its default.
+    pub ephemeral: Option<Duration>,
+    /// Whether receivers show it between the values that came.
+    pub interpolate: bool,
+}
+
+impl StateTerms {
+    /// Where a value is on the grid, kept within the range. Nothing if it is of another kind, not
+    /// finite, or too far out.
+    #[must_use]
+    pub fn quantised(&self, value: &Value) -> Option<Truth> {
+        self.grid.truth_within(value, self.range)
     }
 }
 
@@ -218,7 +263,7 @@ impl Shape {
     #[must_use]
     pub fn record(&self) -> String {
         let properties = self.properties.iter().map(|property| {
-            let about = [property.name.to_owned(), property.kind.describe(), "document".to_owned()];
+            let about = [property.name.to_owned(), property.kind.describe(), property.lane()];
             (property.id.to_string(), about)
         });
         let record = Record { name: self.name, properties: properties.collect() };

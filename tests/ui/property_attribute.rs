@@ -10,7 +10,7 @@ struct Player {
     team: u32,
     #[property()]
     place: u32,
-    #[property(6, unreliable)]
+    #[property(6, reliable)]
     speed: f32,
     #[property(7, lane = 2)]
     turn: f32,
