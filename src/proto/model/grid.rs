@@ -376,3 +376,262 @@ mod with_mint {
     quantised!(Form::Vector(4), mint::Vector4<f32>);
     quantised!(Form::Rotation, mint::Quaternion<f32>);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::model::property::Property;
+
+    /// A grid of numbers, of a scale that people use.
+    fn line(form: Form) -> impl Strategy<Value = Grid> {
+        let step = prop_oneof![Just(form.step()), 1e-3..1e3_f64, 1.0..1e9_f64];
+        let origin = prop_oneof![Just(0.0), -1e3..1e3_f64];
+        (step, origin).prop_map(move |(step, origin)| Grid { form, step, origin, round: None })
+    }
+
+    /// A grid of numbers that go round, and in how many steps.
+    fn circle() -> impl Strategy<Value = (Grid, u32)> {
+        let form = prop_oneof![Just(Form::Float), Just(Form::Signed), Just(Form::Unsigned)];
+        (form.prop_flat_map(line), 2..=1_u32 << 24).prop_map(|(grid, steps)| {
+            let round = Some(grid.step * f64::from(steps));
+            (Grid { round, ..grid }, steps)
+        })
+    }
+
+    fn grid() -> impl Strategy<Value = Grid> {
+        let numbers = [Form::Signed, Form::Unsigned, Form::Float];
+        let lines = numbers.into_iter().chain((2..=4).map(Form::Vector));
+        let lines = prop::sample::select(Vec::from_iter(lines)).prop_flat_map(line);
+        let plain = |form: Form, step| Grid { form, step, origin: 0.0, round: None };
+        prop_oneof![
+            lines,
+            circle().prop_map(|(grid, _)| grid),
+            Just(plain(Form::Flag, 1.0)),
+            (16..=1_u32 << 15).prop_map(move |steps| plain(Form::Rotation, 1.0 / f64::from(steps))),
+        ]
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<u64>().prop_map(Value::Uint),
+            any::<u64>().prop_map(|bits| Value::Float(f64::from_bits(bits))),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::Bytes),
+        ]
+    }
+
+    /// Some steps from the origin.
+    fn at(steps: i32) -> Truth {
+        Truth::Numbers([i64::from(steps) * PARTS, 0, 0, 0])
+    }
+
+    proptest! {
+        #[test]
+        fn grids_are_written_in_one_way(grid in grid()) {
+            prop_assert!(grid.is_valid(), "{grid}");
+            prop_assert!(grid.kind().is_valid());
+            prop_assert_eq!(grid.to_string().parse(), Ok(grid));
+        }
+
+        #[test]
+        fn what_is_read_would_be_written_so(text in "[iubfvq][234]?(:[0-9.e-]{1,4})?([+-][0-9.]{1,4})?(o[0-9.]{1,4})?") {
+            if let Ok(grid) = text.parse::<Grid>() {
+                prop_assert!(grid.is_valid());
+                prop_assert_eq!(grid.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn any_text_is_borne(text: String) {
+            prop_assert!(text.parse::<Grid>().is_err() || text.is_ascii());
+        }
+
+        #[test]
+        fn numbers_on_the_grid_stay(grid in line(Form::Float), steps in -(1 << 29)..=1_i32 << 29) {
+            let value = grid.value(at(steps)).unwrap();
+            let truth = grid.truth(&value);
+            prop_assume!(truth.is_some() || steps.abs() == 1 << 29);
+            prop_assert!(truth.is_none_or(|truth| truth == at(steps)));
+        }
+
+        #[test]
+        fn numbers_on_a_circle_stay((grid, steps) in circle(), step: u32, rounds in -3..=3_i32) {
+            prop_assert_eq!(grid.kind(), Kind::Circle { steps });
+            let grid = Grid { form: Form::Float, ..grid };
+            let step = i32::try_from(step % steps).unwrap();
+            let Some(Value::Float(number)) = grid.value(at(step)) else {
+                panic!("a float");
+            };
+            let again = number + f64::from(rounds) * grid.round.unwrap();
+            let Some(Truth::Numbers([place, ..])) = grid.truth(&Value::Float(again)) else {
+                panic!("a place");
+            };
+            prop_assert!((0..i64::from(steps) * PARTS).contains(&place));
+            // Rounds of such numbers are rounded too.
+            let [all, off] = [i64::from(steps) * PARTS, place - i64::from(step) * PARTS];
+            prop_assert!(off.rem_euclid(all).min((-off).rem_euclid(all)) <= 1);
+        }
+
+        #[test]
+        fn integers_stay(signed in -(1_i64 << 29)..=1 << 29, unsigned in 0..=1_u64 << 29, flag: bool) {
+            let on = |form: Form, value: Value| {
+                let grid = Grid { form, step: form.step(), origin: 0.0, round: None };
+                grid.value(grid.truth(&value).unwrap()) == Some(value)
+            };
+            prop_assert!(on(Form::Signed, Value::Int(signed)));
+            prop_assert!(on(Form::Unsigned, Value::Uint(unsigned)));
+            prop_assert!(on(Form::Flag, Value::Bool(flag)));
+        }
+
+        #[test]
+        fn vectors_are_as_near_as_parts_are(four in prop::array::uniform4(-1e3..1e3_f32), step in 1e-2..1e2_f64) {
+            let grid = Grid { form: Form::Vector(4), step, origin: 0.5, round: None };
+            let truth = grid.truth(&four.to_value()).unwrap();
+            prop_assert!(truth.fits(grid.kind()));
+            let back = <[f32; 4]>::from_value(&grid.value(truth).unwrap()).unwrap();
+            for (before, after) in four.iter().zip(&back) {
+                let off = f64::from((before - after).abs());
+                prop_assert!(off <= step / 512.0 + 1e-4, "{before} {after}");
+            }
+            // Once on the grid of parts, it stays.
+            prop_assert_eq!(grid.truth(&back.to_value()), Some(truth));
+        }
+
+        #[test]
+        fn rotations_come_back(four in prop::array::uniform4(-1.0..1.0_f32)) {
+            let grid = Grid { form: Form::Rotation, step: 1.0 / 1024.0, origin: 0.0, round: None };
+            let length = four.iter().map(|part| part * part).sum::<f32>().sqrt();
+            prop_assume!(length > 0.1);
+            let truth = grid.truth(&Quaternion(four).to_value()).unwrap();
+            let back = Quaternion::from_value(&grid.value(truth).unwrap()).unwrap();
+            for (before, after) in four.iter().zip(&back.0) {
+                prop_assert!((before / length - after).abs() < 1e-6);
+            }
+        }
+
+        #[test]
+        fn any_value_has_a_place_or_none(grid in grid(), value in any_value()) {
+            if let Some(truth) = grid.truth(&value) {
+                prop_assert!(truth.fits(grid.kind()));
+                prop_assert!(grid.value(truth).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn grids_read_as_they_are_written() {
+        let form = Form::Float;
+        let half = Grid { form, step: 0.5, origin: 0.0, round: None };
+        assert_eq!("f:0.5".parse(), Ok(half));
+        assert_eq!("f:0.5+10".parse(), Ok(Grid { origin: 10.0, ..half }));
+        assert_eq!("f:0.5-1o360".parse(), Ok(Grid { origin: -1.0, round: Some(360.0), ..half }));
+        assert_eq!("v3".parse(), Ok(Grid { form: Form::Vector(3), step: 0.001, ..half }));
+        for text in [
+            "", "x", "v", "v3 ", "v30.01", "f:0.50", "f:5e-1", "f:.5", "f:0.001", "f+0", "f+-1",
+            "f1", "fo+360", "f:", "f+", "fo", "f:0.5 ", "u:1", "qo", "vv", "f:inf2", "i:+2",
+        ] {
+            assert_eq!(text.parse::<Grid>(), Err(GridError::Malformed), "{text}");
+        }
+        for (text, form) in [
+            ("v1", Form::Vector(1)),
+            ("v5", Form::Vector(5)),
+            ("f:0", Form::Float),
+            ("f:inf", Form::Float),
+            ("f:NaN", Form::Float),
+            ("b:2", Form::Flag),
+            ("bo2", Form::Flag),
+            ("q:0.1", Form::Rotation),
+            ("q:0.00001", Form::Rotation),
+            ("q+1", Form::Rotation),
+            ("v2o360", Form::Vector(2)),
+            ("io1", Form::Signed),
+            ("io16777217", Form::Signed),
+            ("foinf", Form::Float),
+        ] {
+            assert_eq!(text.parse::<Grid>(), Err(GridError::Invalid(form)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_on_no_grid_has_no_place() {
+        let grid = |text: &str| text.parse::<Grid>().unwrap();
+        let place = |text: &str, value: Value| grid(text).truth(&value);
+        assert_eq!(place("f", Value::Null), None);
+        assert_eq!(place("f", Value::Int(1)), None);
+        assert_eq!(place("f", Value::Float(f64::NAN)), None);
+        assert_eq!(place("fo360", Value::Float(f64::NEG_INFINITY)), None);
+        assert_eq!(place("f", Value::Float(1e9)), None);
+        assert_eq!(place("u", Value::Uint(u64::MAX)), None);
+        assert_eq!(place("i", Value::Int(-(1 << 30))), None);
+        assert_eq!(place("v3", [0.0, 1.0].to_value()), None);
+        assert_eq!(place("v2", [0.0, f32::NAN].to_value()), None);
+        assert_eq!(place("q", [0.0_f32; 4].to_value()), None);
+        assert_eq!(place("q", Quaternion([f32::INFINITY, 0.0, 0.0, 1.0]).to_value()), None);
+        assert_eq!(place("q", [0.0_f32; 3].to_value()), None);
+        assert_eq!(grid("q").value(at(1)), None);
+        assert_eq!(grid("f").value(Truth::Rotation(Turn::NONE)), None);
+    }
+
+    #[test]
+    fn what_is_predicted_is_shown_as_the_type_can() {
+        let half = Truth::Numbers([-PARTS / 2 - 1, 0, 0, 0]);
+        let shown = |text: &str| text.parse::<Grid>().unwrap().value(half);
+        assert_eq!(shown("i"), Some(Value::Int(-1)));
+        assert_eq!(shown("u"), Some(Value::Uint(0)));
+        assert_eq!(shown("b"), Some(Value::Bool(false)));
+        assert_eq!(shown("f:256"), Some(Value::Float(-129.0)));
+        assert_eq!(shown("f:256o2560"), Some(Value::Float(2431.0)));
+    }
+
+    #[test]
+    fn what_is_next_to_once_round_is_where_it_begins() {
+        let heading: Grid = "f:0.5o360".parse().unwrap();
+        assert_eq!(heading.kind(), Kind::Circle { steps: 720 });
+        for number in [0.0, 359.9999, 360.0, -360.0, -1e-20] {
+            assert_eq!(heading.truth(&Value::Float(number)), Some(at(0)), "{number}");
+        }
+        assert_eq!(heading.truth(&Value::Float(-0.5)), Some(at(719)));
+        // Steps that do not go into it are drawn until they do.
+        let third: Grid = "f:100o360".parse().unwrap();
+        assert_eq!(third.kind(), Kind::Circle { steps: 4 });
+        assert_eq!(third.value(at(5)), Some(Value::Float(90.0)));
+    }
+
+    #[test]
+    fn types_have_the_forms_of_their_values() {
+        fn on<T: Quantised + Property>(value: &T) {
+            let grid = Grid { form: T::FORM, step: T::STEP, origin: 0.0, round: None };
+            let there = grid.truth(&value.to_value()).and_then(|truth| grid.value(truth));
+            assert!(there.is_some_and(|there| T::from_value(&there).is_some()), "{}", T::NAME);
+        }
+        on(&1_i8);
+        on(&1_i64);
+        on(&1_u8);
+        on(&1_u64);
+        on(&true);
+        on(&1.0_f32);
+        on(&1.0_f64);
+        on(&[1.0_f32; 2]);
+        on(&[1.0_f32; 3]);
+        on(&[1.0_f32; 4]);
+        on(&Quaternion::default());
+        on(&Colour::default());
+        #[cfg(feature = "glam")]
+        {
+            on(&glam::Vec2::ONE);
+            on(&glam::Vec3::ONE);
+            on(&glam::Vec4::ONE);
+            on(&glam::Quat::IDENTITY);
+        }
+        #[cfg(feature = "mint")]
+        {
+            on(&mint::Point3::from([1.0_f32; 3]));
+            on(&mint::Vector4::from([1.0_f32; 4]));
+            on(&mint::Quaternion::from([0.0_f32, 0.0, 0.0, 1.0]));
+        }
+    }
+}
