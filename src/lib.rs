@@ -42,7 +42,7 @@
 extern crate self as parlor;
 
 pub mod proto;
-pub use proto::config::{HubConfig, Limits, PeerConfig};
+pub use proto::config::{HubConfig, Limits, PeerConfig, StateConfig};
 pub use proto::datastore::{ClaimError, Datastore, EditError};
 pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, Outcome, State, Ticket};
 pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomName};
@@ -53,6 +53,7 @@ pub use proto::model::handle::{
 };
 pub use proto::model::property::Counter;
 pub use proto::model::property::vector::{Colour, Quaternion};
+pub use proto::motion::interest::{Area, Interest, InterestError};
 pub use proto::ownership::{Mode, Ownership, Terms};
 pub use proto::reason::{Class, Denial, Reason, Refusal};
 pub use proto::statistics::Statistics;

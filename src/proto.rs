@@ -24,6 +24,7 @@ pub mod id;
 pub mod lane;
 pub mod log;
 pub mod model;
+pub mod motion;
 pub mod ownership;
 pub mod peer;
 pub mod proof;

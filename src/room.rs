@@ -19,6 +19,7 @@ use crate::proto::id::{
 };
 use crate::proto::model::Model;
 use crate::proto::model::handle::Handle;
+use crate::proto::motion::interest::{Interest, InterestError};
 use crate::proto::ownership::Ownership;
 use crate::proto::peer::{Peer, Setup};
 use crate::proto::reason::Reason;
@@ -312,6 +313,15 @@ impl<M: Model> Room<M> {
     #[must_use]
     pub fn ownership_state(&self, model: &impl Handle) -> Ownership {
         self.peer.ownership_state(model, self.clock.now())
+    }
+
+    /// What to be told of what moves: see [`Peer::set_interest`].
+    ///
+    /// # Errors
+    ///
+    /// When the interest is too large, or an area is nowhere.
+    pub fn set_interest(&mut self, interest: &Interest) -> Result<(), InterestError> {
+        self.peer.set_interest(interest)
     }
 
     /// The connection in numbers.

@@ -14,6 +14,7 @@ mod engine;
 pub mod follower;
 pub mod fuzz;
 pub mod guard;
+mod host;
 pub mod network;
 pub mod oracle;
 pub mod ownership;
@@ -29,10 +30,11 @@ use sha2::{Digest, Sha256};
 
 use self::engine::{Happening, Wire};
 use self::follower::Follower;
+use self::host::Host;
 use self::network::{Network, Way};
 use crate::proto::config::{EpochConfig, HubConfig, Limits, PeerConfig};
 use crate::proto::datastore::Datastore;
-use crate::proto::event::{Input, Outcome, Ticket};
+use crate::proto::event::{Event, Input, Outcome, Ticket};
 use crate::proto::hub::{Hub, RoomKey};
 use crate::proto::id::{AppKey, DocumentId, Identity, Link, PeerId, RoomName};
 use crate::proto::model::Shape;
@@ -62,6 +64,8 @@ pub struct World {
     trace: Sha256,
     sightings: BTreeSet<&'static str>,
     ticks_at_once: u32,
+    /// What applications were told, if it is kept.
+    events: Option<Vec<(usize, Event)>>,
 }
 
 /// Epochs that end after little, and take many steps to.
@@ -75,49 +79,6 @@ fn hurried() -> EpochConfig {
         budget: 16,
         ..EpochConfig::default()
     }
-}
-
-/// A peer and what it runs on.
-#[derive(Debug)]
-struct Host {
-    peer: Peer,
-    follower: Follower,
-    /// What its application was told of what it proposed.
-    outcomes: BTreeMap<Ticket, Outcome>,
-    /// It neither hears nor acts, and keeps its memory: a process that is stopped and resumed.
-    asleep: bool,
-    /// No link comes about.
-    cut: bool,
-    /// It reads nothing, though its link is up.
-    deaf: bool,
-    /// Which way of its link carries nothing, though neither end has been told.
-    broken: Option<Way>,
-    /// How much faster its clock runs than the relay's, in millionths.
-    rate: i32,
-    /// How far its clock has leapt ahead.
-    leapt: Duration,
-    /// Links that it lost while it was asleep, and was not told of.
-    lost: Vec<Link>,
-}
-
-impl Host {
-    /// What its clock shows at a time.
-    fn local(&self, now: Time) -> Time {
-        let millionths = 1_000_000 + i128::from(self.rate);
-        scaled(now, millionths, 1_000_000, 0) + self.leapt
-    }
-
-    /// The first time at which its clock shows another.
-    fn global(&self, local: Time) -> Time {
-        let millionths = 1_000_000 + i128::from(self.rate);
-        let steady = Time::ZERO + local.since(Time::ZERO + self.leapt);
-        scaled(steady, 1_000_000, millionths, millionths - 1)
-    }
-}
-
-fn scaled(time: Time, by: i128, over: i128, rounding: i128) -> Time {
-    let micros = (i128::from(time.as_micros()) * by + rounding) / over;
-    Time::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
 impl World {
@@ -156,6 +117,7 @@ impl World {
             trace: Sha256::new(),
             sightings: BTreeSet::new(),
             ticks_at_once: 0,
+            events: None,
         };
         world.start_relay();
         world
@@ -357,6 +319,23 @@ impl World {
                 self.see(if texts { "history of texts cut" } else { "history cut" });
             }
         }
+    }
+
+    /// Keeps what applications are told from now on, until it is asked for.
+    pub fn keep_events(&mut self) {
+        self.events.get_or_insert_default();
+    }
+
+    /// What which peer's application was told, since this was last asked.
+    pub fn take_events(&mut self) -> Vec<(usize, Event)> {
+        self.events.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The relay starts anew, with another configuration.
+    pub fn configure_relay(&mut self, change: impl FnOnce(&mut HubConfig)) {
+        change(&mut self.hub_config);
+        self.crash_relay();
+        self.start_relay();
     }
 
     /// The relay starts anew, and cuts no history but when it is told to.

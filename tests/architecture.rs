@@ -44,7 +44,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::guard", "proto::base::walk"], Above),
     (&["proto::log"], Above),
     (&["proto::document", "proto::delta", "proto::cut", "proto::draft"], Above),
-    (&["proto::lane"], Above),
+    (&["proto::lane", "proto::motion"], Above),
     (&["proto::datastore"], Above),
     (&["proto::peer", "proto::hub"], Above),
     // The wall: no tokio, no libp2p and no files above this line.

@@ -43,6 +43,12 @@ pub struct PeerConfig {
     /// How much earlier than the relay a peer counts its lease as over: what the two clocks may drift
     /// apart within one, and more.
     pub lease_margin: Duration,
+    /// How what moves is told.
+    pub state: StateConfig,
+    /// How long what was written to a state property may rest before it goes into the document.
+    pub rest: Duration,
+    /// How long what moves on goes without.
+    pub fold: Duration,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -66,6 +72,9 @@ impl Default for PeerConfig {
             unconfirmed: Duration::from_secs(10),
             remembered_epochs: 256,
             lease_margin: Duration::from_millis(200),
+            state: StateConfig::default(),
+            rest: Duration::from_secs(1),
+            fold: Duration::from_secs(10),
             limits: Limits::default(),
         }
     }
@@ -114,8 +123,71 @@ pub struct HubConfig {
     pub epochs: EpochConfig,
     /// How models are owned.
     pub ownership: OwnershipConfig,
+    /// How what moves is told: to each member, at most so often and so much.
+    pub state: StateConfig,
     /// What is taken from others.
     pub limits: Limits,
+}
+
+/// How one side of a link tells what moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateConfig {
+    /// Frames a second, 1 to 120 (others are taken as the nearest). For a relay 60 by default: what it
+    /// adds to the age of a value is less than one of its frames.
+    pub rate: u32,
+    /// Bytes of one packet, so that it goes as one datagram: what has no room waits for the next tick,
+    /// behind what waited longer.
+    pub packet: usize,
+    /// Bytes of a frame that builds on nothing, which goes with what must arrive.
+    pub whole: usize,
+    /// Bytes a second to one receiver, and as many at once as go in a quarter of a second. What has no
+    /// room waits, and only the newest of it is told then.
+    pub bytes_per_second: usize,
+    /// The most values of one writer. More are not told, nor heard.
+    pub entries: usize,
+    /// How soon what was not answered is said again, at least; a quarter of the round trip, if that is
+    /// longer.
+    pub resend: Duration,
+    /// How often a relay looks at what members want to be told of, where that is not everything: what
+    /// moves is looked at at once.
+    pub review: Duration,
+    /// After how long, and two round trips, without an answer to anything a stream begins anew.
+    pub patience: Duration,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self {
+            rate: 20,
+            packet: 1_100,
+            whole: 80 << 10,
+            bytes_per_second: 256 << 10,
+            entries: 4_096,
+            resend: Duration::from_millis(15),
+            review: Duration::from_millis(250),
+            patience: Duration::from_millis(250),
+        }
+    }
+}
+
+impl StateConfig {
+    /// How long a frame lasts.
+    #[must_use]
+    pub fn frame(&self) -> Duration {
+        Duration::from_micros(1_000_000 / u64::from(self.rate.clamp(1, 120)))
+    }
+
+    /// After how long without an answer a stream begins anew.
+    #[must_use]
+    pub fn patience_of(&self, round_trip: Duration) -> Duration {
+        self.patience + 2 * round_trip
+    }
+
+    /// How soon what was not answered is said again.
+    #[must_use]
+    pub fn resend_after(&self, round_trip: Duration) -> Duration {
+        self.resend.max(round_trip / 4)
+    }
 }
 
 /// How a relay grants models.
@@ -216,6 +288,7 @@ impl Default for HubConfig {
             event_capacity: 4_096,
             epochs: EpochConfig::default(),
             ownership: OwnershipConfig::default(),
+            state: StateConfig { rate: 60, ..StateConfig::default() },
             limits: Limits::default(),
         }
     }

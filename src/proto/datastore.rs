@@ -13,6 +13,7 @@ mod epoch;
 mod hold;
 pub mod intent;
 pub mod mirror;
+mod moving;
 mod ownership;
 mod proposal;
 mod refresh;
@@ -33,6 +34,8 @@ pub use self::epoch::Kept;
 use self::hold::Waiting;
 use self::intent::Pending;
 use self::mirror::{Mirror, Node};
+use self::moving::Moving;
+pub use self::moving::{Moved, Mover};
 use self::ownership::Estate;
 pub use self::ownership::{ClaimError, Holding};
 use self::proposal::Proposals;
@@ -66,6 +69,7 @@ pub struct Datastore {
     texts: ChangeLog,
     images: [Image; 2],
     mirror: Mirror,
+    moving: Moving,
     pending: Pending,
     waiting_texts: Waiting,
     events: VecDeque<Event>,
@@ -114,6 +118,7 @@ impl Datastore {
             texts: ChangeLog::new(scope.clone(), DocumentId::TEXTS, limits.clone()),
             images: [Image::new(), Image::new()],
             mirror: Mirror::new(&shape),
+            moving: Moving::default(),
             shape,
             pending: Pending::default(),
             waiting_texts: Waiting::default(),
@@ -199,6 +204,7 @@ impl Datastore {
     pub fn rebuilt(&self) -> Mirror {
         let mut mirror = Mirror::new(&self.shape);
         refresh::load_all(&mut mirror, self.models.table(), self.texts.table());
+        self.moving.apply(&mut mirror, &Path::root());
         mirror
     }
 

@@ -8,6 +8,7 @@ mod entries;
 mod epoch;
 mod guest;
 mod join;
+mod motion;
 mod ownership;
 mod room;
 mod unproven;
@@ -151,6 +152,7 @@ impl Hub {
         self.tick_ownership(now);
         self.tick_epochs(now);
         self.tick_columns(now);
+        self.tick_motion(now);
         let empty: Vec<RoomKey> = self
             .rooms
             .iter()
@@ -188,6 +190,8 @@ impl Hub {
         let epochs = self.rooms.values().filter_map(|room| self.epochs_due(room));
         let closes = self.rooms.values().filter_map(|room| self.closes(room));
         let owned = self.rooms.keys().filter_map(|key| self.ownership_due(key));
+        let moves = self.rooms.values().filter_map(|room| room.motion().due());
+        let guests = guests.chain(moves);
         guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
@@ -237,7 +241,10 @@ impl Hub {
             return;
         };
         let (frame, lane) = (wire::encode(message), lane_of(message));
-        guest.outstanding[lane as usize] += frame.len();
+        // Of the state lane nothing waits.
+        if lane != Lane::State {
+            guest.outstanding[lane as usize] += frame.len();
+        }
         self.effects.push_back(Effect::Send { link, lane, frame });
     }
 
@@ -282,6 +289,11 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(&key) else {
             return;
         };
+        let stays = match reason {
+            LeaveReason::Lost | LeaveReason::Replaced => self.config.ownership.grace,
+            LeaveReason::Left | LeaveReason::Expelled => Duration::ZERO,
+        };
+        room.motion_mut().part(client, now + stays);
         let revision = room.leave(client, now);
         let others: Vec<Link> = room.links().collect();
         for other in others {

@@ -447,6 +447,7 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::Bundle { .. }
         | Message::Leave => Lane::Document,
         Message::Piece { .. } => Lane::Snapshot,
+        Message::State(_) => Lane::State,
         Message::Hello(_)
         | Message::Join(_)
         | Message::Welcome(_)
@@ -463,7 +464,10 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::HeadsAre { .. }
         | Message::InFull { .. }
         | Message::Beat { .. }
-        | Message::Revoke { .. } => Lane::Control,
+        | Message::Revoke { .. }
+        | Message::StateWhole(_)
+        | Message::StateYield { .. }
+        | Message::StateInterest(_) => Lane::Control,
     }
 }
 

@@ -67,6 +67,12 @@ impl Fence {
     pub const fn boot(self) -> u32 {
         (self.0 >> 32) as u32
     }
+
+    /// Which one of that boot's it is.
+    #[must_use]
+    pub fn counter(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+    }
 }
 
 /// How an owned model changes hands.

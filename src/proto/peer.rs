@@ -6,6 +6,7 @@ mod backoff;
 mod connection;
 mod documents;
 mod join;
+mod motion;
 mod ownership;
 mod roster;
 
@@ -18,6 +19,7 @@ use rand_core::{Rng, SeedableRng};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Incoming, Stage};
+use self::motion::Motion;
 use self::ownership::Lease;
 use self::roster::Roster;
 use crate::proto::authorship::Scope;
@@ -90,6 +92,7 @@ pub struct Peer {
     /// Epochs that are gone back to, by another incarnation.
     returning: [Option<EpochId>; 2],
     lease: Lease,
+    motion: Box<Motion>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -133,6 +136,7 @@ impl Peer {
             left: [VecDeque::new(), VecDeque::new()],
             returning: [None; 2],
             lease: Lease::default(),
+            motion: Box::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -158,6 +162,7 @@ impl Peer {
         if !self.online {
             return;
         }
+        self.fold_all(now);
         self.flush(now);
         self.sign(now);
         self.pump(now);
@@ -201,6 +206,7 @@ impl Peer {
         if now >= self.frame_at && self.store.is_waiting() {
             self.flush(now);
         }
+        self.tick_motion(now);
         if self.backoff.is_due(now) {
             self.effects.push_back(Effect::Dial);
         }
@@ -237,7 +243,7 @@ impl Peer {
     pub fn poll_timeout(&self) -> Option<Time> {
         let frame = self.store.is_waiting().then_some(self.frame_at);
         let connection = self.connection.as_ref().and_then(|open| open.deadline(&self.config));
-        [frame, self.backoff.due(), connection].into_iter().flatten().min()
+        [frame, self.backoff.due(), connection, self.motion_due()].into_iter().flatten().min()
     }
 
     /// The room's models and texts.
@@ -338,7 +344,10 @@ impl Peer {
         };
         let frame = wire::encode(message);
         let lane = lane_of(message);
-        connection.outstanding[lane as usize] += frame.len();
+        // Of the state lane nothing waits.
+        if lane != Lane::State {
+            connection.outstanding[lane as usize] += frame.len();
+        }
         self.meter.count(lane, Direction::Sent, frame.len(), now);
         self.effects.push_back(Effect::Send { link: connection.link, lane, frame });
     }
@@ -445,6 +454,7 @@ impl Peer {
 
     fn hang_up(&mut self, reason: LeaveReason) {
         self.store.set_online(false);
+        self.store.end_all_moved();
         self.store.abandon_cuts();
         // The rest may not come for long, and what was typed here must show.
         self.store.bring_typed();

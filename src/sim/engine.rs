@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::host::Host;
 use super::network::{Fate, Way};
-use super::{Host, World, relay_id};
+use super::{World, relay_id};
 use crate::proto::event::{Effect, Event, Input, Outcome, State};
 use crate::proto::hub::Hub;
 use crate::proto::id::{Lane, Link};
@@ -133,6 +134,9 @@ impl World {
     pub(super) fn receive(&mut self, link: Link, lane: Lane, frame: Bytes) {
         let bytes = frame.len();
         self.tell_host(link, Input::Received { link, lane, frame });
+        if lane == Lane::State {
+            return;
+        }
         // Only what was read makes room for more.
         self.plan(self.now, Happening::Written { link, from: End::Hub, lane, bytes });
     }
@@ -201,6 +205,9 @@ impl World {
                 outcomes.insert(*ticket, *outcome);
             }
             follower.follow(&event, peer.store());
+            if let Some(events) = &mut self.events {
+                events.push((host, event));
+            }
         }
         seen.into_iter().for_each(|seen| self.see(seen));
     }
@@ -229,7 +236,7 @@ impl World {
     fn send(&mut self, from: End, link: Link, lane: Lane, frame: Bytes) {
         let (_, to) = ends(from);
         let bytes = frame.len();
-        if from == End::Host {
+        if from == End::Host && lane != Lane::State {
             self.plan(self.now, Happening::Written { link, from, lane, bytes });
         }
         let fate =
@@ -247,7 +254,7 @@ impl World {
             }
             self.plan(at, Happening::Deliver { link, to, lane, frame: frame.clone() });
         }
-        if fate.arrivals.is_empty() && from == End::Hub {
+        if fate.arrivals.is_empty() && from == End::Hub && lane != Lane::State {
             self.plan(self.now, Happening::Written { link, from, lane, bytes });
         }
     }

@@ -41,6 +41,13 @@ impl Network {
         ..Self::perfect(Duration::from_millis(80), Duration::from_millis(40))
     };
 
+    /// 20 ms and 10 % of loss, in bursts of 1 to 9 frames.
+    pub const BURSTS: Self = Self {
+        burst: 22,
+        burst_length: 9,
+        ..Self::perfect(Duration::from_millis(20), Duration::from_millis(5))
+    };
+
     const fn perfect(delay: Duration, jitter: Duration) -> Self {
         Self { delay, jitter, loss: 0, burst: 0, burst_length: 0, duplicates: 0, lost_ahead: 0 }
     }

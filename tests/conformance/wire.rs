@@ -10,7 +10,8 @@ use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::message::{
     BaseRecord, CutRecord, Denied, DeniedRecord, EntryRecord, Hello, Join, Known, Made,
     MemberRecord, Message, Offer, ParentRecord, Partial, ResumedRecord, SignatureRecord,
-    SnapshotOffer, Welcome, WellKnownRecord,
+    SnapshotOffer, StateAnswer, StateArea, StateInterest, StatePace, StatePacket, StateSection,
+    StateTag, Welcome, WellKnownRecord,
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use serde::Serialize;
@@ -65,6 +66,7 @@ fn messages() -> Vec<Named> {
         roster(),
         clock(),
         changes(),
+        states(),
         deltas(),
         progress(),
         ownership(),
@@ -299,6 +301,60 @@ fn ownership() -> Vec<Named> {
         ),
     ]);
     cases
+}
+
+/// What goes over the state lane, and beside it.
+fn states() -> Vec<Named> {
+    let section = |client, beside, pace, frame: &'static [u8]| StateSection {
+        client: ClientNumber(client),
+        beside,
+        pace,
+        frame: Blob::new(Bytes::from_static(frame)).unwrap(),
+    };
+    let answer = StateAnswer { received: 300_u16.to_le_bytes(), missing: 0b101 };
+    let packet = |number: u16, known, sections: Vec<StateSection>| StatePacket {
+        number: number.to_le_bytes(),
+        answer,
+        known,
+        sections: List::of(sections),
+    };
+    let pace = StatePace { origin: 1_700_000_000_000_000, period: 50_000 };
+    let names = ["3/x/4 v3:0.01", "2 v2:0.01"].map(|name| Line::new(name).unwrap());
+    vec![
+        (
+            "state",
+            "what two members say, at a relay's",
+            Message::State(packet(
+                7,
+                0,
+                vec![section(1, -3, None, &[9, 1, 200]), section(300, 0, None, &[4, 2])],
+            )),
+        ),
+        ("state-answer", "nothing but an answer", Message::State(packet(65_535, 9, Vec::new()))),
+        (
+            "state-whole",
+            "a frame that builds on none, with its pace",
+            Message::StateWhole(packet(1, 70_000, vec![section(2, 127, Some(pace), &[1, 0, 5])])),
+        ),
+        (
+            "state-yield",
+            "another's value counts of two",
+            Message::StateYield { received: 513_u16.to_le_bytes(), names: List::of(names) },
+        ),
+        (
+            "state-interest",
+            "what is below one model, has a text, or lies within 12.5 of a place",
+            Message::StateInterest(StateInterest {
+                models: List::of(Line::new("3/x")),
+                tags: List::of([StateTag { property: 7, value: Line::new("red").unwrap() }]),
+                areas: List::of([StateArea {
+                    property: 2,
+                    center: [1_000, -64, i64::MIN],
+                    radius: 12_500,
+                }]),
+            }),
+        ),
+    ]
 }
 
 fn changes() -> Vec<Named> {

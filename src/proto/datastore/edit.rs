@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::Datastore;
 use super::intent::{Blueprint, Intent, Splice};
 use super::mirror::Node;
+use super::moving;
 use crate::proto::event::{Changed, Event, Origin};
 use crate::proto::id::{DocumentId, Hex, PeerId, digest};
 use crate::proto::model::handle::{Handle, ModelRef};
@@ -28,6 +29,8 @@ const MAX_TEXT_PATH: usize = 512;
 pub(super) struct Seed {
     /// What makes it, and gives it its values.
     intents: Vec<Intent>,
+    /// Values that go beside the document.
+    moves: Vec<(PropertyShape, Value)>,
     /// The model as it shows here; nothing for tools, which know no types.
     model: Option<Box<dyn AnyModel>>,
 }
@@ -37,13 +40,18 @@ impl Seed {
         let shape = T::shape();
         let blueprint = Blueprint::of(&shape);
         let mut intents = vec![Intent::Create { model: path.clone(), blueprint, position }];
-        intents.extend(differences(path, &shape, &T::default(), &model));
+        // What moves begins in the document, but what is never there.
+        let passes = |id| shape.property(id).is_some_and(moving::passes);
+        let values = differences(path, &shape, &T::default(), &model).into_iter();
+        intents.extend(values.filter(|intent| !property_of(intent).is_some_and(passes)));
+        let mut moves = moving::moved(&shape, (&T::default(), &model));
+        moves.retain(|(property, _)| moving::passes(property));
         bind(path, &shape, &mut model);
-        Self { intents, model: Some(Box::new(model)) }
+        Self { intents, moves, model: Some(Box::new(model)) }
     }
 
     pub(super) const fn untyped(intents: Vec<Intent>) -> Self {
-        Self { intents, model: None }
+        Self { intents, moves: Vec::new(), model: None }
     }
 }
 
@@ -104,6 +112,16 @@ pub enum EditError {
         /// Why.
         why: Denial,
     },
+    /// A value of a state property is no number, or farther out than its grid reaches.
+    #[error(
+        "property {property} of {model} cannot be told: it is no number, or too large for its step"
+    )]
+    OffGrid {
+        /// The model.
+        model: Path,
+        /// The property.
+        property: u16,
+    },
     /// The room takes no more changes.
     #[error("the room takes no more changes ({0}): start a new room")]
     Full(#[from] ChangeFault),
@@ -152,11 +170,17 @@ impl Datastore {
         let before: &mut T = node.data.as_any_mut().downcast_mut().ok_or_else(|| absent(path))?;
         let mut after = before.clone();
         let outcome = edit(&mut after);
-        let intents = differences(path, &node.shape, before, &after);
+        let moves = moving::moved(&node.shape, (before, &after));
+        moving::fits(path, &moves)?;
+        let mut intents = differences(path, &node.shape, before, &after);
+        intents.retain(|intent| !property_of(intent).is_some_and(|id| is_moved(&node.shape, id)));
         fits(intents.iter().map(Intent::size).sum(), limit)?;
         bind(path, &node.shape, &mut after);
         *before = after;
-        let properties: BTreeSet<u16> = intents.iter().filter_map(property_of).collect();
+        let moved = moves.iter().map(|(property, _)| property.id);
+        let properties = intents.iter().filter_map(property_of).chain(moved);
+        let properties: BTreeSet<u16> = properties.collect();
+        self.write_moved(path, moves);
         if !properties.is_empty() {
             self.tell(Event::Changed(Changed {
                 model: path.clone(),
@@ -194,6 +218,7 @@ impl Datastore {
         self.allow(std::slice::from_ref(&intent))?;
         let removed = self.mirror.detach(&path);
         if removed {
+            self.moving.forget(&path);
             self.pending.push(intent);
             self.tell(Event::Removed { model: path, origin: Origin::Local });
         }
@@ -220,8 +245,11 @@ impl Datastore {
     ) -> Result<(), EditError> {
         self.make_room();
         self.fits_change(path, &seed)?;
+        moving::fits(path, &seed.moves)?;
         self.may_touch(path)?;
         let (collection, key) = path.split().ok_or(EditError::Nowhere)?;
+        self.moving.forget(path);
+        self.write_moved(path, seed.moves);
         let splices = self.emptying(path);
         if let Some(data) = seed.model {
             let replaced = self.mirror.detach(path);
@@ -397,6 +425,11 @@ fn property_of(intent: &Intent) -> Option<u16> {
         | Intent::Redeem { .. }
         | Intent::Claim { .. } => None,
     }
+}
+
+/// Whether a property goes beside the document.
+fn is_moved(shape: &Shape, id: u16) -> bool {
+    shape.property(id).is_some_and(|property| property.state.is_some())
 }
 
 fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {

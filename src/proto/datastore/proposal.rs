@@ -473,6 +473,7 @@ const fn failed(error: &EditError) -> Outcome {
         EditError::Nowhere
         | EditError::Absent { .. }
         | EditError::OutOfRange { .. }
+        | EditError::OffGrid { .. }
         | EditError::Open { .. } => Outcome::Lost(Denial::NoModel),
         EditError::TooLarge { .. } => Outcome::Failed(ChangeFault::TooLarge),
         EditError::Full(fault) => Outcome::Failed(*fault),

@@ -9,6 +9,7 @@ use smol_str::{SmolStr, ToSmolStr};
 use super::Datastore;
 use super::intent::{Intent, Pending};
 use super::mirror::{Known, Mirror, ModelNode, Node};
+use super::moving::Moving;
 use super::tree::position;
 use crate::proto::event::{Changed, Event, Origin};
 use crate::proto::model::list::Position;
@@ -60,6 +61,7 @@ impl Datastore {
         let mut findings = Findings { quiet: self.quiet, ..Findings::default() };
         read(&mut Reader {
             mirror: &mut self.mirror,
+            moving: &mut self.moving,
             table: self.models.table(),
             texts: self.texts.table(),
             pending: &mut self.pending,
@@ -68,6 +70,13 @@ impl Datastore {
         });
         for model in findings.removed.iter().chain(&findings.replaced) {
             self.forget_asked(model);
+            self.moving.forget(model);
+        }
+        if !self.moving.is_empty() {
+            // What was said before its model came.
+            for model in &findings.added {
+                self.moving.apply(&mut self.mirror, model);
+            }
         }
         for model in std::mem::take(&mut findings.dropped) {
             self.tell(Event::Dropped { model });
@@ -124,6 +133,7 @@ impl Datastore {
 pub(super) fn load_all(mirror: &mut Mirror, table: &Table, texts: &Table) {
     let mut reader = Reader {
         mirror,
+        moving: &mut Moving::default(),
         table,
         texts,
         pending: &mut Pending::default(),
@@ -157,6 +167,7 @@ type Shown<'a> = (&'a SmolStr, Option<&'a Cell>);
 
 struct Reader<'a> {
     mirror: &'a mut Mirror,
+    moving: &'a mut Moving,
     table: &'a Table,
     texts: &'a Table,
     pending: &'a mut Pending,
@@ -188,7 +199,9 @@ impl<'a> Reader<'a> {
                 match property.kind {
                     Kind::Value(_) | Kind::Counter => {
                         let id = property.id;
-                        if take(model, self.pending.of(path, id), id, cell) {
+                        if self.moving.yields(path, &property)
+                            && take(model, self.pending.of(path, id), id, cell)
+                        {
                             self.findings.change(path, [id]);
                         }
                     }
@@ -217,7 +230,8 @@ impl<'a> Reader<'a> {
         match self.mirror.node_mut(path) {
             Some(Node::Model(model)) => {
                 let (pending, findings) = (&*self.pending, &mut *self.findings);
-                let below = properties((path, model), shown(self.table, object), pending, findings);
+                let shown = shown(self.table, object);
+                let below = properties((path, model), shown, (pending, self.moving), findings);
                 for key in below {
                     self.key(path, Some(object), key);
                 }
@@ -345,7 +359,8 @@ impl<'a> Reader<'a> {
         };
         model.object = Some(Known { object, cuts: self.cuts });
         let (pending, findings) = (&*self.pending, &mut *self.findings);
-        let below = properties((at, model), shown(self.table, object), pending, findings);
+        let shown = shown(self.table, object);
+        let below = properties((at, model), shown, (pending, self.moving), findings);
         for key in below {
             self.key(at, Some(object), key);
         }
@@ -400,15 +415,16 @@ fn property(model: &ModelNode, key: &str) -> Option<PropertyShape> {
 fn properties<'a>(
     (path, model): (&Path, &mut ModelNode),
     shown: impl Iterator<Item = Shown<'a>>,
-    pending: &Pending,
+    (pending, moving): (&Pending, &mut Moving),
     findings: &mut Findings,
 ) -> SmallVec<[Shown<'a>; 4]> {
     let mut changed = SmallVec::<[u16; 16]>::new();
     let mut others = SmallVec::new();
     for (key, cell) in shown {
         match property(model, key) {
-            Some(PropertyShape { id, kind: Kind::Value(_) | Kind::Counter, .. }) => {
-                if take(model, pending.of(path, id), id, cell) {
+            Some(property @ PropertyShape { kind: Kind::Value(_) | Kind::Counter, .. }) => {
+                let id = property.id;
+                if moving.yields(path, &property) && take(model, pending.of(path, id), id, cell) {
                     changed.push(id);
                 }
             }

@@ -243,7 +243,7 @@ impl Desk<'_> {
             &mut Gate<'_>,
         ) -> Result<Vec<Token>, ChangeFault>,
     ) {
-        let (log, models, holdings) = self.room.gated(document);
+        let (log, models, holdings, motion) = self.room.gated(document);
         let config = (models, &self.config.ownership);
         let mut gate = Gate::new(holdings, config, (&*self.grantor, self.now));
         let offered = offer(&mut self.guest.unproven[document.place()], log, &mut gate);
@@ -256,6 +256,7 @@ impl Desk<'_> {
             Err(fault) => taken.outcome = Some(fault),
         }
         let when = (self.now, &mut taken.told);
+        let passed = (passed, motion);
         taken.tokens.extend(holdings.answer(log, passed, self.grantor, when));
     }
 }

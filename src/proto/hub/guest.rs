@@ -77,6 +77,8 @@ pub(super) struct Guest {
     began: Time,
     heard: Time,
     pub(super) compare_at: Time,
+    /// How long an answer takes to come back, by its own word.
+    pub(super) round_trip: Duration,
     /// When the peer last asked for something that costs the relay much more than the question.
     asked: [Option<Time>; 4],
 }
@@ -100,6 +102,7 @@ impl Guest {
             began: now,
             heard: now,
             compare_at: now,
+            round_trip: Duration::ZERO,
             asked: [None; 4],
         }
     }
@@ -126,6 +129,12 @@ impl Guest {
     pub(super) const fn follow(&mut self, document: DocumentId, member: Member) {
         self.lane.end_cut(document, member);
         self.actors[document.place()] = Some(member.actor);
+    }
+
+    /// Which of its lives the peer is in.
+    pub(super) fn session(&self) -> Session {
+        let introduction = self.introductions[0];
+        introduction.map_or(Session(0), |by| Session::of(by.incarnation))
     }
 
     /// When the peer was last heard.
@@ -213,10 +222,6 @@ impl Hub {
             return;
         };
         guest.heard = now;
-        if lane == Lane::State {
-            // Nothing is said on it yet.
-            return;
-        }
         match wire::decode(frame, self.config.limits.frame) {
             Ok(message) if lane_of(&message) == lane => {
                 self.on_message(now, link, message);
@@ -267,11 +272,7 @@ impl Hub {
                 self.on_pieces(now, link, document, (received, gap));
             }
             Message::Compare { document, epoch, sent, digest, .. } => {
-                self.with_log(link, document, |guest, room| {
-                    let log = room.log(document);
-                    (epoch == tag(log)).then(|| guest.lane.compare(log, sent, digest, now))?
-                });
-                self.pump_guest(link, now);
+                self.on_compare(now, link, (document, epoch), (sent, digest));
             }
             Message::HeadsAre { document, epoch, heads, answer } => {
                 let models = document == DocumentId::MODELS;
@@ -285,6 +286,10 @@ impl Hub {
                     self.pump_guest(link, now);
                 }
             }
+            Message::State(packet) | Message::StateWhole(packet) => {
+                self.on_state(now, link, packet);
+            }
+            Message::StateInterest(interest) => self.on_interest(link, interest),
             Message::Changes { .. }
             | Message::Welcome(_)
             | Message::Refused(_)
@@ -294,8 +299,23 @@ impl Hub {
             | Message::Pong { .. }
             | Message::Piece { .. }
             | Message::Beat { .. }
-            | Message::Revoke { .. } => self.refuse(link, Refusal::BadMessage, now),
+            | Message::Revoke { .. }
+            | Message::StateYield { .. } => self.refuse(link, Refusal::BadMessage, now),
         }
+    }
+
+    fn on_compare(
+        &mut self,
+        now: Time,
+        link: Link,
+        (document, epoch): (DocumentId, [u8; 4]),
+        (sent, digest): (u64, [u8; 8]),
+    ) {
+        self.with_log(link, document, |guest, room| {
+            let log = room.log(document);
+            (epoch == tag(log)).then(|| guest.lane.compare(log, sent, digest, now))?
+        });
+        self.pump_guest(link, now);
     }
 
     fn on_roster_wanted(&mut self, now: Time, link: Link) {
@@ -327,6 +347,7 @@ impl Hub {
             let round_trip =
                 Duration::from_micros(u64::from(round_trip)).min(self.config.round_trip);
             guest.lane.set_round_trip(round_trip);
+            guest.round_trip = round_trip;
         }
     }
 

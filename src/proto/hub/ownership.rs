@@ -3,6 +3,7 @@
 //! Grants stand in the document of the models; what is here is what a relay needs beside them, and
 //! forgets with the room.
 
+mod folds;
 pub(super) mod gate;
 mod grants;
 mod lapse;
@@ -13,7 +14,8 @@ mod rule;
 
 use std::collections::BTreeMap;
 
-pub(super) use self::grants::Told;
+pub(super) use self::folds::Fold;
+pub(super) use self::grants::{Decree, Told};
 use self::queue::Queue;
 use self::recovery::Recovery;
 use crate::proto::config::OwnershipConfig;

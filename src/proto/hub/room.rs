@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::Columns;
 use super::epoch::Epochs;
+use super::motion::Motion;
 use super::ownership::Holdings;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
@@ -40,6 +41,7 @@ pub(super) struct Room {
     empty_since: Option<Time>,
     remembered: usize,
     holdings: Holdings,
+    motion: Motion,
 }
 
 impl Room {
@@ -70,6 +72,7 @@ impl Room {
             empty_since: Some(now),
             remembered: config.remembered,
             holdings: Holdings::default(),
+            motion: Motion::default(),
         }
     }
 
@@ -81,20 +84,33 @@ impl Room {
         &self.holdings
     }
 
+    pub(super) const fn motion(&self) -> &Motion {
+        &self.motion
+    }
+
+    pub(super) const fn motion_mut(&mut self) -> &mut Motion {
+        &mut self.motion
+    }
+
+    /// The models' log, and what moves.
+    pub(super) const fn log_and_motion(&mut self) -> (&ChangeLog, &mut Motion) {
+        (&self.logs[0], &mut self.motion)
+    }
+
     pub(super) const fn logs_and_holdings(&mut self) -> (&[ChangeLog; 2], &mut Holdings) {
         (&self.logs, &mut self.holdings)
     }
 
-    /// A document's log; that of the models, if it is another; and who owns what.
+    /// A document's log; that of the models, if it is another; who owns what; and what moves.
     pub(super) const fn gated(
         &mut self,
         document: DocumentId,
-    ) -> (&mut ChangeLog, Option<&ChangeLog>, &mut Holdings) {
+    ) -> (&mut ChangeLog, Option<&ChangeLog>, &mut Holdings, &mut Motion) {
         let [models, texts] = &mut self.logs;
         if document.0 == DocumentId::TEXTS.0 {
-            (texts, Some(models), &mut self.holdings)
+            (texts, Some(models), &mut self.holdings, &mut self.motion)
         } else {
-            (models, None, &mut self.holdings)
+            (models, None, &mut self.holdings, &mut self.motion)
         }
     }
 

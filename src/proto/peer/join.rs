@@ -9,7 +9,7 @@ use super::ownership::Lease;
 use crate::proto::delta::Member;
 use crate::proto::event::{Effect, Event, State};
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
-use crate::proto::lane::{heads_message, lane_of};
+use crate::proto::lane::{DocumentLane, heads_message, lane_of};
 use crate::proto::ownership::Fence;
 use crate::proto::proof::{self, Side};
 use crate::proto::reason::{Reason, Refusal, Version};
@@ -44,6 +44,7 @@ impl Peer {
             connection.lane.set_member(document, Member { introduction: self.author, actor });
         }
         self.connection = Some(connection);
+        self.motion.begin();
         if matches!(self.state, State::Connecting) {
             self.enter(State::Joining);
         }
@@ -74,10 +75,6 @@ impl Peer {
         self.meter.count(lane, Direction::Received, frame.len(), now);
         if let Some(connection) = &mut self.connection {
             connection.heard = now;
-        }
-        if lane == Lane::State {
-            // Nothing is said on it yet.
-            return;
         }
         match wire::decode(frame, self.config.limits.frame.max(self.config.limits.chunk + 512)) {
             Ok(message) if lane_of(&message) == lane => self.on_message(now, message),
@@ -114,6 +111,8 @@ impl Peer {
                 self.on_beat(now, (sent, room_time), (boot, lease_ms, Fence(granted)));
             }
             Message::Revoke { model, token } => self.on_revoke(now, &model, token),
+            Message::State(packet) | Message::StateWhole(packet) => self.on_state(packet),
+            Message::StateYield { received, names } => self.on_yield(received, &names),
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);
             }
@@ -121,14 +120,10 @@ impl Peer {
                 self.on_records(now, document, (position, &records), true);
             }
             Message::InFull { document, received } => {
-                if let Some(open) = self.known_document(document) {
-                    open.lane.say_in_full(document, received, now);
-                }
+                self.with_lane(document, |lane| lane.say_in_full(document, received, now));
             }
             Message::Acknowledge { document, received, gap } => {
-                if let Some(open) = self.known_document(document) {
-                    open.lane.acknowledge(document, received, gap, now);
-                }
+                self.with_lane(document, |lane| lane.acknowledge(document, received, gap, now));
             }
             Message::Piece { document, index, bytes } => {
                 self.on_piece(now, document, index, &bytes);
@@ -148,7 +143,8 @@ impl Peer {
             | Message::Leave
             | Message::RosterWanted
             | Message::Ping { .. }
-            | Message::AcknowledgePieces { .. } => {
+            | Message::AcknowledgePieces { .. }
+            | Message::StateInterest(_) => {
                 self.fault("a message that no relay sends");
             }
         }
@@ -158,6 +154,12 @@ impl Peer {
         self.clock.answer(Time::from_micros(sent), room_time, now);
         if let Some(connection) = &mut self.connection {
             connection.lane.set_round_trip(self.clock.round_trip());
+        }
+    }
+
+    fn with_lane(&mut self, document: DocumentId, tell: impl FnOnce(&mut DocumentLane)) {
+        if let Some(open) = self.known_document(document) {
+            tell(&mut open.lane);
         }
     }
 

@@ -27,6 +27,11 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// The boot of the relay that answered last.
+    pub(super) const fn boot(&self) -> u32 {
+        self.boot
+    }
+
     /// When the last question was asked whose answer counts for who knows of grants up to `known`: the
     /// answer says that the relay has heard, and not that what this peer has was not taken from it.
     fn asked(&self, known: Fence) -> Option<Time> {

@@ -32,6 +32,12 @@ fn refuse<E: Error>(limit: usize, size: usize) -> E {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct List<T, const MAX: usize>(Vec<T>);
 
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T, const MAX: usize> List<T, MAX> {
     /// The most elements of this type of list.
     pub const MAX: usize = MAX;

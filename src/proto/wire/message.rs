@@ -1,8 +1,13 @@
 //! Every message, in the order of the specification. Postcard writes the position of a variant, so
 //! variants are only added at the end, and none is ever removed.
 
+mod state;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::state::{
+    StateAnswer, StateArea, StateInterest, StatePace, StatePacket, StateSection, StateTag,
+};
 use super::bounded::{Blob, Line, List};
 use crate::proto::event::LeaveReason;
 use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, PeerId};
@@ -189,6 +194,21 @@ pub enum Message {
         /// The grant that is to end.
         token: u64,
     },
+    /// State, both, since 2.2: where what moves is, against what the receiver has.
+    State(StatePacket),
+    /// Control, both, since 2.2: the same, where something builds on nothing.
+    StateWhole(StatePacket),
+    /// Control, relay to peer, since 2.2: values that another member's count before, until they are
+    /// written again. Said again until the peer's frames do not have them.
+    StateYield {
+        /// The last packet of the peer's that had a section and that the relay had taken.
+        received: [u8; 2],
+        /// Their names.
+        names: List<Line<512>, 64>,
+    },
+    /// Control, peer to relay, since 2.2: what of the state lane the peer wants to be told. Said again
+    /// once a second, if it is not everything.
+    StateInterest(StateInterest),
 }
 
 /// Where the positions of frames begin anew: two bytes hold those below.

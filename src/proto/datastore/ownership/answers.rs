@@ -106,6 +106,7 @@ impl Datastore {
                 self.give_back(&path);
             }
             self.tell_owner(&path);
+            self.hand_over(&path);
         }
     }
 
@@ -200,6 +201,7 @@ impl Datastore {
         }
         self.wakes = true;
         self.tell_owner(path);
+        self.hand_over(path);
     }
 
     /// Lets go of an exclusive model that another waits for, if this peer has it by that grant.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::folds::Fold;
 use super::gate::{Asked, Verdict};
 use super::{Grantor, Holdings};
 use crate::proto::change::chunk;
@@ -32,11 +33,13 @@ const UNASKED: (Actor, u64) = ([0; 16], 0);
 
 /// What a relay is about to write.
 #[derive(Debug, Default)]
-pub(super) struct Decree {
+pub(in crate::proto::hub) struct Decree {
     /// Grants by model; nothing where all that was granted is taken back, the model being gone.
     grants: BTreeMap<Path, Option<Grant>>,
     /// Models that are removed.
     removals: Vec<Path>,
+    /// Values that are written down.
+    folds: Vec<Fold>,
 }
 
 impl Decree {
@@ -50,7 +53,17 @@ impl Decree {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.grants.is_empty() && self.removals.is_empty()
+        self.grants.is_empty() && self.removals.is_empty() && self.folds.is_empty()
+    }
+
+    /// Values go into the document, before anything else of it counts.
+    pub(in crate::proto::hub) fn fold(&mut self, folds: Vec<Fold>) {
+        self.folds.extend(folds);
+    }
+
+    /// What changes hands, and whose it is then.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&Path, Option<PeerId>)> {
+        self.grants.iter().map(|(model, grant)| (model, grant.as_ref().and_then(Grant::owner)))
     }
 
     pub(super) fn remove(&mut self, model: Path) {
@@ -171,10 +184,11 @@ impl Holdings {
         grantor: &Grantor,
     ) -> Vec<Token> {
         let mut tokens = Vec::new();
-        let Decree { grants, removals } = decree;
+        let Decree { grants, removals, folds } = decree;
+        let mut folds = folds.into_iter().peekable();
         let mut grants = grants.into_iter().peekable();
         let mut removals = removals.into_iter().peekable();
-        while grants.peek().is_some() || removals.peek().is_some() {
+        while grants.peek().is_some() || removals.peek().is_some() || folds.peek().is_some() {
             let mut left = log.limits().change / SHARE;
             let mut fits = |model: &Path, cost: usize| {
                 let cost = cost + model.as_str().len();
@@ -185,14 +199,19 @@ impl Holdings {
             // One at least, or it would never end.
             let mut gone: Vec<Path> = removals.next().into_iter().collect();
             gone.extend(std::iter::from_fn(|| removals.next_if(|model| fits(model, REMOVAL_COST))));
-            let mut part: Vec<_> = grants.next().into_iter().collect();
+            let mut said: Vec<Fold> = folds.next().into_iter().collect();
+            said.extend(std::iter::from_fn(|| {
+                folds.next_if(|fold| fits(&fold.model, fold.cost()))
+            }));
+            // What is handed over comes with its values, or behind them.
+            let mut part: Vec<_> = grants.next_if(|_| folds.peek().is_none()).into_iter().collect();
             part.extend(std::iter::from_fn(|| {
-                grants.next_if(|(model, _)| fits(model, GRANT_COST))
+                grants.next_if(|(model, _)| folds.peek().is_none() && fits(model, GRANT_COST))
             }));
             for (model, grant) in &part {
                 self.count_owner(log, model, grant.as_ref());
             }
-            match write_part(log, &part, &gone, grantor) {
+            match write_part(log, &part, (&gone, &said), grantor) {
                 Ok(written) => tokens.extend(written),
                 Err(fault) => tracing::warn!(%fault, "grants not written: the room is full"),
             }
@@ -241,18 +260,21 @@ fn denied(asked: &Asked, why: Denial) -> Option<(PeerId, DeniedRecord)> {
 fn write_part(
     log: &mut ChangeLog,
     grants: &[(Path, Option<Grant>)],
-    removals: &[Path],
+    (removals, folds): (&[Path], &[Fold]),
     grantor: &Grantor,
 ) -> Result<Vec<Token>, ChangeFault> {
     let before = log.len();
     let map = grants_map(log, grantor.identity.peer())?;
+    folds.iter().try_for_each(|fold| fold.prepare(log))?;
     let introduction = grantor.introduction();
     let actor = log.scope().actor(&introduction);
-    let mut draft = Draft::new(log.table(), actor, log.next(&actor), grants.len());
+    let operations = grants.len() + folds.len();
+    let mut draft = Draft::new(log.table(), actor, log.next(&actor), operations);
     let map = draft.target(map);
     for model in removals {
         remove(&mut draft, model);
     }
+    folds.iter().for_each(|fold| fold.write(&mut draft));
     for (model, grant) in grants {
         match grant {
             Some(grant) => {

@@ -1,6 +1,7 @@
 //! What a relay does about ownership: when a change came, when time passed, when somebody went.
 
 use super::super::guest::{Guest, Stage};
+use super::super::motion::Motion;
 use super::super::{Hub, RoomKey};
 use super::gate::{Gate, Passed};
 use super::grants::{Decree, Told};
@@ -22,15 +23,17 @@ impl Holdings {
     pub(in crate::proto::hub) fn answer(
         &mut self,
         log: &mut ChangeLog,
-        passed: Passed,
+        (passed, motion): (Passed, &mut Motion),
         grantor: &mut Grantor,
         (now, told): (Time, &mut Told),
     ) -> Vec<Token> {
         if passed.decided.is_empty() && passed.gone.is_empty() {
             return Vec::new();
         }
-        let (decree, news) = self.carry_out(log, (passed.decided, passed.gone), grantor, now);
+        let (mut decree, news) = self.carry_out(log, (passed.decided, passed.gone), grantor, now);
         told.extend(news);
+        let folds = motion.hand_over(decree.owners());
+        decree.fold(folds);
         self.write(log, decree, grantor)
     }
 
@@ -158,7 +161,11 @@ impl Hub {
     }
 
     /// Writes a decree and passes it on.
-    fn proclaim(&mut self, now: Time, key: &RoomKey, decree: Decree) {
+    pub(in crate::proto::hub) fn proclaim(&mut self, now: Time, key: &RoomKey, mut decree: Decree) {
+        if let Some(room) = self.rooms.get_mut(key) {
+            let folds = room.motion_mut().hand_over(decree.owners());
+            decree.fold(folds);
+        }
         if decree.is_empty() {
             return;
         }
@@ -167,7 +174,7 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
-        let (log, _, holdings) = room.gated(DocumentId::MODELS);
+        let (log, _, holdings, _) = room.gated(DocumentId::MODELS);
         let tokens = holdings.write(log, decree, &self.grantor);
         room.log_and_epochs(DocumentId::MODELS).1.wrote(now);
         self.forward(now, key, DocumentId::MODELS, None, &tokens);

@@ -97,6 +97,41 @@ impl Outgoing {
         }
     }
 
+    /// Whether a value is one that it gives.
+    #[must_use]
+    pub fn says(&self, name: &str) -> bool {
+        self.ids.contains_key(name)
+    }
+
+    /// The number of the last frame.
+    #[must_use]
+    pub const fn numbered(&self) -> u32 {
+        self.numbered
+    }
+
+    /// Whether the receiver has the last frame.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.sent.last().map(|last| last.number) == self.acknowledged
+    }
+
+    /// Whether there is nothing to say, nor anything that is gone to be told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.sent.last().is_none_or(|last| last.slots.is_empty())
+    }
+
+    /// Whether the next frame builds on nothing.
+    #[must_use]
+    pub const fn is_beginning(&self) -> bool {
+        self.acknowledged.is_none()
+    }
+
+    /// Nothing that is on its way arrives, nor what was acknowledged: the next frame builds on nothing.
+    pub fn restart(&mut self) {
+        (self.sent, self.acknowledged) = (History::default(), None);
+    }
+
     /// The frame of a tick, of at most about `budget` bytes; nothing if the receiver will guess
     /// everything, unless it is `wanted` all the same. Ticks only rise.
     ///
@@ -112,7 +147,7 @@ impl Outgoing {
             if tick.saturating_sub(self.sent.last().map_or(0, |last| last.tick)) < PATIENCE {
                 return None;
             }
-            (self.sent, self.acknowledged) = (History::default(), None);
+            self.restart();
         }
         let number = self.numbered + 1;
         let base = self.acknowledged.and_then(|base| self.sent.find(base));

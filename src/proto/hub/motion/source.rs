@@ -1,0 +1,196 @@
+//! A member that says where something is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
+
+use super::Motion;
+use crate::proto::hub::ownership::Fold;
+use crate::proto::id::{ClientNumber, PeerId};
+use crate::proto::model::path::Path;
+use crate::proto::motion::name::Name;
+use crate::proto::motion::pace::Pace;
+use crate::proto::motion::packets::Arrivals;
+use crate::proto::ownership::{Fence, Ledger, Session, prefixes};
+use crate::proto::state::grid::{Kind, Truth};
+use crate::proto::state::stream::{Incoming, StateFault};
+use crate::proto::time::Time;
+use crate::proto::wire::message::StateSection;
+
+/// A value that counts.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) by: ClientNumber,
+    pub(super) name: Name,
+    pub(super) kind: Kind,
+    pub(super) truth: Truth,
+}
+
+impl Held {
+    /// What goes into the document of it.
+    pub(super) fn fold(self) -> Option<Fold> {
+        let Name { model, property, grid, ephemeral } = self.name;
+        let value = grid.value(self.truth).filter(|_| !ephemeral)?;
+        Some(Fold { model, property, value })
+    }
+}
+
+/// A value as a member says it; nothing if it says it no more.
+pub(super) type Said = (SmolStr, Kind, Option<Truth>);
+
+/// A member that says something.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) peer: PeerId,
+    session: Session,
+    incoming: Incoming,
+    pub(super) pace: Option<Pace>,
+    pub(super) tick: u32,
+    pub(super) beside: i8,
+    pub(super) arrivals: Arrivals,
+    /// The last packet with values that was taken.
+    pub(super) received: [u8; 2],
+    /// Of which grants it knew when it said what it says.
+    known: Fence,
+    /// Whether what did not count may count now.
+    pub(super) looks_again: bool,
+    /// What is different since the last tick.
+    pub(super) fresh: BTreeMap<SmolStr, (Kind, Truth)>,
+    /// Whether a frame came since the last tick.
+    pub(super) stirred: bool,
+    /// What it says and another's value counts of.
+    pub(super) yields: BTreeSet<SmolStr>,
+    pub(super) yielded: Option<Time>,
+    /// When what it said ends, if it is gone.
+    pub(super) ends: Option<Time>,
+    /// It is gone: nothing of what it said counts, and it stays until everybody knows.
+    pub(super) over: bool,
+}
+
+impl Source {
+    pub(super) fn new((peer, session): (PeerId, Session), limit: usize) -> Self {
+        Self {
+            peer,
+            session,
+            incoming: Incoming::new(limit),
+            pace: None,
+            tick: 0,
+            beside: 0,
+            arrivals: Arrivals::default(),
+            received: [0; 2],
+            known: Fence::NONE,
+            looks_again: false,
+            fresh: BTreeMap::new(),
+            stirred: false,
+            yields: BTreeSet::new(),
+            yielded: None,
+            ends: None,
+            over: false,
+        }
+    }
+
+    /// It knew of grants up to one.
+    pub(super) fn know(&mut self, known: Fence) {
+        if known > self.known {
+            (self.known, self.looks_again) = (known, true);
+        }
+    }
+
+    /// Takes a frame. Returns what it says.
+    pub(super) fn take(&mut self, section: StateSection) -> Result<Vec<Said>, StateFault> {
+        let update = self.incoming.receive(&section.frame)?;
+        if let Some(pace) = section.pace {
+            self.pace = Some(Pace::read(pace).ok_or(StateFault::Malformed)?);
+        }
+        if self.pace.is_none() {
+            return Err(StateFault::Malformed);
+        }
+        (self.tick, self.beside, self.stirred) = (update.tick, section.beside, true);
+        let said = update.said.into_iter();
+        Ok(said.map(|(entry, truth)| (entry.name.clone(), entry.kind, truth)).collect())
+    }
+
+    /// Everything that it says.
+    fn all(&self) -> Vec<Said> {
+        let values = self.incoming.values(self.tick);
+        values.map(|(entry, truth)| (entry.name.clone(), entry.kind, Some(truth))).collect()
+    }
+
+    /// Leaves what it says no more, and of which its value counts again, out of what it yields.
+    pub(super) fn forget_yields(&mut self, others: impl Fn(&SmolStr) -> bool) {
+        if self.yields.is_empty() {
+            return;
+        }
+        let said: BTreeSet<SmolStr> =
+            self.incoming.values(self.tick).map(|(entry, _)| entry.name.clone()).collect();
+        self.yields.retain(|name| said.contains(name) && others(name));
+    }
+
+    /// Whether a value of its counts: its model is this member's by a grant that it knew of, or
+    /// nobody's, and it knew that.
+    fn may_say(&self, ledger: Ledger<'_>, model: &Path) -> bool {
+        if ledger.is_empty() {
+            return true;
+        }
+        let grants = prefixes(model.as_str()).filter_map(|path| ledger.grant(path));
+        let mut newest = Fence::NONE;
+        for grant in grants {
+            if grant.held {
+                let owner = (grant.holder, grant.session) == (self.peer, self.session);
+                return owner && grant.since() <= self.known;
+            }
+            newest = newest.max(grant.token);
+        }
+        newest <= self.known
+    }
+}
+
+impl Motion {
+    /// Sees which of the values that a member says count.
+    pub(super) fn judge(&mut self, ledger: Ledger<'_>, client: ClientNumber, said: Vec<Said>) {
+        for (text, kind, truth) in said {
+            let Some(truth) = truth else {
+                if self.held.get(&text).is_some_and(|held| held.by == client) {
+                    self.release(&text);
+                }
+                continue;
+            };
+            let Some(source) = self.sources.get_mut(&client) else { return };
+            let name = match self.held.get_mut(&text) {
+                Some(held) if held.by == client => {
+                    if source.may_say(ledger, &held.name.model) {
+                        held.truth = truth;
+                        source.fresh.insert(text, (kind, truth));
+                    }
+                    continue;
+                }
+                Some(held) => Some(held.name.clone()),
+                None => Name::parse(&text),
+            };
+            let Some(name) = name.filter(|name| name.grid.kind() == kind) else { continue };
+            if source.may_say(ledger, &name.model) {
+                source.yields.remove(&text);
+                source.fresh.insert(text.clone(), (kind, truth));
+                self.hold(client, &text, Held { by: client, name, kind, truth });
+            }
+        }
+    }
+
+    /// Sees again which values count, of those who own something or know something that they did not.
+    pub(super) fn look_again(&mut self, ledger: Ledger<'_>) {
+        let again: Vec<ClientNumber> = self
+            .sources
+            .iter_mut()
+            .filter_map(|(client, source)| {
+                std::mem::take(&mut source.looks_again).then_some(*client)
+            })
+            .collect();
+        for client in again {
+            let all = self.sources.get(&client).map(Source::all).unwrap_or_default();
+            // What another says counts as long as that is not more than this.
+            let all = all.into_iter().filter(|(name, ..)| !self.held.contains_key(name));
+            let all: Vec<Said> = all.collect();
+            self.judge(ledger, client, all);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What this peer says on the state lane, and hears: its own values once a tick, and those of others.
+
+mod own;
+mod seen;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use self::own::Own;
+use self::seen::Source;
+use super::Peer;
+use super::connection::Connection;
+use crate::proto::config::StateConfig;
+use crate::proto::id::ClientNumber;
+use crate::proto::motion::interest::{Interest, InterestError};
+use crate::proto::motion::pace::Pace;
+use crate::proto::motion::packets::{Arrivals, Departures};
+use crate::proto::state::stream::Outgoing;
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::{Blob, List};
+use crate::proto::wire::message::{Message, StateInterest, StatePacket, StateSection};
+
+/// The first minor version whose relays know the lane.
+const SINCE: u16 = 2;
+
+/// What a packet takes beside its frames, from above.
+const HEAD: usize = 40;
+
+/// What this peer moves, and what it sees move.
+#[derive(Debug, Default)]
+pub(super) struct Motion {
+    own: BTreeMap<SmolStr, Own>,
+    lane: StateLane,
+    /// When the next tick is.
+    due: Time,
+    /// When something of its own comes to rest, or passes.
+    changes: Option<Time>,
+    /// What it wants to be told of, if that is not everything, and when that is said again.
+    interest: Option<(StateInterest, Time)>,
+}
+
+/// The lane of one link.
+#[derive(Debug, Default)]
+struct StateLane {
+    outgoing: Outgoing,
+    pace: Option<Pace>,
+    tick: u32,
+    beside: i8,
+    departures: Departures<u32>,
+    arrivals: Arrivals,
+    sources: BTreeMap<ClientNumber, Source>,
+    /// Whether something of this peer's is to be said that was not.
+    stirred: bool,
+    /// For how many more ticks a frame goes out all the same.
+    again: u8,
+    said_at: Time,
+    /// Since when something that went out was not answered.
+    unheard_since: Option<Time>,
+    /// Of which grant the relay was told last that it is known here.
+    known: u32,
+}
+
+impl StateLane {
+    /// When there is something to say, if nothing else happens before.
+    fn due(&self, next: Time, (config, round_trip): (&StateConfig, Duration)) -> Option<Time> {
+        let ticks = self.stirred || self.arrivals.has_news() || self.again > 0;
+        let ticks = ticks.then_some(next);
+        let resent =
+            (!self.outgoing.is_settled()).then(|| self.said_at + config.resend_after(round_trip));
+        let lost = self.unheard_since.map(|at| at + config.patience_of(round_trip));
+        [ticks, resent, lost].into_iter().flatten().min()
+    }
+}
+
+impl Motion {
+    /// Another link: nothing that was said on the last one counts.
+    pub(super) fn begin(&mut self) {
+        let stirred = !self.own.is_empty();
+        self.lane = StateLane { stirred, ..StateLane::default() };
+        for (name, own) in &self.own {
+            own.say(name, &mut self.lane.outgoing);
+        }
+        if let Some((_, at)) = &mut self.interest {
+            *at = Time::ZERO;
+        }
+    }
+}
+
+impl Peer {
+    /// What to be told of what moves, from now on; all of it, to begin with. The relay is told at the
+    /// next tick, and again once a second.
+    ///
+    /// # Errors
+    ///
+    /// When the interest is too large, or an area is nowhere.
+    pub fn set_interest(&mut self, interest: &Interest) -> Result<(), InterestError> {
+        self.motion.interest = Some((interest.record()?, Time::ZERO));
+        Ok(())
+    }
+
+    /// Says what to be told of, if it is time.
+    fn say_interest(&mut self, now: Time) {
+        let again = now + self.config.compare_interval;
+        if !self.connection.as_ref().is_some_and(speaks) {
+            return;
+        }
+        if let Some((interest, at)) = &mut self.motion.interest
+            && *at <= now
+        {
+            *at = again;
+            let message = Message::StateInterest(interest.clone());
+            self.say(&message, now);
+        }
+    }
+
+    /// When there is something to do on the state lane.
+    pub(super) fn motion_due(&self) -> Option<Time> {
+        let written = self.store.has_written().then_some(self.motion.due);
+        let round_trip = self.clock.round_trip();
+        let open = self.connection.as_ref().is_some_and(speaks);
+        let lane = if open {
+            self.motion.lane.due(self.motion.due, (&self.config.state, round_trip))
+        } else {
+            None
+        };
+        let interest = self.motion.interest.as_ref().filter(|_| open).map(|(_, at)| *at);
+        [written, self.motion.changes, lane, interest].into_iter().flatten().min()
+    }
+
+    /// Lets time pass for what moves.
+    pub(super) fn tick_motion(&mut self, now: Time) {
+        if self.motion_due().is_none_or(|due| now < due) {
+            return;
+        }
+        self.say_interest(now);
+        let ticks = now >= self.motion.due;
+        self.take_own(now);
+        self.check_own(now);
+        self.speak(now, ticks);
+        if ticks {
+            self.motion.due = now + self.until_next_tick(now);
+        }
+    }
+
+    fn until_next_tick(&mut self, now: Time) -> Duration {
+        let frame = self.config.state.frame();
+        let lane = &self.motion.lane;
+        match lane.pace.zip(self.clock.room_time(now)) {
+            Some((pace, at)) => pace.until_next(at, lane.tick),
+            None => frame,
+        }
+    }
+
+    /// Sends what there is to send, at a tick or because what was sent was not answered.
+    fn speak(&mut self, now: Time, ticks: bool) {
+        let round_trip = self.clock.round_trip();
+        let config = &self.config.state;
+        let Some(at) = self.clock.room_time(now) else { return };
+        let client = self.client.filter(|_| self.connection.as_ref().is_some_and(speaks));
+        let Some(client) = client else { return };
+        let known = self.known_grant();
+        let lane = &mut self.motion.lane;
+        if lane.unheard_since.is_some_and(|at| at + config.patience_of(round_trip) <= now) {
+            lane.unheard_since = None;
+            lane.outgoing.restart();
+            lane.stirred = true;
+        }
+        if known != lane.known && !self.motion.own.is_empty() {
+            (lane.known, lane.stirred) = (known, true);
+        }
+        let unheard =
+            !lane.outgoing.is_settled() && lane.said_at + config.resend_after(round_trip) <= now;
+        let wanted = ticks && (lane.stirred || lane.again > 0);
+        let section = if wanted || unheard {
+            lane.section((client, at), wanted, (now, config))
+        } else {
+            None
+        };
+        if section.is_none() && !(ticks && lane.arrivals.has_news()) {
+            return;
+        }
+        let whole = section.as_ref().is_some_and(|section| section.pace.is_some());
+        let cargo = if section.is_some() { lane.outgoing.numbered() } else { 0 };
+        let number = lane.departures.depart(cargo);
+        lane.arrivals.told();
+        if section.is_some() {
+            self.motion.own.values_mut().for_each(|own| own.sent(number));
+        }
+        let packet = StatePacket {
+            number: number.to_le_bytes(),
+            answer: self.motion.lane.arrivals.answer(),
+            known,
+            sections: List::of(section),
+        };
+        let message = if whole { Message::StateWhole(packet) } else { Message::State(packet) };
+        self.say(&message, now);
+    }
+
+    /// The last grant of the relay's present boot that is known here.
+    fn known_grant(&self) -> u32 {
+        let grant = self.store.newest_grant();
+        if grant.boot() == self.lease.boot() { grant.counter() } else { 0 }
+    }
+}
+
+impl StateLane {
+    /// This peer's values at a time, as far as the relay does not know them.
+    fn section(
+        &mut self,
+        (client, at): (ClientNumber, u64),
+        moves: bool,
+        (now, config): (Time, &StateConfig),
+    ) -> Option<StateSection> {
+        let pace = *self.pace.get_or_insert_with(|| Pace::beginning(at, config.frame()));
+        if moves || self.tick == 0 {
+            (self.tick, self.beside) = pace.tick(at, self.tick);
+            self.again = self.again.saturating_sub(1);
+        }
+        self.said_at = now;
+        let begins = self.outgoing.is_beginning();
+        let budget = if begins { config.whole } else { config.packet.saturating_sub(HEAD) };
+        let frame = self.outgoing.frame(self.tick, budget, true)?;
+        self.stirred &= !moves;
+        // It goes with what must arrive, so that all else may build on it at once.
+        if begins {
+            self.outgoing.acknowledge(self.outgoing.numbered());
+        }
+        self.unheard_since.get_or_insert(now);
+        let pace = begins.then(|| pace.record());
+        Some(StateSection { client, beside: self.beside, pace, frame: Blob::new(frame)? })
+    }
+}
+
+/// Whether the state lane of a link is open.
+fn speaks(open: &Connection) -> bool {
+    open.is_in() && open.theirs.as_ref().is_some_and(|hello| hello.version.minor >= SINCE)
+}

@@ -1,0 +1,177 @@
+//! Values that this peer says.
+
+use std::time::Duration;
+
+use smol_str::{SmolStr, ToSmolStr};
+
+use super::{Motion, Peer};
+use crate::proto::config::PeerConfig;
+use crate::proto::datastore::Datastore;
+use crate::proto::event::Origin;
+use crate::proto::model::StateTerms;
+use crate::proto::model::value::Value;
+use crate::proto::motion::name::Name;
+use crate::proto::motion::packets;
+use crate::proto::state::grid::Truth;
+use crate::proto::state::stream::Outgoing;
+use crate::proto::time::Time;
+
+/// For how many more ticks what is redundant is said.
+const RESENDS: u8 = 2;
+
+/// A value that this peer says.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) name: Name,
+    terms: StateTerms,
+    value: Value,
+    truth: Truth,
+    written: Time,
+    /// What the document got last, and when.
+    folded: Option<Value>,
+    folded_at: Time,
+    /// The first packet that had it as it is.
+    sent: Option<u16>,
+}
+
+impl Own {
+    /// Gives it to a stream.
+    pub(super) fn say(&self, name: &str, outgoing: &mut Outgoing) {
+        if !outgoing.set(name, self.name.grid.kind(), self.truth) {
+            tracing::debug!(%name, "not said");
+        }
+    }
+
+    /// A packet went out that has it.
+    pub(super) const fn sent(&mut self, number: u16) {
+        if self.sent.is_none() {
+            self.sent = Some(number);
+        }
+    }
+
+    /// Whether it was written since a packet went out.
+    pub(super) fn is_newer_than(&self, packet: u16) -> bool {
+        self.sent.is_none_or(|sent| packets::ahead(packet, sent))
+    }
+
+    /// When it passes, if it does.
+    fn passes(&self) -> Option<Time> {
+        Some(self.written + self.terms.ephemeral?)
+    }
+
+    /// When it goes into the document, if nothing is written before.
+    fn folds(&self, rest: Duration, fold: Duration) -> Option<Time> {
+        let lacks = self.terms.ephemeral.is_none() && self.folded.as_ref() != Some(&self.value);
+        lacks.then(|| (self.written + rest).min(self.folded_at + fold))
+    }
+}
+
+impl Peer {
+    /// Takes what was written since the last tick.
+    pub(super) fn take_own(&mut self, now: Time) {
+        let Motion { own, lane, .. } = &mut *self.motion;
+        for written in self.store.take_moved() {
+            let grid = written.terms.grid;
+            let ephemeral = written.terms.ephemeral.is_some();
+            let (model, property) = (written.model, written.property);
+            let name = Name { model, property, grid, ephemeral };
+            let text = name.to_smolstr();
+            let Some(truth) = written.terms.quantised(&written.value) else {
+                // It is nothing any more.
+                lane.outgoing.remove(&text);
+                own.remove(&text);
+                lane.stirred = true;
+                continue;
+            };
+            if own.len() >= self.config.state.entries && !own.contains_key(&text) {
+                tracing::debug!(name = %text, "too many values: not said");
+                continue;
+            }
+            let before = own.get(&text);
+            let now_own = Own {
+                terms: written.terms,
+                value: written.value,
+                truth,
+                written: now,
+                folded: before.and_then(|own| own.folded.clone()),
+                folded_at: before.map_or(now, |own| own.folded_at),
+                sent: None,
+                name,
+            };
+            now_own.say(&text, &mut lane.outgoing);
+            lane.stirred = true;
+            if written.terms.redundant {
+                lane.again = RESENDS + 1;
+            }
+            own.insert(text, now_own);
+        }
+    }
+
+    /// Lets go of what is not this peer's any more or has passed, and folds what is due.
+    pub(super) fn check_own(&mut self, now: Time) {
+        let lost: Vec<SmolStr> = self
+            .motion
+            .own
+            .iter()
+            .filter(|(_, own)| {
+                own.passes().is_some_and(|at| at <= now)
+                    || !self.store.moves(&own.name.model, own.name.property)
+            })
+            .map(|(text, _)| text.clone())
+            .collect();
+        for text in lost {
+            self.stop_own(&text, None);
+        }
+        let PeerConfig { rest, fold, .. } = self.config;
+        self.fold_own(now, |own| own.folds(rest, fold).is_some_and(|at| at <= now));
+        let due = self.motion.own.values().flat_map(|own| [own.passes(), own.folds(rest, fold)]);
+        self.motion.changes = due.flatten().min();
+    }
+
+    /// Writes values into the document that it lacks: all that `due` says, and what moves with them.
+    fn fold_own(&mut self, now: Time, due: impl Fn(&Own) -> bool) {
+        let PeerConfig { rest, fold, .. } = self.config;
+        let owns = self.motion.own.values();
+        // Those that are due are written together with those that soon will be: one change.
+        let late = owns.clone().any(&due);
+        if !late {
+            return;
+        }
+        let soon = now + fold / 4;
+        let store: &mut Datastore = &mut self.store;
+        let folds = self.motion.own.values_mut().filter_map(|own| {
+            let moving = own.folded_at + fold <= soon;
+            let wanted = due(own) || (moving && own.folds(rest, fold).is_some());
+            wanted.then(|| {
+                (own.folded, own.folded_at) = (Some(own.value.clone()), now);
+                (own.name.model.clone(), own.name.property, own.value.clone())
+            })
+        });
+        store.fold(folds);
+    }
+
+    /// Writes everything into the document that it lacks: this peer is about to leave.
+    pub(in crate::proto::peer) fn fold_all(&mut self, now: Time) {
+        self.take_own(now);
+        self.fold_own(now, |own| own.folds(Duration::ZERO, Duration::ZERO).is_some());
+    }
+
+    /// This peer does not say a value any more, unless it wrote it since a packet went out.
+    pub(super) fn stop_own(&mut self, text: &str, yielded: Option<u16>) {
+        let Motion { own, lane, .. } = &mut *self.motion;
+        let stays = |own: &Own| {
+            let written = self.store.is_written(&own.name.model, own.name.property);
+            yielded.is_some_and(|at| written || own.is_newer_than(at))
+        };
+        if own.get(text).is_none_or(stays) {
+            return;
+        }
+        let Some(own) = own.remove(text) else { return };
+        lane.outgoing.remove(text);
+        lane.stirred = true;
+        let Name { model, property, ephemeral, .. } = &own.name;
+        let origin = if *ephemeral && yielded.is_none() { Origin::Local } else { Origin::Remote };
+        self.store.stop_moved(model, *property, origin);
+        self.show_again(text);
+    }
+}

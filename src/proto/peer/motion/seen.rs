@@ -1,0 +1,131 @@
+//! Values that others say.
+
+use std::sync::Arc;
+
+use super::{Motion, Peer};
+use crate::proto::datastore::Mover;
+use crate::proto::id::{ClientNumber, PeerId};
+use crate::proto::model::path::Path;
+use crate::proto::model::value::Value;
+use crate::proto::motion::name::Name;
+use crate::proto::motion::pace::Pace;
+use crate::proto::state::grid::Truth;
+use crate::proto::state::stream::{Entry, Incoming, StateFault, Update};
+use crate::proto::wire::bounded::Line;
+use crate::proto::wire::message::{StatePacket, StateSection};
+
+/// The most writers of whom anything is kept on one link: more than a room has members.
+const SOURCES: usize = 4_096;
+
+/// One writer, as the relay passes it on.
+#[derive(Debug)]
+pub(super) struct Source {
+    incoming: Incoming,
+    pace: Option<Pace>,
+    /// When the last frame was of.
+    at: u64,
+    tick: u32,
+}
+
+impl Peer {
+    /// A packet of the state lane came.
+    pub(in crate::proto::peer) fn on_state(&mut self, packet: StatePacket) {
+        if self.connection.as_ref().is_none_or(|open| !open.is_in()) {
+            return;
+        }
+        let lane = &mut self.motion.lane;
+        for number in lane.departures.arrived(packet.answer) {
+            lane.outgoing.acknowledge(number);
+            lane.unheard_since = None;
+        }
+        let number = u16::from_le_bytes(packet.number);
+        if !lane.arrivals.is_new(number) {
+            return;
+        }
+        let (mut all, says) = (true, !packet.sections.is_empty());
+        for section in packet.sections.into_vec() {
+            match self.on_section(section) {
+                Ok(()) => {}
+                // It will be said again, on something that is here.
+                Err(StateFault::Unfounded | StateFault::Stale) => all = false,
+                Err(fault @ (StateFault::Malformed | StateFault::TooMany { .. })) => {
+                    self.fault(&format!("a state frame: {fault}"));
+                    return;
+                }
+            }
+        }
+        if all {
+            self.motion.lane.arrivals.note(number, says);
+        }
+    }
+
+    fn on_section(&mut self, section: StateSection) -> Result<(), StateFault> {
+        let StateSection { client, beside, pace, frame } = section;
+        let limit = self.config.state.entries;
+        let by = Mover::Member { client, peer: self.peer_of(client) };
+        let sources = &mut self.motion.lane.sources;
+        if sources.len() >= SOURCES && !sources.contains_key(&client) {
+            return Err(StateFault::TooMany { limit: SOURCES });
+        }
+        let source = sources.entry(client).or_insert_with(|| Source {
+            incoming: Incoming::new(limit),
+            pace: None,
+            at: 0,
+            tick: 0,
+        });
+        let update = source.incoming.receive(&frame)?;
+        if let Some(pace) = pace {
+            source.pace = Some(Pace::read(pace).ok_or(StateFault::Malformed)?);
+        }
+        let pace = source.pace.ok_or(StateFault::Malformed)?;
+        (source.tick, source.at) = (update.tick, pace.at(update.tick, beside));
+        let at = source.at;
+        self.show_update(by, at, update);
+        Ok(())
+    }
+
+    fn show_update(&mut self, by: Mover, at: u64, update: Update) {
+        let (mut said, mut ended) = (Vec::new(), Vec::new());
+        for (entry, truth) in update.said {
+            // What has no name that means anything here is of a later version.
+            let Some(name) = Name::parse(&entry.name) else { continue };
+            match truth {
+                Some(truth) => said.extend(value(name, truth)),
+                None => ended.push((name.model, name.property)),
+            }
+        }
+        self.store.end_moved(by, ended);
+        self.store.show_moved(by, at, said);
+    }
+
+    /// Shows what others say of a value that this peer says no more.
+    pub(super) fn show_again(&mut self, text: &str) {
+        let Motion { lane, .. } = &*self.motion;
+        let found = lane.sources.iter().find_map(|(client, source)| {
+            let mut values = source.incoming.values(source.tick);
+            let (entry, truth) =
+                values.find(|(entry, _): &(&Arc<Entry>, Truth)| entry.name == text)?;
+            Some((*client, source.at, value(Name::parse(&entry.name)?, truth)?))
+        });
+        if let Some((client, at, value)) = found {
+            let by = Mover::Member { client, peer: self.peer_of(client) };
+            self.store.show_moved(by, at, [value]);
+        }
+    }
+
+    fn peer_of(&self, client: ClientNumber) -> Option<PeerId> {
+        self.roster.members().find(|member| member.client == client).map(|member| member.peer)
+    }
+
+    /// Others' values count before some of this peer's, that it did not write since a packet.
+    pub(in crate::proto::peer) fn on_yield(&mut self, received: [u8; 2], names: &[Line<512>]) {
+        for name in names {
+            self.stop_own(name, Some(u16::from_le_bytes(received)));
+        }
+    }
+}
+
+fn value(name: Name, truth: Truth) -> Option<(Path, u16, Value)> {
+    let value = name.grid.value(truth)?;
+    Some((name.model, name.property, value))
+}
