@@ -163,7 +163,7 @@ impl Default for StateConfig {
             whole: 80 << 10,
             bytes_per_second: 256 << 10,
             entries: 4_096,
-            resend: Duration::from_millis(15),
+            resend: Duration::from_millis(10),
             review: Duration::from_millis(250),
             patience: Duration::from_millis(250),
         }

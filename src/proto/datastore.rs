@@ -437,6 +437,12 @@ impl Datastore {
         self.quiet = true;
     }
 
+    /// Whether nothing is said of what comes, because one `Ready` will say it all.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Says what comes from now on.
     pub const fn end_quiet(&mut self) {
         self.quiet = false;

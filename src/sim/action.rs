@@ -88,6 +88,12 @@ pub enum Edit {
     Captain(u8),
     /// Points the leader at a figure.
     Lead(u8),
+    /// Points somewhere.
+    Point(u8),
+    /// Moves a figure of the set.
+    Pose(u8, u8),
+    /// Moves the captain, and makes it busy.
+    March(u8),
 }
 
 impl Action {
@@ -171,6 +177,13 @@ impl Edit {
                 let leader = nth(store, &root, n).unwrap_or_default();
                 update_root(store, |root| root.leader = leader)
             }
+            Self::Point(n) => update_root(store, |root| root.pointer = [f32::from(n), 0.25]),
+            Self::March(n) => store.update(&root.captain.as_ref(), |figure| {
+                (figure.pose, figure.busy) = ([f32::from(n), 0.0, 1.0], true);
+            }),
+            Self::Pose(at, n) => with(nth(store, &root, at), |figure| {
+                store.update(&figure, |figure| figure.pose[usize::from(n) % 3] += f32::from(n))
+            }),
             Self::Captain(n) => store.update(&root.captain.as_ref(), |figure| change(figure, n)),
             Self::Add(n) => root.players.add(store, figure(n)).map(drop),
             Self::Remove(n) => {

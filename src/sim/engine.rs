@@ -239,8 +239,11 @@ impl World {
         if from == End::Host && lane != Lane::State {
             self.plan(self.now, Happening::Written { link, from, lane, bytes });
         }
-        let fate =
-            if self.is_broken(link, to) { Fate::LOST } else { self.network.fate(&mut self.rng) };
+        let fate = if self.is_broken(link, to) {
+            Fate::LOST
+        } else {
+            self.network.fate(self.now, &mut self.rng)
+        };
         fate.sighting().into_iter().for_each(|seen| self.see(seen));
         for delay in &fate.arrivals {
             let at = self.now + *delay;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 
+use crate::proto::time::Time;
+
 /// A network between peers and the relay; the same both ways.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network {
@@ -20,7 +22,14 @@ pub struct Network {
     pub burst_length: u32,
     /// Frames of a thousand that arrive twice.
     pub duplicates: u32,
+    /// How long an outage takes at most, in which everything is lost; drawn evenly.
+    pub outage: Duration,
+    /// How long it is from the end of one to the beginning of the next; half of it to one and a half,
+    /// drawn evenly.
+    pub calm: Duration,
     lost_ahead: u32,
+    /// When the next outage begins, and when it ends.
+    out: (Time, Time),
 }
 
 impl Network {
@@ -41,15 +50,26 @@ impl Network {
         ..Self::perfect(Duration::from_millis(80), Duration::from_millis(40))
     };
 
-    /// 20 ms and 10 % of loss, in bursts of 1 to 9 frames.
+    /// 20 ms, and 10 % of loss in bursts: outages of up to 60 ms, of 30 on average, every 300.
     pub const BURSTS: Self = Self {
-        burst: 22,
-        burst_length: 9,
+        outage: Duration::from_millis(60),
+        calm: Duration::from_millis(270),
         ..Self::perfect(Duration::from_millis(20), Duration::from_millis(5))
     };
 
     const fn perfect(delay: Duration, jitter: Duration) -> Self {
-        Self { delay, jitter, loss: 0, burst: 0, burst_length: 0, duplicates: 0, lost_ahead: 0 }
+        Self {
+            delay,
+            jitter,
+            loss: 0,
+            burst: 0,
+            burst_length: 0,
+            duplicates: 0,
+            outage: Duration::ZERO,
+            calm: Duration::ZERO,
+            lost_ahead: 0,
+            out: (Time::ZERO, Time::ZERO),
+        }
     }
 
     /// This network with another jitter.
@@ -64,8 +84,27 @@ impl Network {
         self.delay + Duration::from_micros(rng.next_u64() % (jitter + 1))
     }
 
-    /// What becomes of one frame.
-    pub fn fate(&mut self, rng: &mut ChaCha12Rng) -> Fate {
+    /// Whether nothing gets through at a time.
+    fn is_out(&mut self, now: Time, rng: &mut ChaCha12Rng) -> bool {
+        if self.outage.is_zero() {
+            return false;
+        }
+        while now >= self.out.1 {
+            let mut draw = |most: Duration| {
+                let most = u64::try_from(most.as_micros()).unwrap_or(0);
+                Duration::from_micros(rng.next_u64() % (most + 1))
+            };
+            let begins = self.out.1.max(now) + self.calm / 2 + draw(self.calm);
+            self.out = (begins, begins + draw(self.outage));
+        }
+        now >= self.out.0
+    }
+
+    /// What becomes of one frame that is sent at a time.
+    pub fn fate(&mut self, now: Time, rng: &mut ChaCha12Rng) -> Fate {
+        if self.is_out(now, rng) {
+            return Fate { arrivals: Vec::new(), in_burst: true };
+        }
         if self.lost_ahead == 0 && self.burst_length > 0 && happens(rng, self.burst) {
             self.lost_ahead = 1 + rng.next_u32() % self.burst_length;
         }

@@ -40,6 +40,9 @@ pub struct Playground {
     /// A dictionary whose keys are given out by the relay.
     #[property(10)]
     pub desks: ConfirmedDictionary<String, Figure>,
+    /// Where everybody points, which goes beside the document.
+    #[property(11, unreliable, quantize = 0.01)]
+    pub pointer: [f32; 2],
 }
 
 /// A model with values, a counter, and a collection and a text of its own.
@@ -69,6 +72,12 @@ pub struct Figure {
     /// A text within a model.
     #[property(8)]
     pub memo: Text,
+    /// Where it is, which goes beside the document.
+    #[property(9, unreliable, redundant, quantize = 0.01)]
+    pub pose: [f32; 3],
+    /// Something that passes.
+    #[property(10, unreliable, ephemeral = 1.0)]
+    pub busy: bool,
 }
 
 /// A model with nothing below it.

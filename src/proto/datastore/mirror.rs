@@ -74,7 +74,10 @@ impl ModelNode {
         self.shape.name == other.shape.name
             && self.shape.properties.iter().all(|property| {
                 match (value(self, property.id), value(other, property.id)) {
-                    (Some(ours), Some(theirs)) => ours.same(&theirs),
+                    (Some(ours), Some(theirs)) => {
+                        let near = property.state.is_some_and(|it| it.grid.is_near(&ours, &theirs));
+                        near || ours.same(&theirs)
+                    }
                     (ours, theirs) => ours == theirs,
                 }
             })

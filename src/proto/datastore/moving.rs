@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::element::ElementId;
 use super::intent::Intent;
 use super::mirror::{Mirror, Node};
 use super::refresh::Spot;
@@ -112,6 +113,23 @@ impl Moving {
             }
             None => true,
         }
+    }
+
+    /// A model is gone, or another may stand under its key: only an element is the same one when it
+    /// comes back, and what is said of it goes on until its writer stops.
+    pub(super) fn leave(&mut self, model: &Path) {
+        let element = model.split().is_some_and(|(_, key)| ElementId::parse(&key).is_some());
+        if !element {
+            self.forget(model);
+            return;
+        }
+        let below: Vec<Path> = self.below(model).map(|(path, _)| path.clone()).collect();
+        for path in below {
+            if let Some(properties) = self.shown.get_mut(&path) {
+                properties.retain(|_, moved| !moved.over);
+            }
+        }
+        self.shown.retain(|_, properties| !properties.is_empty());
     }
 
     /// A model is gone, with all that is below it.
@@ -229,13 +247,16 @@ impl Datastore {
         }
     }
 
-    /// Whether this peer says a state property: its value is what shows, and its model is here and
-    /// nobody else's.
+    /// Whether this peer says a state property: its value is what shows, and its model is nobody
+    /// else's.
     pub(crate) fn moves(&self, model: &Path, property: u16) -> bool {
         let own = |moved: &Moved| moved.by == Mover::Me && !moved.over;
-        self.moving.get(model, property).is_some_and(own)
-            && matches!(self.mirror.node(model), Some(Node::Model(_)))
-            && self.may_touch(model).is_ok()
+        self.moving.get(model, property).is_some_and(own) && self.may_touch(model).is_ok()
+    }
+
+    /// Whether there is a model at a path.
+    pub(crate) fn has_model(&self, model: &Path) -> bool {
+        matches!(self.mirror.node(model), Some(Node::Model(_)))
     }
 
     /// Another member says where something is, but of what is not its to say, and of what this peer

@@ -70,11 +70,10 @@ impl Datastore {
         });
         for model in findings.removed.iter().chain(&findings.replaced) {
             self.forget_asked(model);
-            self.moving.forget(model);
         }
         if !self.moving.is_empty() {
             // What was said before its model came.
-            for model in &findings.added {
+            for model in findings.added.iter().chain(&findings.replaced) {
                 self.moving.apply(&mut self.mirror, model);
             }
         }
@@ -374,6 +373,7 @@ impl<'a> Reader<'a> {
         if self.pending.forget(at) {
             self.findings.dropped.push(at.clone());
         }
+        self.moving.leave(at);
         self.mirror.detach(at)
     }
 

@@ -179,6 +179,29 @@ impl Grid {
         }
     }
 
+    /// Whether two values are within two steps of each other, each number or component for itself: as
+    /// near as two peers show what a third wrote, over two hops and a rounding.
+    #[must_use]
+    pub fn is_near(&self, one: &Value, other: &Value) -> bool {
+        let round = self.circle().map(|(_, steps)| i64::from(steps) * PARTS);
+        match self.truth(one).zip(self.truth(other)) {
+            Some((Truth::Numbers(one), Truth::Numbers(other))) => {
+                one.iter().zip(&other).all(|(one, other)| {
+                    let off = (one - other).abs();
+                    off.min(round.map_or(off, |round| round - off)) <= 2 * PARTS
+                })
+            }
+            Some((Truth::Rotation(one), Truth::Rotation(other))) => {
+                let (one, other) = (one.quaternion(), other.quaternion());
+                let along: f32 = one.iter().zip(&other).map(|(one, other)| one * other).sum();
+                // Of a rotation and its opposite either.
+                let off = one.iter().zip(&other).map(|(one, other)| one - other * along.signum());
+                off.into_iter().all(|off| f64::from(off.abs()) <= 4.0 * self.step)
+            }
+            _ => false,
+        }
+    }
+
     /// The place of a number.
     fn place(&self, number: f64) -> Option<i64> {
         let off = number - self.origin;

@@ -36,6 +36,12 @@ impl Pace {
         (SHORTEST..=LONGEST).contains(&period).then_some(Self { origin, period })
     }
 
+    /// How long one is.
+    #[must_use]
+    pub fn period(self) -> Duration {
+        Duration::from_micros(u64::from(self.period))
+    }
+
     /// What is said of them.
     #[must_use]
     pub const fn record(self) -> StatePace {

@@ -275,8 +275,7 @@ impl Peer {
     /// follows what only its author could bring back, and who has moved on.
     pub(super) fn look_for_stuck(&mut self, now: Time, document: DocumentId) {
         let patience = self.config.unconfirmed;
-        // What another wrote waits for that other.
-        let waits = self.store.log(document).pending_of(self.author.peer).next().is_some();
+        let waits = self.waits(document);
         let Some(open) = &mut self.connection else {
             return;
         };
@@ -291,6 +290,15 @@ impl Peer {
             tracing::warn!(?document, "the relay does not take what was written here");
             self.estrange(now, document);
         }
+    }
+
+    /// Whether something waits for its place that this peer wrote, or another that is here: what one
+    /// wrote that is away waits for that one.
+    fn waits(&self, document: DocumentId) -> bool {
+        let log = self.store.log(document);
+        let waits = |peer| log.pending_of(peer).next().is_some();
+        log.pending().next().is_some()
+            && (waits(self.author.peer) || self.roster.members().any(|member| waits(member.peer)))
     }
 
     /// Remembers the present epoch as one that is over.

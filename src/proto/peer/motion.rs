@@ -48,7 +48,7 @@ struct StateLane {
     pace: Option<Pace>,
     tick: u32,
     beside: i8,
-    departures: Departures<u32>,
+    departures: Departures<Option<u32>>,
     arrivals: Arrivals,
     sources: BTreeMap<ClientNumber, Source>,
     /// Whether something of this peer's is to be said that was not.
@@ -56,6 +56,8 @@ struct StateLane {
     /// For how many more ticks a frame goes out all the same.
     again: u8,
     said_at: Time,
+    /// When something was last said that was different.
+    moved_at: Time,
     /// Since when something that went out was not answered.
     unheard_since: Option<Time>,
     /// Of which grant the relay was told last that it is known here.
@@ -63,12 +65,18 @@ struct StateLane {
 }
 
 impl StateLane {
+    /// When what was not answered is said again. While things move, that is not
+    /// before half a tick is over: the next may do it.
+    fn resent_at(&self, config: &StateConfig, round_trip: Duration) -> Option<Time> {
+        let again = self.said_at + config.resend_after(round_trip);
+        (!self.outgoing.is_settled()).then(|| again.max(self.moved_at + config.frame() / 2))
+    }
+
     /// When there is something to say, if nothing else happens before.
     fn due(&self, next: Time, (config, round_trip): (&StateConfig, Duration)) -> Option<Time> {
         let ticks = self.stirred || self.arrivals.has_news() || self.again > 0;
         let ticks = ticks.then_some(next);
-        let resent =
-            (!self.outgoing.is_settled()).then(|| self.said_at + config.resend_after(round_trip));
+        let resent = self.resent_at(config, round_trip);
         let lost = self.unheard_since.map(|at| at + config.patience_of(round_trip));
         [ticks, resent, lost].into_iter().flatten().min()
     }
@@ -79,7 +87,8 @@ impl Motion {
     pub(super) fn begin(&mut self) {
         let stirred = !self.own.is_empty();
         self.lane = StateLane { stirred, ..StateLane::default() };
-        for (name, own) in &self.own {
+        for (name, own) in &mut self.own {
+            own.begin();
             own.say(name, &mut self.lane.outgoing);
         }
         if let Some((_, at)) = &mut self.interest {
@@ -170,8 +179,7 @@ impl Peer {
         if known != lane.known && !self.motion.own.is_empty() {
             (lane.known, lane.stirred) = (known, true);
         }
-        let unheard =
-            !lane.outgoing.is_settled() && lane.said_at + config.resend_after(round_trip) <= now;
+        let unheard = lane.resent_at(config, round_trip).is_some_and(|at| at <= now);
         let wanted = ticks && (lane.stirred || lane.again > 0);
         let section = if wanted || unheard {
             lane.section((client, at), wanted, (now, config))
@@ -182,7 +190,7 @@ impl Peer {
             return;
         }
         let whole = section.as_ref().is_some_and(|section| section.pace.is_some());
-        let cargo = if section.is_some() { lane.outgoing.numbered() } else { 0 };
+        let cargo = section.as_ref().map(|_| lane.outgoing.numbered());
         let number = lane.departures.depart(cargo);
         lane.arrivals.told();
         if section.is_some() {
@@ -217,6 +225,7 @@ impl StateLane {
         if moves || self.tick == 0 {
             (self.tick, self.beside) = pace.tick(at, self.tick);
             self.again = self.again.saturating_sub(1);
+            self.moved_at = now;
         }
         self.said_at = now;
         let begins = self.outgoing.is_beginning();
@@ -227,7 +236,9 @@ impl StateLane {
         if begins {
             self.outgoing.acknowledge(self.outgoing.numbered());
         }
-        self.unheard_since.get_or_insert(now);
+        if begins || !self.outgoing.is_settled() {
+            self.unheard_since.get_or_insert(now);
+        }
         let pace = begins.then(|| pace.record());
         Some(StateSection { client, beside: self.beside, pace, frame: Blob::new(frame)? })
     }

@@ -27,7 +27,7 @@ const SECTION: usize = 12;
 const SECTIONS: usize = 128;
 
 /// In what part of a second what a member is told may come at once.
-const BURST: u32 = 4;
+const BURST: i64 = 4;
 
 /// What a member knows of what another says.
 #[derive(Debug, Default)]
@@ -36,6 +36,9 @@ struct Stream {
     /// Whether there is something to say that was not said.
     stirred: bool,
     said_at: Time,
+    /// When something was last said that was different, and how long a tick of its writer is.
+    moved_at: Time,
+    tick: Duration,
     /// Since when something that went out was not answered.
     unheard_since: Option<Time>,
 }
@@ -53,8 +56,8 @@ pub(super) struct Watcher {
     review_at: Time,
     streams: BTreeMap<ClientNumber, Stream>,
     departures: Departures<Cargo>,
-    /// How many bytes it may be told, as of when.
-    credit: (usize, Time),
+    /// How many bytes it may be told, as of when; below 0 if it was told more.
+    credit: (i64, Time),
 }
 
 impl Stream {
@@ -83,8 +86,9 @@ impl Stream {
 
     /// When it is to be said again, if it was not answered.
     fn due(&self, (config, round_trip): (&StateConfig, Duration)) -> Option<Time> {
-        let again =
-            (!self.outgoing.is_settled()).then(|| self.said_at + config.resend_after(round_trip));
+        // While things move, what comes of their writer next may do that.
+        let again = self.said_at + config.resend_after(round_trip);
+        let again = (!self.outgoing.is_settled()).then(|| again.max(self.moved_at + self.tick / 2));
         let lost = self.unheard_since.map(|at| at + config.patience_of(round_trip));
         [again, lost].into_iter().flatten().min()
     }
@@ -98,7 +102,7 @@ impl Watcher {
             review_at: Time::ZERO,
             streams: BTreeMap::new(),
             departures: Departures::default(),
-            credit: (usize::MAX, Time::ZERO),
+            credit: (i64::MAX, Time::ZERO),
         }
     }
 
@@ -161,9 +165,10 @@ impl Watcher {
 
     fn refill(&mut self, now: Time, config: &StateConfig) {
         let (credit, at) = self.credit;
-        let most = config.bytes_per_second / BURST as usize;
-        let micros = usize::try_from((now - at).as_micros()).unwrap_or(usize::MAX);
-        let more = micros.saturating_mul(config.bytes_per_second) / 1_000_000;
+        let rate = i64::try_from(config.bytes_per_second).unwrap_or(i64::MAX);
+        let most = rate / BURST;
+        let micros = i64::try_from((now - at).as_micros()).unwrap_or(i64::MAX);
+        let more = micros.saturating_mul(rate) / 1_000_000;
         self.credit = (credit.saturating_add(more).min(most), now);
     }
 
@@ -195,22 +200,29 @@ impl Watcher {
                 stream.unheard_since = None;
                 stream.outgoing.restart();
             }
-            if self.credit.0 < HEAD + SECTION {
+            let Some(credit) =
+                usize::try_from(self.credit.0).ok().filter(|left| *left > HEAD + SECTION)
+            else {
                 break;
-            }
+            };
             let begins = stream.outgoing.is_beginning();
             let room = if begins { config.whole } else { config.packet };
-            let budget = room.min(self.credit.0).saturating_sub(HEAD + SECTION);
+            let budget = room.min(credit).saturating_sub(HEAD + SECTION);
             let Some(pace) = source.pace else { continue };
             stream.said_at = now;
+            if stream.stirred {
+                (stream.moved_at, stream.tick) = (now, pace.period());
+            }
             let Some(frame) = stream.outgoing.frame(source.tick, budget, true) else { continue };
             stream.stirred = false;
             let number = stream.outgoing.numbered();
             if begins {
                 stream.outgoing.acknowledge(number);
             }
-            stream.unheard_since.get_or_insert(now);
-            self.credit.0 = self.credit.0.saturating_sub(frame.len() + SECTION);
+            if begins || !stream.outgoing.is_settled() {
+                stream.unheard_since.get_or_insert(now);
+            }
+            self.credit.0 -= i64::try_from(frame.len() + SECTION).unwrap_or(i64::MAX);
             let pace = begins.then(|| pace.record());
             let beside = source.beside;
             if let Some(frame) = Blob::new(frame) {

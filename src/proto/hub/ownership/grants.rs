@@ -287,7 +287,10 @@ fn write_part(
             }
         }
     }
-    if let Some(change) = draft.finish() {
+    // What was to be written may stand there already.
+    let change = draft.finish();
+    let signature = change.is_some().then_some(Token::Signature(actor));
+    if let Some(change) = change {
         let sealed = chunk::encode(change);
         let (sequence, hash) = (sealed.change.sequence, sealed.hash);
         let introduction = Some(introduction);
@@ -297,7 +300,7 @@ fn write_part(
         log.admit_signature(&record)?;
     }
     let changes = (before..log.len()).map(Token::Change);
-    Ok(changes.chain(std::iter::once(Token::Signature(actor))).collect())
+    Ok(changes.chain(signature).collect())
 }
 
 /// Takes a model out of its collection, if it is in one.

@@ -32,6 +32,8 @@ pub(super) struct Own {
     folded_at: Time,
     /// The first packet that had it as it is.
     sent: Option<u16>,
+    /// Since when its model has not been here: it may come back.
+    missing: Option<Time>,
 }
 
 impl Own {
@@ -40,6 +42,11 @@ impl Own {
         if !outgoing.set(name, self.name.grid.kind(), self.truth) {
             tracing::debug!(%name, "not said");
         }
+    }
+
+    /// Another link: packets count from 1.
+    pub(super) const fn begin(&mut self) {
+        self.sent = None;
     }
 
     /// A packet went out that has it.
@@ -61,8 +68,9 @@ impl Own {
 
     /// When it goes into the document, if nothing is written before.
     fn folds(&self, rest: Duration, fold: Duration) -> Option<Time> {
-        let lacks = self.terms.ephemeral.is_none() && self.folded.as_ref() != Some(&self.value);
-        lacks.then(|| (self.written + rest).min(self.folded_at + fold))
+        let lacks = self.folded.as_ref() != Some(&self.value);
+        let folds = self.terms.ephemeral.is_none() && self.missing.is_none();
+        (lacks && folds).then(|| (self.written + rest).min(self.folded_at + fold))
     }
 }
 
@@ -96,6 +104,7 @@ impl Peer {
                 folded: before.and_then(|own| own.folded.clone()),
                 folded_at: before.map_or(now, |own| own.folded_at),
                 sent: None,
+                missing: None,
                 name,
             };
             now_own.say(&text, &mut lane.outgoing);
@@ -109,22 +118,23 @@ impl Peer {
 
     /// Lets go of what is not this peer's any more or has passed, and folds what is due.
     pub(super) fn check_own(&mut self, now: Time) {
-        let lost: Vec<SmolStr> = self
-            .motion
-            .own
-            .iter()
-            .filter(|(_, own)| {
-                own.passes().is_some_and(|at| at <= now)
-                    || !self.store.moves(&own.name.model, own.name.property)
-            })
-            .map(|(text, _)| text.clone())
-            .collect();
+        let PeerConfig { rest, fold, .. } = self.config;
+        let mut lost = Vec::<SmolStr>::new();
+        for (text, own) in &mut self.motion.own {
+            let missing = !self.store.has_model(&own.name.model);
+            own.missing = own.missing.or(Some(now)).filter(|_| missing);
+            let over = own.passes().is_some_and(|at| at <= now)
+                || own.missing.is_some_and(|since| since + fold <= now)
+                || !self.store.moves(&own.name.model, own.name.property);
+            lost.extend(over.then(|| text.clone()));
+        }
         for text in lost {
             self.stop_own(&text, None);
         }
-        let PeerConfig { rest, fold, .. } = self.config;
         self.fold_own(now, |own| own.folds(rest, fold).is_some_and(|at| at <= now));
-        let due = self.motion.own.values().flat_map(|own| [own.passes(), own.folds(rest, fold)]);
+        let due = self.motion.own.values().flat_map(|own| {
+            [own.passes(), own.folds(rest, fold), own.missing.map(|since| since + fold)]
+        });
         self.motion.changes = due.flatten().min();
     }
 

@@ -34,7 +34,7 @@ impl Peer {
             return;
         }
         let lane = &mut self.motion.lane;
-        for number in lane.departures.arrived(packet.answer) {
+        for number in lane.departures.arrived(packet.answer).into_iter().flatten() {
             lane.outgoing.acknowledge(number);
             lane.unheard_since = None;
         }

@@ -35,6 +35,10 @@ pub struct Outgoing {
     /// The number of the last frame.
     numbered: u32,
     acknowledged: Option<u32>,
+    /// Whether something is different since the last frame, or had no room in it.
+    dirty: bool,
+    /// The first frame that told all that there was to tell since it was.
+    telling: u32,
 }
 
 /// Something that a frame should say.
@@ -59,6 +63,8 @@ struct Plan {
     said: BTreeMap<usize, Option<Truth>>,
     /// The ids of what is new.
     new: Vec<u32>,
+    /// Whether something had no room.
+    lacks: bool,
 }
 
 impl Outgoing {
@@ -69,6 +75,7 @@ impl Outgoing {
         if let Some(current) = self.ids.get(name).and_then(|id| self.current.get_mut(id)) {
             let fits = current.entry.kind == kind && truth.fits(kind);
             if fits {
+                self.dirty |= current.truth != truth;
                 current.truth = truth;
             }
             return fits;
@@ -76,6 +83,7 @@ impl Outgoing {
         if name.len() > MAX_NAME || !kind.is_valid() || !truth.fits(kind) {
             return false;
         }
+        self.dirty = true;
         self.last_id += 1;
         let entry = Arc::new(Entry { name: name.into(), kind });
         self.ids.insert(entry.name.clone(), self.last_id);
@@ -86,7 +94,9 @@ impl Outgoing {
     /// A value is no more.
     pub fn remove(&mut self, name: &str) -> bool {
         let id = self.ids.remove(name);
-        id.is_some_and(|id| self.current.remove(&id).is_some())
+        let removed = id.is_some_and(|id| self.current.remove(&id).is_some());
+        self.dirty |= removed;
+        removed
     }
 
     /// The receiver has a frame.
@@ -109,10 +119,11 @@ impl Outgoing {
         self.numbered
     }
 
-    /// Whether the receiver has the last frame.
+    /// Whether the receiver has all that there is to tell.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.sent.last().map(|last| last.number) == self.acknowledged
+        let told = self.acknowledged.is_some_and(|acknowledged| acknowledged >= self.telling);
+        !self.dirty && (told || self.telling == 0)
     }
 
     /// Whether there is nothing to say, nor anything that is gone to be told.
@@ -130,6 +141,7 @@ impl Outgoing {
     /// Nothing that is on its way arrives, nor what was acknowledged: the next frame builds on nothing.
     pub fn restart(&mut self) {
         (self.sent, self.acknowledged) = (History::default(), None);
+        self.dirty |= self.telling > 0;
     }
 
     /// The frame of a tick, of at most about `budget` bytes; nothing if the receiver will guess
@@ -179,6 +191,9 @@ impl Outgoing {
         }
         self.sent.push(snapshot);
         self.numbered = number;
+        if self.dirty {
+            (self.dirty, self.telling) = (plan.lacks, number);
+        }
         let [low, ..] = number.to_le_bytes();
         let [back, ..] = back.to_le_bytes();
         let mut frame = vec![low, back];
@@ -236,6 +251,7 @@ impl Outgoing {
         for Want { cost, what, .. } in wants {
             // One at least, or it would never go.
             if cost > left && !(plan.said.is_empty() && plan.new.is_empty()) {
+                plan.lacks = true;
                 continue;
             }
             left = left.saturating_sub(cost);
