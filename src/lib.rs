@@ -35,8 +35,8 @@
 //! ```
 //!
 //! [`proto`] has every rule, and neither clock nor entropy nor sockets; `net` has the sockets;
-//! `room` is what an application holds; `sim` runs whole rooms from a seed. The names that an
-//! application needs are here at the root.
+//! `room` is what an application holds; [`realtime`] shows smoothly what moves elsewhere; `sim` runs
+//! whole rooms from a seed. The names that an application needs are here at the root.
 
 // Lets the derives name this crate in the crate itself.
 extern crate self as parlor;
@@ -57,6 +57,8 @@ pub use proto::motion::interest::{Area, Interest, InterestError};
 pub use proto::ownership::{Mode, Ownership, Terms};
 pub use proto::reason::{Class, Denial, Reason, Refusal};
 pub use proto::statistics::Statistics;
+
+pub mod realtime;
 
 #[cfg(feature = "net")]
 pub mod net;

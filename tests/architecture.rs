@@ -47,6 +47,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::lane", "proto::motion"], Above),
     (&["proto::datastore"], Above),
     (&["proto::peer", "proto::hub"], Above),
+    (&["realtime"], Only(&["proto::model"])),
     // The wall: no tokio, no libp2p and no files above this line.
     (&["sim", "net"], Only(&["proto"])),
     (&["room"], Only(&["proto", "net"])),
