@@ -18,6 +18,7 @@ mod scripts;
 mod session;
 mod stage;
 mod state;
+mod timeline;
 mod variants;
 mod vectors;
 mod wellknown;
