@@ -1,23 +1,31 @@
-//! What motion costs: the same recorded match by Parlor's state codec and by documents.
+//! What motion costs: a recorded match by Parlor's state codec and by documents, and asteroids by the
+//! codec over hops that lose frames.
 //!
 //! `cargo bench -p parlor-bench --bench motion -- --trace FILE`, with the options that `--help` lists.
-//! Bytes are payloads, without what a transport adds. Times are of this thread's processor time, and
-//! both ends' of a codec. Without cargo's `--bench`, as under `cargo test`, and without a trace nothing
-//! is done.
+//! Bytes are payloads, without what a transport adds. Times are of this thread's processor time; of
+//! the match, both ends' of a codec. Without cargo's `--bench`, as under `cargo test`, nothing is done;
+//! without a trace the match is left out.
 
+mod asteroids;
+mod hop;
 mod lanes;
 mod report;
 mod trace;
 
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use cpu_time::ThreadTime;
 
+use self::hop::{Grid, Outcomes, Plan};
 use self::lanes::{Automerge, Ephemeral, Lane, Loro, Outcome, State, Yrs};
-use self::report::{Report, Row};
+use self::report::{Flight, Flights, Report, Row};
 use self::trace::Tick;
+
+/// Whose scenes are flown where nothing is said.
+const SEEDS: RangeInclusive<u64> = 1..=5;
 
 /// What motion costs.
 #[derive(Debug, Parser)]
@@ -29,9 +37,11 @@ struct Options {
     /// Only these scenes.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scene>,
-    /// Only so many ticks of it.
+    /// Only so many ticks.
     #[arg(long)]
     ticks: Option<usize>,
+    #[command(flatten)]
+    hops: Hops,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -43,11 +53,32 @@ struct Options {
     bench: bool,
 }
 
+/// Asteroids, and the hops that tell of them.
+#[derive(Debug, Args)]
+struct Hops {
+    /// Where chance begins. Without it, the figures are of the seeds 1 to 5 together.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many of 100 frames are lost on each hop, and acknowledgements on their way back.
+    #[arg(long, value_delimiter = ',', default_value = "0,2,10")]
+    loss: Vec<u32>,
+    /// How many are lost in a row, on average. Without it, each is lost by itself.
+    #[arg(long)]
+    burst: Option<f64>,
+    /// Within how many ticks the writer knows what arrived.
+    #[arg(long, value_delimiter = ',', default_value = "0,1,3")]
+    delay: Vec<u32>,
+    #[command(flatten)]
+    grid: Grid,
+}
+
 /// What moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Scene {
     /// Eleven players at 20 Hz.
     Football,
+    /// 250 asteroids at 30 Hz.
+    Asteroids,
 }
 
 fn main() -> ExitCode {
@@ -61,23 +92,54 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Outcome<()> {
-    let Some(trace) = options.trace.as_ref().filter(|_| options.bench && !options.test) else {
+    if !options.bench || options.test {
         return Ok(());
-    };
-    let mut ticks = trace::read(trace).map_err(|why| format!("{}: {why}", trace.display()))?;
-    ticks.truncate(options.ticks.unwrap_or(usize::MAX));
-    let mut report = Report::default();
-    if options.only.is_empty() || options.only.contains(&Scene::Football) {
-        report.add(play("parlor, acknowledged at once", &mut State::new(0), &ticks)?);
-        report.add(play("parlor, a tick later", &mut State::new(1), &ticks)?);
-        report.add(play("parlor, 3 ticks later", &mut State::new(3), &ticks)?);
-        report.add(play("loro, ephemeral", &mut Ephemeral::new(), &ticks)?);
-        report.add(play("yrs", &mut Yrs::default(), &ticks)?);
-        report.add(play("loro", &mut Loro::default(), &ticks)?);
-        report.add(play("automerge", &mut Automerge::default(), &ticks)?);
     }
-    report.show(options.json)?;
+    let wanted = |scene| options.only.is_empty() || options.only.contains(&scene);
+    if let Some(trace) = options.trace.as_ref().filter(|_| wanted(Scene::Football)) {
+        football(trace, options.ticks)?.show(options.json)?;
+    }
+    if wanted(Scene::Asteroids) {
+        fly(&options.hops, options.ticks)?.show(options.json)?;
+    }
     Ok(())
+}
+
+fn football(trace: &Path, most: Option<usize>) -> Outcome<Report> {
+    let mut ticks = trace::read(trace).map_err(|why| format!("{}: {why}", trace.display()))?;
+    ticks.truncate(most.unwrap_or(usize::MAX));
+    let mut report = Report::default();
+    report.add(play("parlor, acknowledged at once", &mut State::new(0), &ticks)?);
+    report.add(play("parlor, a tick later", &mut State::new(1), &ticks)?);
+    report.add(play("parlor, 3 ticks later", &mut State::new(3), &ticks)?);
+    report.add(play("loro, ephemeral", &mut Ephemeral::new(), &ticks)?);
+    report.add(play("yrs", &mut Yrs::default(), &ticks)?);
+    report.add(play("loro", &mut Loro::default(), &ticks)?);
+    report.add(play("automerge", &mut Automerge::default(), &ticks)?);
+    Ok(report)
+}
+
+/// Tells of asteroids over one hop and over two.
+fn fly(hops: &Hops, most: Option<usize>) -> Outcome<Flights> {
+    let seeds: Vec<u64> = hops.seed.map_or_else(|| SEEDS.collect(), |seed| vec![seed]);
+    let count = most.unwrap_or(usize::MAX).min(asteroids::TICKS);
+    let scenes: Vec<(u64, Vec<asteroids::Tick>)> =
+        seeds.iter().map(|seed| (*seed, asteroids::ticks(*seed, count))).collect();
+    let mut flights = Flights::default();
+    for relayed in [false, true] {
+        for (loss, delay) in
+            hops.loss.iter().flat_map(|loss| hops.delay.iter().map(move |delay| (loss, delay)))
+        {
+            let plan =
+                Plan { relayed, loss: *loss, burst: hops.burst, delay: *delay, grid: hops.grid };
+            let mut all = Outcomes::default();
+            for (seed, ticks) in &scenes {
+                all.join(hop::tell(plan, ticks, *seed)?);
+            }
+            flights.add(Flight { plan, seeds: scenes.len(), all });
+        }
+    }
+    Ok(flights)
 }
 
 /// Tells all ticks one way.
