@@ -2,14 +2,14 @@
 //! and says that on: how many bytes, how far off, how long.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::hint::black_box;
 use std::time::Duration;
 
 use clap::Args;
 use cpu_time::ThreadTime;
 use parlor::proto::state::grid::{Kind, Truth, number, parts};
 use parlor::proto::state::rotation::Turn;
-use parlor::proto::state::stream::{Entry, Incoming, Outgoing};
+use parlor::proto::state::stream::{Entry, Id, Incoming, Outgoing};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -27,6 +27,8 @@ const BUDGET: usize = 16_384;
 pub(crate) struct Plan {
     /// Whether a relay stands between.
     pub(crate) relayed: bool,
+    /// Whether every value is said in every frame, also what would be guessed.
+    pub(crate) everything: bool,
     /// How many of 100 frames are lost on each hop, and acknowledgements on their way back.
     pub(crate) loss: u32,
     /// How many in a row, on average, where they are lost in a row; else each by itself.
@@ -165,30 +167,27 @@ pub(crate) fn tell(plan: Plan, ticks: &[Tick], seed: u64) -> Outcome<Outcomes> {
     let mut first = Hop::new(plan, seed);
     let mut second = plan.relayed.then(|| Hop::new(plan, !seed));
     let mut all = Outcomes::default();
-    let names: Vec<[String; 2]> =
-        (0..COUNT).map(|at| [format!("{at}/1"), format!("{at}/2")]).collect();
     let turn = Kind::Rotation { steps: plan.grid.turn };
     let mut values = Vec::new();
     for (tick, transforms) in (1..).zip(ticks) {
         values.clear();
-        for ([place, whither], transform) in names.iter().zip(transforms) {
+        for (at, transform) in transforms.iter().enumerate() {
             let [x, y, z] = transform.place.map(|part| parts(part.into(), plan.grid.place));
             let (Some(x), Some(y), Some(z)) = (x, y, z) else { return Err("too far".into()) };
-            values.push((place.as_str(), PLACE, Truth::Numbers([x, y, z, 0])));
+            values.push((2 * at, PLACE, Truth::Numbers([x, y, z, 0])));
             let turned = Turn::new(transform.turn).ok_or("no rotation")?;
-            values.push((whither.as_str(), turn, Truth::Rotation(turned)));
+            values.push((2 * at + 1, turn, Truth::Rotation(turned)));
         }
         let mut came = first.tick(tick, &values)?;
-        if let Some(second) = &mut second {
+        if let Some(second) = second.as_mut().filter(|_| came) {
             // What did not come is not said on; the next hop goes on guessing.
-            let shown = came.then(|| first.incoming.values(tick)).into_iter().flatten();
-            let shown: Vec<(Arc<Entry>, Truth)> =
-                shown.map(|(entry, truth)| (Arc::clone(entry), truth)).collect();
-            let shown: Vec<(&str, Kind, Truth)> = shown
-                .iter()
-                .map(|(entry, truth)| (entry.name.as_str(), entry.kind, *truth))
-                .collect();
-            came = came && second.tick(tick, &shown)?;
+            values.clear();
+            let shown = first.incoming.values(tick);
+            values.extend(shown.filter_map(|(entry, truth)| {
+                let part = usize::from(entry.kind == turn);
+                Some((2 * index(entry)? + part, entry.kind, truth))
+            }));
+            came = second.tick(tick, &values)?;
         }
         if came {
             let incoming = &second.as_ref().unwrap_or(&first).incoming;
@@ -202,6 +201,7 @@ pub(crate) fn tell(plan: Plan, ticks: &[Tick], seed: u64) -> Outcome<Outcomes> {
 /// One hop, one way.
 struct Hop {
     outgoing: Outgoing,
+    ids: Vec<Option<Id>>,
     incoming: Incoming,
     delay: u32,
     /// Of frames, and of acknowledgements.
@@ -218,7 +218,8 @@ struct Hop {
 impl Hop {
     fn new(plan: Plan, seed: u64) -> Self {
         Self {
-            outgoing: Outgoing::default(),
+            outgoing: if plan.everything { Outgoing::of_everything() } else { Outgoing::default() },
+            ids: vec![None; 2 * COUNT],
             incoming: Incoming::new(2 * COUNT),
             delay: plan.delay,
             loss: [seed, seed ^ 1 << 32].map(|seed| Loss::new(plan, seed)),
@@ -232,10 +233,15 @@ impl Hop {
     }
 
     /// Tells a tick. Returns whether it arrived.
-    fn tick(&mut self, tick: u32, values: &[(&str, Kind, Truth)]) -> Outcome<bool> {
+    fn tick(&mut self, tick: u32, values: &[(usize, Kind, Truth)]) -> Outcome<bool> {
         let clock = ThreadTime::now();
-        for (name, kind, truth) in values {
-            self.outgoing.set(name, *kind, *truth);
+        for (at, kind, truth) in values {
+            if let Some(id) = self.ids[*at] {
+                self.outgoing.set_at(id, *truth)?;
+            } else {
+                let name = format!("{}/{}", at / 2, at % 2 + 1);
+                self.ids[*at] = Some(self.outgoing.set(&name, *kind, *truth)?);
+            }
         }
         let frame = self.outgoing.frame(tick, BUDGET, false);
         self.encoding += clock.elapsed();
@@ -249,6 +255,9 @@ impl Hop {
             if !lost {
                 let clock = ThreadTime::now();
                 let update = self.incoming.receive(&frame)?;
+                for change in self.incoming.changes() {
+                    black_box(change);
+                }
                 self.decoding += clock.elapsed();
                 self.frames += 1;
                 came = true;

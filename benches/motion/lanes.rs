@@ -82,9 +82,9 @@ impl Lane for State {
         for (player, [x, y, heading]) in tick {
             let part = |number| parts(number, 1.0).ok_or("too far");
             let place = Truth::Numbers([part(*x)?, part(*y)?, 0, 0]);
-            self.outgoing.set(&format!("{player}/place"), PLACE, place);
+            self.outgoing.set(&format!("{player}/place"), PLACE, place)?;
             let heading = Truth::Numbers([part(*heading)?, 0, 0, 0]);
-            self.outgoing.set(&format!("{player}/heading"), HEADING, heading);
+            self.outgoing.set(&format!("{player}/heading"), HEADING, heading)?;
         }
         let frame = self.outgoing.frame(self.tick, 1_200, false);
         if let Some(frame) = &frame {

@@ -126,12 +126,11 @@ fn fly(hops: &Hops, most: Option<usize>) -> Outcome<Flights> {
     let scenes: Vec<(u64, Vec<asteroids::Tick>)> =
         seeds.iter().map(|seed| (*seed, asteroids::ticks(*seed, count))).collect();
     let mut flights = Flights::default();
-    for relayed in [false, true] {
-        for (loss, delay) in
-            hops.loss.iter().flat_map(|loss| hops.delay.iter().map(move |delay| (loss, delay)))
-        {
-            let plan =
-                Plan { relayed, loss: *loss, burst: hops.burst, delay: *delay, grid: hops.grid };
+    for (relayed, everything) in [(false, false), (false, true), (true, false)] {
+        let losses = hops.loss.iter();
+        for (&loss, &delay) in losses.flat_map(|loss| hops.delay.iter().map(move |at| (loss, at))) {
+            let (burst, grid) = (hops.burst, hops.grid);
+            let plan = Plan { relayed, everything, loss, burst, delay, grid };
             let mut all = Outcomes::default();
             for (seed, ticks) in &scenes {
                 all.join(hop::tell(plan, ticks, *seed)?);

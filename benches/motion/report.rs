@@ -122,7 +122,12 @@ impl Flights {
 
 impl Flight {
     const fn way(&self) -> &'static str {
-        if self.plan.relayed { "second of two hops" } else { "one hop" }
+        match (self.plan.relayed, self.plan.everything) {
+            (false, false) => "one hop",
+            (true, false) => "second of two hops",
+            (false, true) => "one hop, everything said",
+            (true, true) => "second of two hops, everything said",
+        }
     }
 
     fn line(&self) -> Value {

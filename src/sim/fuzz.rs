@@ -53,9 +53,14 @@ pub fn state_frames(data: &[u8]) {
     let mut outgoing = Outgoing::default();
     let turn = Truth::Rotation(Turn::small([1 << 24, 1 << 20, 0]));
     let place = Truth::Numbers([70_000, -4_000, 1 << 30, 0]);
-    outgoing.set("place", Kind::Vector { components: 3 }, place);
-    outgoing.set("heading", Kind::Circle { steps: 720 }, place);
-    outgoing.set("turn", Kind::Rotation { steps: 1_000 }, turn);
+    let values = [
+        ("place", Kind::Vector { components: 3 }, place),
+        ("heading", Kind::Circle { steps: 720 }, place),
+        ("turn", Kind::Rotation { steps: 1_000 }, turn),
+    ];
+    for (name, kind, truth) in values {
+        assert!(outgoing.set(name, kind, truth).is_ok());
+    }
     let mut incoming = Incoming::new(MOST_STATES);
     if let Some(frame) = outgoing.frame(1, 1_200, false) {
         assert!(incoming.receive(&frame).is_ok());
@@ -67,6 +72,7 @@ pub fn state_frames(data: &[u8]) {
         let before = incoming.last();
         let outcome = incoming.receive(frame);
         assert_eq!(outcome.is_err(), incoming.last() == before);
+        assert!(incoming.changes().count() <= 2 * MOST_STATES);
         assert!(incoming.values(u32::MAX).count() <= MOST_STATES);
     }
 }

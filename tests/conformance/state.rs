@@ -103,7 +103,7 @@ fn frames() -> Case {
                 turn = turn.times(rate);
             }
             let kind = Kind::Rotation { steps: 1_000 };
-            assert!(outgoing.set("4/a/3", kind, Truth::Rotation(turn)));
+            outgoing.set("4/a/3", kind, Truth::Rotation(turn)).unwrap();
             given.push(json!(["4/a/3", "rotation 1000", turn.0]));
         }
         if tick == 35 {
@@ -116,8 +116,8 @@ fn frames() -> Case {
         if let Some(update) = &update {
             outgoing.acknowledge(update.number);
         }
-        let said = update.map(|update| {
-            let said = update.said.iter();
+        let said = update.map(|_| {
+            let said = incoming.changes();
             said.map(|(entry, truth)| json!([entry.name, truth.map(shown)])).collect::<Vec<_>>()
         });
         steps.push(json!({
@@ -135,7 +135,7 @@ fn frames() -> Case {
 }
 
 fn set(outgoing: &mut Outgoing, name: &str, kind: Kind, numbers: [i64; 4]) -> Value {
-    assert!(outgoing.set(name, kind, Truth::Numbers(numbers)));
+    outgoing.set(name, kind, Truth::Numbers(numbers)).unwrap();
     let kind = match kind {
         Kind::Vector { components } => format!("vector {components}"),
         Kind::Circle { steps } => format!("circle {steps}"),

@@ -61,6 +61,11 @@ impl Default for Writer {
 }
 
 impl Writer {
+    /// Writes a byte as it is, before the first bit.
+    pub fn byte(&mut self, byte: u8) {
+        self.bytes.push(byte);
+    }
+
     /// Writes a bit that is set with a chance.
     pub fn bit(&mut self, bit: bool, chance: Chance) {
         let bound = chance.of(self.range);

@@ -53,16 +53,26 @@ pub enum Truth {
 }
 
 impl Truth {
-    /// Whether it is of a kind, and not too far out.
+    /// Whether it is of a kind.
     #[must_use]
-    pub fn fits(&self, kind: Kind) -> bool {
+    pub const fn is_of(&self, kind: Kind) -> bool {
         match (kind, self) {
-            (Kind::Vector { .. } | Kind::Circle { .. }, Self::Numbers(numbers)) => {
-                numbers.iter().all(|parts| parts.abs() <= FARTHEST)
-            }
-            (Kind::Rotation { .. }, Self::Rotation(_)) => true,
+            (Kind::Vector { .. } | Kind::Circle { .. }, Self::Numbers(_))
+            | (Kind::Rotation { .. }, Self::Rotation(_)) => true,
             (Kind::Vector { .. } | Kind::Circle { .. }, Self::Rotation(_))
             | (Kind::Rotation { .. }, Self::Numbers(_)) => false,
+        }
+    }
+
+    /// A number that is farther from zero than [`FARTHEST`].
+    #[must_use]
+    pub fn too_far(&self) -> Option<i64> {
+        match self {
+            Self::Numbers(numbers) => {
+                let far = |parts: &&i64| parts.unsigned_abs() > FARTHEST.unsigned_abs();
+                numbers.iter().find(far).copied()
+            }
+            Self::Rotation(_) => None,
         }
     }
 }

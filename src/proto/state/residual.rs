@@ -4,7 +4,7 @@
 //! So each property keeps the mean of their sizes, and that mean says how likely each size is. It is a
 //! function of what the receiver has, like everything that a frame is read by.
 
-use super::coder::{Chance, ONE, Reader, Writer};
+use super::coder::{Chance, Reader, Writer};
 
 /// The mean size of the last residuals, in 256ths.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,18 +47,32 @@ impl Spread {
     }
 
     /// How likely a residual is zero, and how likely a size is larger than it is known to be.
-    ///
-    /// Of a two-sided geometric distribution `(1 - t) / (1 + t) * t^|e|` with mean size `m` it is
-    /// `t = (sqrt(1 + m^2) - 1) / m`. That is also `m / (1 + sqrt(1 + m^2))`.
-    fn chances(self, plain: u32) -> (Chance, Chance) {
-        let mean = u64::from(self.0 >> plain).max(8);
-        // In 256ths: sqrt(1 + m^2).
-        let root = (65_536 + mean * mean).isqrt();
-        let t = (mean << 16) / (256 + root);
-        let zero = ((65_536 - t) << 16) / (65_536 + t);
-        let chance = |parts: u64| Chance::new(u32::try_from(parts).unwrap_or(ONE));
-        (chance(zero), chance(t))
+    const fn chances(self, plain: u32) -> (Chance, Chance) {
+        CHANCES[(self.0 >> plain) as usize % CHANCES.len()]
     }
+}
+
+/// The chances of each mean, in 256ths, of what is not plain of a size.
+static CHANCES: [(Chance, Chance); 1 << 10] = {
+    let mut all = [(Chance::EVEN, Chance::EVEN); 1 << 10];
+    let mut mean = 0;
+    while mean < all.len() {
+        all[mean] = chances(mean as u64);
+        mean += 1;
+    }
+    all
+};
+
+/// Of a two-sided geometric distribution `(1 - t) / (1 + t) * t^|e|` with mean size `m` it is
+/// `t = (sqrt(1 + m^2) - 1) / m`. That is also `m / (1 + sqrt(1 + m^2))`.
+#[expect(clippy::cast_possible_truncation, reason = "chances are below 2^16")]
+const fn chances(mean: u64) -> (Chance, Chance) {
+    let mean = if mean < 8 { 8 } else { mean };
+    // In 256ths: sqrt(1 + m^2).
+    let root = (65_536 + mean * mean).isqrt();
+    let t = (mean << 16) / (256 + root);
+    let zero = ((65_536 - t) << 16) / (65_536 + t);
+    (Chance::new(zero as u32), Chance::new(t as u32))
 }
 
 /// Writes a residual.

@@ -66,8 +66,10 @@ impl Turn {
             if left & 1 == 1 {
                 all = all.times(power);
             }
-            power = power.times(power);
             left >>= 1;
+            if left > 0 {
+                power = power.times(power);
+            }
         }
         all
     }
@@ -128,7 +130,18 @@ impl Turn {
 /// A square root, of a number with 60 bits behind the point; zero of what is negative.
 #[must_use]
 pub fn root(square: i64) -> i64 {
-    i64::try_from(u64::try_from(square).unwrap_or(0).isqrt()).unwrap_or(0)
+    let square = square.max(0);
+    // A float's root is at most one off, and faster than a whole one.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as said")]
+    let near = (square as f64).sqrt() as i64;
+    let above = |root: i64| root.checked_mul(root).is_none_or(|root| root > square);
+    if above(near) {
+        near - 1
+    } else if above(near + 1) {
+        near
+    } else {
+        near + 1
+    }
 }
 
 /// A component, which is at most one.

@@ -6,8 +6,10 @@
 
 mod incoming;
 mod outgoing;
+mod values;
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -15,8 +17,9 @@ use thiserror::Error;
 
 pub use self::incoming::{Incoming, Update};
 pub use self::outgoing::Outgoing;
+pub use self::values::{Id, SetError};
 use super::coder::Chance;
-use super::grid::Kind;
+use super::grid::{Kind, Truth};
 use super::residual::Spread;
 use super::track::Track;
 
@@ -80,12 +83,17 @@ pub struct Entry {
     pub kind: Kind,
 }
 
-/// What is known of an entry behind a frame.
+/// Whose a slot is.
 #[derive(Clone, Debug)]
-struct Known {
+struct Seat {
     entry: Arc<Entry>,
-    /// By which the writing end tells entries apart.
-    id: u32,
+    /// Where the writing end has its value.
+    at: usize,
+}
+
+/// What is known of an entry behind a frame.
+#[derive(Clone, Copy, Debug)]
+struct Known {
     track: Track,
     /// How likely the next frame says something of it.
     busy: Chance,
@@ -94,29 +102,27 @@ struct Known {
 }
 
 impl Known {
-    const fn new(entry: Arc<Entry>, id: u32, track: Track) -> Self {
-        Self { entry, id, track, busy: BUSY, quiet: 0 }
+    const fn new(track: Track) -> Self {
+        Self { track, busy: BUSY, quiet: 0 }
     }
 
     fn is_asleep(&self) -> bool {
         self.quiet >= ASLEEP && self.track.is_still()
     }
 
-    /// Behind a frame that said nothing of it.
-    fn passed(&self, ticks: u32) -> Self {
-        let track = if self.track.is_still() { self.track } else { self.track.passed(ticks) };
-        let asleep = self.is_asleep();
-        Self {
-            track,
-            busy: if asleep { self.busy } else { self.busy.learned(false, BUSY_RATE) },
-            quiet: self.quiet.saturating_add(1),
-            ..self.clone()
+    /// Behind a frame that said nothing of it, at which it was to be *ahead*.
+    fn passed(mut self, ahead: Truth) -> Self {
+        if !self.is_asleep() {
+            self.busy = self.busy.learned(false, BUSY_RATE);
         }
+        self.quiet = self.quiet.saturating_add(1);
+        self.track = self.track.passed(ahead);
+        self
     }
 
     /// Behind a frame that said where it is.
-    fn moved(&self, track: Track) -> Self {
-        Self { track, busy: self.busy.learned(true, BUSY_RATE), quiet: 0, ..self.clone() }
+    const fn moved(self, track: Track) -> Self {
+        Self { track, busy: self.busy.learned(true, BUSY_RATE), quiet: 0 }
     }
 }
 
@@ -129,9 +135,22 @@ struct Snapshot {
     tick: u32,
     /// By slot; nothing where what was there is gone.
     slots: Vec<Option<Known>>,
+    /// By slot, and the same for as long as nothing is new: whose it is, or was last.
+    seats: Arc<Vec<Seat>>,
 }
 
 impl Snapshot {
+    /// Every slot that has an entry.
+    fn entries(&self) -> impl Iterator<Item = (&Seat, &Known)> {
+        let slots = self.seats.iter().zip(&self.slots);
+        slots.filter_map(|(seat, known)| Some((seat, known.as_ref()?)))
+    }
+
+    fn at(&self, slot: usize) -> Option<(&Arc<Entry>, &Known)> {
+        let known = self.slots.get(slot)?.as_ref()?;
+        Some((&self.seats.get(slot)?.entry, known))
+    }
+
     fn sleepers(&self) -> Vec<usize> {
         let slots = self.slots.iter().enumerate();
         let asleep = slots.filter(|(_, known)| known.as_ref().is_some_and(Known::is_asleep));
@@ -146,11 +165,15 @@ impl Snapshot {
         free.into_iter().chain(self.slots.len()..)
     }
 
-    fn put(&mut self, slot: usize, known: Known) {
-        if slot >= self.slots.len() {
-            self.slots.resize_with(slot + 1, || None);
+    /// Puts an entry into a free slot, or behind the last one.
+    fn put(&mut self, slot: usize, seat: Seat, known: Known) {
+        let seats = Arc::make_mut(&mut self.seats);
+        if slot < self.slots.len() {
+            (seats[slot], self.slots[slot]) = (seat, Some(known));
+        } else {
+            seats.push(seat);
+            self.slots.push(Some(known));
         }
-        self.slots[slot] = Some(known);
     }
 }
 
@@ -166,34 +189,55 @@ const fn width(count: usize) -> u32 {
 
 /// The last snapshots, the oldest first.
 #[derive(Clone, Debug, Default)]
-struct History(VecDeque<Snapshot>);
+struct History {
+    snapshots: VecDeque<Snapshot>,
+    /// Room for the slots of another one, left from one that was forgotten.
+    room: Vec<Option<Known>>,
+}
 
 impl History {
     fn push(&mut self, snapshot: Snapshot) {
         let most = most(snapshot.slots.len());
-        self.0.push_back(snapshot);
-        while self.0.len() > most {
-            self.0.pop_front();
+        self.snapshots.push_back(snapshot);
+        while self.snapshots.len() > most {
+            self.pop();
         }
+    }
+
+    fn pop(&mut self) {
+        if let Some(Snapshot { mut slots, .. }) = self.snapshots.pop_front() {
+            slots.clear();
+            self.room = slots;
+        }
+    }
+
+    /// Room for slots.
+    fn room(&mut self) -> Vec<Option<Known>> {
+        take(&mut self.room)
     }
 
     /// Whether another snapshot would push the oldest one out.
     fn is_full(&self) -> bool {
-        self.last().is_some_and(|last| self.0.len() >= most(last.slots.len()))
+        self.last().is_some_and(|last| self.snapshots.len() >= most(last.slots.len()))
     }
 
     fn find(&self, number: u32) -> Option<&Snapshot> {
-        self.0.iter().rev().find(|snapshot| snapshot.number == number)
+        self.snapshots.iter().rev().find(|snapshot| snapshot.number == number)
     }
 
     fn last(&self) -> Option<&Snapshot> {
-        self.0.back()
+        self.snapshots.back()
+    }
+
+    /// The one before the last.
+    fn before(&self) -> Option<&Snapshot> {
+        self.snapshots.iter().nth_back(1)
     }
 
     /// Forgets what is older than a frame.
     fn forget_before(&mut self, number: u32) {
-        while self.0.front().is_some_and(|snapshot| snapshot.number < number) {
-            self.0.pop_front();
+        while self.snapshots.front().is_some_and(|snapshot| snapshot.number < number) {
+            self.pop();
         }
     }
 }

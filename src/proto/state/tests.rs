@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::grid::{COMPONENTS, Kind, PARTS, Truth};
+use super::grid::{COMPONENTS, FARTHEST, Kind, PARTS, Truth};
 use super::rotation::Turn;
-use super::stream::{Incoming, Outgoing, StateFault};
+use super::stream::{Incoming, MAX_NAME, Outgoing, SetError, StateFault};
 
 const VECTOR: Kind = Kind::Vector { components: 3 };
 const ANGLE: Kind = Kind::Circle { steps: 720 };
@@ -51,7 +51,7 @@ impl Hop {
             let (_, frame) = self.frames.pop_front().unwrap();
             match self.incoming.receive(&frame) {
                 Ok(update) => {
-                    for (entry, truth) in update.said {
+                    for (entry, truth) in self.incoming.changes() {
                         match truth {
                             Some(truth) => self.shown.insert(entry.name.to_string(), truth),
                             None => self.shown.remove(entry.name.as_str()),
@@ -141,7 +141,7 @@ fn everything_shows_within_a_step_whatever_moves() {
         for number in 1..1_000 {
             let values = body(&mut rng, &mut state);
             for (name, kind, truth) in values {
-                assert!(hop.outgoing.set(name, kind, truth));
+                hop.outgoing.set(name, kind, truth).unwrap();
             }
             hop.tick(number, 1_000, false);
             let shown = hop.at(number);
@@ -168,8 +168,8 @@ fn a_body_that_drifts_takes_a_byte_an_update() {
             }
             place.iter_mut().zip(*rate).for_each(|(place, rate)| *place += rate);
             *turn = turn.times(*spin);
-            hop.outgoing.set(&format!("{body}/1"), VECTOR, Truth::Numbers(*place));
-            hop.outgoing.set(&format!("{body}/2"), ROTATION, Truth::Rotation(*turn));
+            hop.outgoing.set(&format!("{body}/1"), VECTOR, Truth::Numbers(*place)).unwrap();
+            hop.outgoing.set(&format!("{body}/2"), ROTATION, Truth::Rotation(*turn)).unwrap();
         }
         hop.tick(number, 10_000, false);
     }
@@ -191,7 +191,7 @@ fn what_is_lost_is_mended_with_the_next_frame_that_arrives() {
                 values = body(&mut rng, &mut state);
             }
             for (name, kind, truth) in values {
-                hop.outgoing.set(name, kind, truth);
+                hop.outgoing.set(name, kind, truth).unwrap();
             }
             burst = match rng.next_u32() % 30 {
                 0 => 3,
@@ -211,7 +211,7 @@ fn what_is_lost_is_mended_with_the_next_frame_that_arrives() {
 fn what_rests_costs_nothing_and_what_is_gone_goes() {
     let mut hop = Hop::new(1);
     for body in 0..200 {
-        assert!(hop.outgoing.set(&format!("body {body}"), VECTOR, numbers(body * 1_000)));
+        hop.outgoing.set(&format!("body {body}"), VECTOR, numbers(body * 1_000)).unwrap();
     }
     for number in 1..100 {
         hop.tick(number, 1_200, false);
@@ -224,7 +224,7 @@ fn what_rests_costs_nothing_and_what_is_gone_goes() {
     assert_eq!(hop.bytes, before);
     // One of them moves: the others are not asked about.
     for number in 1_000..1_100 {
-        hop.outgoing.set("body 7", VECTOR, numbers(i64::from(number) * 5_000));
+        hop.outgoing.set("body 7", VECTOR, numbers(i64::from(number) * 5_000)).unwrap();
         hop.tick(number, 1_200, false);
     }
     let each = (hop.bytes - before) as f64 / 100.0;
@@ -236,7 +236,7 @@ fn what_rests_costs_nothing_and_what_is_gone_goes() {
     assert!(!hop.at(1_110).contains_key("body 8"));
     assert!(!hop.shown.contains_key("body 8"));
     // What comes anew under its name is another.
-    hop.outgoing.set("body 8", ANGLE, Truth::Numbers([9 * PARTS, 0, 0, 0]));
+    hop.outgoing.set("body 8", ANGLE, Truth::Numbers([9 * PARTS, 0, 0, 0])).unwrap();
     for number in 1_110..1_120 {
         hop.tick(number, 1_200, false);
     }
@@ -256,7 +256,7 @@ fn a_budget_is_shared_by_who_waited_longest() {
         for (body, place) in places.iter_mut().enumerate() {
             // Nothing that could be guessed.
             *place += i64::from(rng.next_u32() % 20_000) - 10_000;
-            hop.outgoing.set(&format!("{body}"), VECTOR, numbers(*place));
+            hop.outgoing.set(&format!("{body}"), VECTOR, numbers(*place)).unwrap();
         }
         let before = hop.bytes;
         hop.tick(number, 600, false);
@@ -280,10 +280,10 @@ fn a_budget_is_shared_by_who_waited_longest() {
 fn a_long_way_slows_a_full_stream_and_never_stops_it() {
     let mut hop = Hop::new(8);
     for body in 0..1_500 {
-        hop.outgoing.set(&format!("body {body}"), VECTOR, numbers(body * 1_000));
+        hop.outgoing.set(&format!("body {body}"), VECTOR, numbers(body * 1_000)).unwrap();
     }
     for number in 1..2_000 {
-        hop.outgoing.set("body 7", VECTOR, numbers(i64::from(number) * 5_000));
+        hop.outgoing.set("body 7", VECTOR, numbers(i64::from(number) * 5_000)).unwrap();
         hop.tick(number, 1_200, false);
     }
     let shown = hop.at(2_000);
@@ -296,11 +296,11 @@ fn a_long_way_slows_a_full_stream_and_never_stops_it() {
 #[test]
 fn what_comes_and_goes_within_a_round_trip_is_gone() {
     let mut hop = Hop::new(3);
-    hop.outgoing.set("first", VECTOR, numbers(1_000));
+    hop.outgoing.set("first", VECTOR, numbers(1_000)).unwrap();
     for number in 1..10 {
         hop.tick(number, 1_200, false);
     }
-    hop.outgoing.set("second", VECTOR, numbers(2_000));
+    hop.outgoing.set("second", VECTOR, numbers(2_000)).unwrap();
     hop.tick(10, 1_200, false);
     assert!(hop.outgoing.remove("second"));
     for number in 11..30 {
@@ -309,16 +309,67 @@ fn what_comes_and_goes_within_a_round_trip_is_gone() {
     assert_eq!(hop.shown.keys().collect::<Vec<_>>(), ["first"]);
 }
 
+#[test]
+fn what_cannot_be_carried_is_refused_and_changes_nothing() {
+    let mut outgoing = Outgoing::default();
+    let id = outgoing.set("one", VECTOR, numbers(7_000)).unwrap();
+    let far = FARTHEST + 1;
+    let long = "n".repeat(MAX_NAME + 1);
+    let rotation = Truth::Rotation(Turn::NONE);
+    let none = Kind::Vector { components: 5 };
+    let refused = [
+        (outgoing.set("one", ANGLE, numbers(1)), SetError::AnotherKind { before: VECTOR }),
+        (outgoing.set("one", VECTOR, rotation), SetError::NotOfKind { kind: VECTOR }),
+        (
+            outgoing.set("two", VECTOR, Truth::Numbers([0, far, 0, 0])),
+            SetError::TooFar { parts: far, limit: FARTHEST },
+        ),
+        (outgoing.set("two", none, numbers(1)), SetError::NoKind { kind: none }),
+        (
+            outgoing.set(&long, VECTOR, numbers(1)),
+            SetError::LongName { size: MAX_NAME + 1, limit: MAX_NAME },
+        ),
+    ];
+    for (outcome, error) in refused {
+        assert_eq!(outcome, Err(error));
+    }
+    outgoing.set_at(id, numbers(8_000)).unwrap();
+    assert!(outgoing.remove("one"));
+    let again = outgoing.set("one", VECTOR, numbers(9_000)).unwrap();
+    assert_eq!(outgoing.set_at(id, numbers(1)), Err(SetError::Gone));
+    assert_ne!(id, again);
+    let mut incoming = Incoming::new(10);
+    incoming.receive(&outgoing.frame(1, 1_200, false).unwrap()).unwrap();
+    let shown: Vec<_> = incoming.changes().map(|(entry, truth)| (&*entry.name, truth)).collect();
+    assert_eq!(shown, [("one", incoming.values(1).next().map(|(_, truth)| truth))]);
+}
+
+#[test]
+fn what_would_be_guessed_is_said_where_everything_is() {
+    let (mut outgoing, mut incoming) = (Outgoing::of_everything(), Incoming::new(10));
+    for number in 1..100 {
+        outgoing.set("one", VECTOR, numbers(i64::from(number) * 25_600 + 100)).unwrap();
+        let frame = outgoing.frame(number, 1_200, false).unwrap();
+        outgoing.acknowledge(incoming.receive(&frame).unwrap().number);
+        let (_, Truth::Numbers([shown, ..])) = incoming.values(number).next().unwrap() else {
+            panic!("not a vector");
+        };
+        // It lies on the grid, and not only near the truth.
+        assert_eq!(shown, i64::from(number) * 25_600);
+    }
+}
+
 proptest! {
     #[test]
     fn any_frame_is_borne(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20)) {
         let mut hop = Hop::new(0);
-        hop.outgoing.set("one", VECTOR, numbers(7_000));
-        hop.outgoing.set("two", ROTATION, Truth::Rotation(Turn::NONE));
+        hop.outgoing.set("one", VECTOR, numbers(7_000)).unwrap();
+        hop.outgoing.set("two", ROTATION, Truth::Rotation(Turn::NONE)).unwrap();
         hop.tick(1, 1_000, false);
         for frame in frames {
             if let Ok(update) = hop.incoming.receive(&frame) {
-                prop_assert!(update.said.len() <= 10_000);
+                prop_assert!(hop.incoming.changes().count() <= 10_000);
+                prop_assert_eq!(hop.incoming.last(), Some(update.number));
             }
         }
     }
@@ -326,7 +377,7 @@ proptest! {
     #[test]
     fn a_frame_that_is_cut_short_or_changed_never_takes_much(at in 0..40_usize, with: u8) {
         let mut outgoing = Outgoing::default();
-        outgoing.set("one", VECTOR, numbers(7_000));
+        outgoing.set("one", VECTOR, numbers(7_000)).unwrap();
         let frame = outgoing.frame(1, 1_000, false).unwrap();
         let mut changed = frame.to_vec();
         let at = at % changed.len();

@@ -56,13 +56,12 @@ impl Axis {
 
     /// Another value, `residual` steps beside the prediction. Small ones are noise of the grid in
     /// part: they count for three quarters of the place, and for a quarter of the rate.
-    fn learned(self, residual: i32, ticks: u32, round: Option<i64>) -> (Self, i64) {
-        let ahead = self.ahead(ticks, round);
+    fn learned(self, residual: i32, ahead: i64, ticks: u32, round: Option<i64>) -> (Self, i64) {
         let value = whole(ahead).saturating_add(i64::from(residual)).saturating_mul(PARTS);
         let off = value.saturating_sub(ahead);
         let noise = residual.abs() <= 1;
         let (off, turn) = if noise { (off - (off >> 2), off >> 2) } else { (off, off) };
-        let rate = self.rate.saturating_add(turn.div_euclid(i64::from(ticks.max(1))));
+        let rate = self.rate.saturating_add(shared(turn, ticks));
         let rate = rate.clamp(-2 * FARTHEST, 2 * FARTHEST);
         let wrap = |place: i64| round.map_or(place, |round| place.rem_euclid(round));
         // What rests does so where it is shown.
@@ -138,10 +137,10 @@ impl Track {
         }
     }
 
-    /// Whether a value is farther from where this will be than half a step.
+    /// Whether a value is farther than half a step from where this will be, which is given.
     #[must_use]
-    pub fn misses(&self, truth: Truth, ticks: u32) -> bool {
-        match (self.motion, self.ahead(ticks), truth) {
+    pub fn misses(&self, ahead: Truth, truth: Truth) -> bool {
+        match (self.motion, ahead, truth) {
             (
                 Motion::Numbers { count, round, .. },
                 Truth::Numbers(ahead),
@@ -157,43 +156,48 @@ impl Track {
         }
     }
 
-    /// The same some ticks later, nothing having been heard.
+    /// The same when it is where it was to be, nothing having been heard.
     #[must_use]
-    pub fn passed(&self, ticks: u32) -> Self {
-        let shown = self.ahead(ticks);
-        let motion = match (self.motion, shown) {
-            (Motion::Numbers { mut axes, count, round }, Truth::Numbers(places)) => {
+    pub fn passed(mut self, ahead: Truth) -> Self {
+        self.shown = ahead;
+        match (&mut self.motion, ahead) {
+            (Motion::Numbers { axes, .. }, Truth::Numbers(places)) => {
                 for (axis, place) in axes.iter_mut().zip(places) {
                     axis.place = place;
                 }
-                Motion::Numbers { axes, count, round }
             }
-            (Motion::Rotation { rate, spread, steps, .. }, Truth::Rotation(turn)) => {
-                Motion::Rotation { turn, rate, spread, steps }
-            }
-            (motion @ Motion::Numbers { .. }, Truth::Rotation(_))
-            | (motion @ Motion::Rotation { .. }, Truth::Numbers(_)) => motion,
-        };
-        Self { motion, shown }
+            (Motion::Rotation { turn, .. }, Truth::Rotation(ahead)) => *turn = ahead,
+            (Motion::Numbers { .. }, Truth::Rotation(_))
+            | (Motion::Rotation { .. }, Truth::Numbers(_)) => {}
+        }
+        self
     }
 
-    /// Writes where it is some ticks later, which must be of its kind. Returns the track behind that.
-    pub fn write(&self, writer: &mut Writer, truth: Truth, ticks: u32) -> Self {
+    /// Writes where it is, which must be of its kind, some ticks later, when it was to be *ahead*.
+    /// Returns the track behind that.
+    #[must_use]
+    pub fn write(self, writer: &mut Writer, ahead: Truth, truth: Truth, ticks: u32) -> Self {
         let mut residuals = [0; COMPONENTS];
-        match (self.motion, truth) {
-            (Motion::Numbers { axes, count, round }, Truth::Numbers(truth)) => {
-                let pairs = axes.iter().zip(truth).take(count);
-                for (residual, (axis, truth)) in residuals.iter_mut().zip(pairs) {
-                    let off = whole(truth) - whole(axis.ahead(ticks, round));
+        match (self.motion, ahead, truth) {
+            (
+                Motion::Numbers { axes, count, round },
+                Truth::Numbers(ahead),
+                Truth::Numbers(truth),
+            ) => {
+                for at in 0..count {
+                    let off = whole(truth[at]) - whole(ahead[at]);
                     let off = round.map_or(off, |round| centred(off, round / PARTS));
                     // Neither is farther out than what fits.
-                    *residual = i32::try_from(off).unwrap_or(0);
-                    residual::write(writer, *residual, axis.spread);
+                    residuals[at] = i32::try_from(off).unwrap_or(0);
+                    residual::write(writer, residuals[at], axes[at].spread);
                 }
-                self.moved(residuals, ticks)
+                self.moved(ahead, residuals, ticks)
             }
-            (Motion::Rotation { turn, rate, spread, steps }, Truth::Rotation(truth)) => {
-                let ahead = turned_on(turn, rate, ticks);
+            (
+                Motion::Rotation { spread, steps, .. },
+                Truth::Rotation(ahead),
+                Truth::Rotation(truth),
+            ) => {
                 let truth = truth.beside(ahead);
                 let expected = ahead.largest();
                 let part = i64::from(truth.0[expected]);
@@ -211,23 +215,22 @@ impl Track {
                 }
                 self.turned(ahead, (left, negative), residuals, ticks)
             }
-            (Motion::Numbers { .. }, Truth::Rotation(_))
-            | (Motion::Rotation { .. }, Truth::Numbers(_)) => *self,
+            (Motion::Numbers { .. }, ..) | (Motion::Rotation { .. }, ..) => self,
         }
     }
 
     /// Reads what [`Self::write`] wrote.
-    pub fn read(&self, reader: &mut Reader<'_>, ticks: u32) -> Option<Self> {
+    #[must_use]
+    pub fn read(self, reader: &mut Reader<'_>, ahead: Truth, ticks: u32) -> Option<Self> {
         let mut residuals = [0; COMPONENTS];
-        match self.motion {
-            Motion::Numbers { axes, count, .. } => {
+        match (self.motion, ahead) {
+            (Motion::Numbers { axes, count, .. }, Truth::Numbers(ahead)) => {
                 for (residual, axis) in residuals.iter_mut().zip(axes).take(count) {
                     *residual = residual::read(reader, axis.spread)?;
                 }
-                Some(self.moved(residuals, ticks))
+                Some(self.moved(ahead, residuals, ticks))
             }
-            Motion::Rotation { turn, rate, spread, .. } => {
-                let ahead = turned_on(turn, rate, ticks);
+            (Motion::Rotation { spread, .. }, Truth::Rotation(ahead)) => {
                 let expected = ahead.largest();
                 let (left, negative) = if reader.bit(SAME) {
                     (expected, ahead.0[expected] < 0)
@@ -240,54 +243,61 @@ impl Track {
                 }
                 Some(self.turned(ahead, (left, negative), residuals, ticks))
             }
+            (Motion::Numbers { .. }, Truth::Rotation(_))
+            | (Motion::Rotation { .. }, Truth::Numbers(_)) => None,
         }
     }
 
-    fn moved(&self, residuals: [i32; COMPONENTS], ticks: u32) -> Self {
-        let Motion::Numbers { mut axes, count, round } = self.motion else {
-            return *self;
-        };
-        let mut shown = [0; COMPONENTS];
-        for ((axis, residual), shown) in axes.iter_mut().zip(residuals).zip(&mut shown).take(count)
-        {
-            (*axis, *shown) = axis.learned(residual, ticks, round);
+    fn moved(mut self, ahead: [i64; COMPONENTS], residuals: [i32; COMPONENTS], ticks: u32) -> Self {
+        if let Motion::Numbers { axes, count, round } = &mut self.motion {
+            let mut shown = [0; COMPONENTS];
+            for at in 0..*count {
+                (axes[at], shown[at]) = axes[at].learned(residuals[at], ahead[at], ticks, *round);
+            }
+            self.shown = Truth::Numbers(shown);
         }
-        Self { motion: Motion::Numbers { axes, count, round }, shown: Truth::Numbers(shown) }
+        self
     }
 
     fn turned(
-        &self,
+        mut self,
         ahead: Turn,
         (left, negative): (usize, bool),
         residuals: [i32; COMPONENTS],
         ticks: u32,
     ) -> Self {
-        let Motion::Rotation { rate, mut spread, steps, .. } = self.motion else {
-            return *self;
+        let Motion::Rotation { turn, rate, spread, steps } = &mut self.motion else {
+            return self;
         };
         let mut parts = [0_i64; COMPONENTS];
         let mut rest = UNIT * UNIT;
         for at in (0..COMPONENTS).filter(|at| *at != left) {
-            let whole = i64::from(scaled(ahead.0[at], steps)) + i64::from(residuals[at]);
-            parts[at] = (whole * UNIT).div_euclid(steps).clamp(-UNIT, UNIT);
+            let whole = i64::from(scaled(ahead.0[at], *steps)) + i64::from(residuals[at]);
+            parts[at] = (whole * UNIT).div_euclid(*steps).clamp(-UNIT, UNIT);
             rest = rest.saturating_sub(parts[at] * parts[at]);
-            spread = spread.learned(residuals[at]);
+            *spread = spread.learned(residuals[at]);
         }
         parts[left] = if negative { -root(rest) } else { root(rest) };
         let value = Turn(parts.map(narrow));
         let noise = residuals.iter().all(|residual| residual.abs() <= 1);
         let off = ahead.inverse().times(value).half();
         let off = off.map(|part| if noise { part >> 2 } else { part });
-        let step = off.map(|part| part.div_euclid(i64::from(ticks.max(1))));
-        let rate = rate.times(Turn::small(step));
-        let still = rate.half().iter().all(|part| part.abs() * steps * 64 < UNIT);
-        let (rate, turn) =
-            if still { (Turn::NONE, value) } else { (rate, ahead.times(Turn::small(off))) };
-        Self {
-            motion: Motion::Rotation { turn, rate, spread, steps },
-            shown: Truth::Rotation(value),
+        let step = off.map(|part| shared(part, ticks));
+        *rate = rate.times(Turn::small(step));
+        if rate.half().iter().all(|part| part.abs() * *steps * 64 < UNIT) {
+            (*rate, *turn) = (Turn::NONE, value);
+        } else {
+            *turn = ahead.times(Turn::small(off));
         }
+        self.shown = Truth::Rotation(value);
+        self
     }
+}
+
+/// What is off by the share of a tick.
+const fn shared(off: i64, ticks: u32) -> i64 {
+    // Mostly it is one, and a division takes long.
+    if ticks <= 1 { off } else { off.div_euclid(ticks as i64) }
 }
 
 /// Where a rotation is some ticks later. What rests is not rounded anew.

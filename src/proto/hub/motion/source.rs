@@ -106,7 +106,7 @@ impl Source {
             return Err(StateFault::Malformed);
         }
         (self.tick, self.beside, self.stirred) = (update.tick, section.beside, true);
-        let said = update.said.into_iter();
+        let said = self.incoming.changes();
         Ok(said.map(|(entry, truth)| (entry.name.clone(), entry.kind, truth)).collect())
     }
 

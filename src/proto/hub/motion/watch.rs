@@ -62,8 +62,8 @@ pub(super) struct Watcher {
 
 impl Stream {
     fn set(&mut self, name: &SmolStr, (kind, truth): (Kind, Truth)) {
-        if !self.outgoing.set(name, kind, truth) {
-            tracing::debug!(%name, "not passed on");
+        if let Err(error) = self.outgoing.set(name, kind, truth) {
+            tracing::debug!(%name, %error, "not passed on");
         }
     }
 

@@ -39,8 +39,8 @@ pub(super) struct Own {
 impl Own {
     /// Gives it to a stream.
     pub(super) fn say(&self, name: &str, outgoing: &mut Outgoing) {
-        if !outgoing.set(name, self.name.grid.kind(), self.truth) {
-            tracing::debug!(%name, "not said");
+        if let Err(error) = outgoing.set(name, self.name.grid.kind(), self.truth) {
+            tracing::debug!(%name, %error, "not said");
         }
     }
 

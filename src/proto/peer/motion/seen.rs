@@ -10,7 +10,7 @@ use crate::proto::model::value::Value;
 use crate::proto::motion::name::Name;
 use crate::proto::motion::pace::Pace;
 use crate::proto::state::grid::Truth;
-use crate::proto::state::stream::{Entry, Incoming, StateFault, Update};
+use crate::proto::state::stream::{Entry, Incoming, StateFault};
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{StatePacket, StateSection};
 
@@ -25,6 +25,29 @@ pub(super) struct Source {
     /// When the last frame was of.
     at: u64,
     tick: u32,
+}
+
+/// What a frame changed.
+#[derive(Default)]
+struct Changes {
+    said: Vec<(Path, u16, Value)>,
+    ended: Vec<(Path, u16)>,
+}
+
+impl Source {
+    /// What the last frame changed.
+    fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        for (entry, truth) in self.incoming.changes() {
+            // What has no name that means anything here is of a later version.
+            let Some(name) = Name::parse(&entry.name) else { continue };
+            match truth {
+                Some(truth) => changes.said.extend(value(name, truth)),
+                None => changes.ended.push((name.model, name.property)),
+            }
+        }
+        changes
+    }
 }
 
 impl Peer {
@@ -79,23 +102,10 @@ impl Peer {
         }
         let pace = source.pace.ok_or(StateFault::Malformed)?;
         (source.tick, source.at) = (update.tick, pace.at(update.tick, beside));
-        let at = source.at;
-        self.show_update(by, at, update);
+        let (at, changes) = (source.at, source.changes());
+        self.store.end_moved(by, changes.ended);
+        self.store.show_moved(by, at, changes.said);
         Ok(())
-    }
-
-    fn show_update(&mut self, by: Mover, at: u64, update: Update) {
-        let (mut said, mut ended) = (Vec::new(), Vec::new());
-        for (entry, truth) in update.said {
-            // What has no name that means anything here is of a later version.
-            let Some(name) = Name::parse(&entry.name) else { continue };
-            match truth {
-                Some(truth) => said.extend(value(name, truth)),
-                None => ended.push((name.model, name.property)),
-            }
-        }
-        self.store.end_moved(by, ended);
-        self.store.show_moved(by, at, said);
     }
 
     /// Shows what others say of a value that this peer says no more.

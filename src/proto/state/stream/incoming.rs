@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use super::outgoing::origin;
 use super::{
-    Entry, GONE, History, Known, MAX_NAME, NEWS, PACE, Snapshot, StateFault, WAKES, width,
+    Entry, GONE, History, Known, MAX_NAME, NEWS, PACE, Seat, Snapshot, StateFault, WAKES, width,
 };
 use crate::proto::state::coder::Reader;
 use crate::proto::state::grid::{Kind, Truth};
@@ -19,24 +19,24 @@ use crate::proto::state::track::Track;
 pub struct Incoming {
     received: History,
     limit: usize,
+    /// Whether the last frame built on none.
+    anew: bool,
 }
 
-/// What a frame told.
-#[derive(Clone, PartialEq, Debug)]
+/// A frame that was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Update {
     /// Its number, to be acknowledged.
     pub number: u32,
     /// The tick that it is of.
     pub tick: u32,
-    /// Where entries are that were elsewhere behind the frame before; nothing of those that are gone.
-    pub said: Vec<(Arc<Entry>, Option<Truth>)>,
 }
 
 impl Incoming {
     /// Nothing yet, of at most so many entries.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { received: History::default(), limit }
+        Self { received: History::default(), limit, anew: true }
     }
 
     /// The last frame that came.
@@ -50,12 +50,25 @@ impl Incoming {
         let last = self.received.last().into_iter();
         last.flat_map(move |snapshot| {
             let ticks = tick.saturating_sub(snapshot.tick);
-            snapshot.slots.iter().flatten().map(move |known| {
-                let track = known.track;
-                let shown = if ticks == 0 { track.shown() } else { track.ahead(ticks) };
-                (&known.entry, shown)
+            snapshot.entries().map(move |(seat, Known { track, .. })| {
+                (&seat.entry, if ticks == 0 { track.shown() } else { track.ahead(ticks) })
             })
         })
+    }
+
+    /// Where entries are behind the last frame that were elsewhere behind the one before; nothing of
+    /// those that are gone.
+    pub fn changes(&self) -> impl Iterator<Item = (&Arc<Entry>, Option<Truth>)> {
+        let (before, after) = (self.received.before(), self.received.last());
+        let slots = after.map_or(0, |after| after.slots.len());
+        let moved = (0..slots).filter_map(move |slot| {
+            let (was, before) = before?.at(slot)?;
+            let (entry, after) = after?.at(slot)?;
+            let shown = after.track.shown();
+            let same = Arc::ptr_eq(was, entry);
+            (same && before.track.shown() != shown).then_some((entry, Some(shown)))
+        });
+        moved.chain(after.map_or_else(Vec::new, |after| moves(before, after, self.anew)))
     }
 
     /// Takes a frame.
@@ -76,6 +89,7 @@ impl Incoming {
         if self.last().is_some_and(|last| number <= last) || number.to_le_bytes()[0] != *low {
             return Err(StateFault::Stale);
         }
+        let room = self.received.room();
         let empty = Snapshot::default();
         let (base, ticks, tick) = if *back == 0 {
             (&empty, 0, reader.bits(32))
@@ -88,18 +102,18 @@ impl Incoming {
             let tick = base.tick.checked_add(ticks).ok_or(StateFault::Malformed)?;
             (base, ticks, tick)
         };
-        let mut after = known(&mut reader, base, ticks)?;
+        let mut after = known(&mut reader, base, ticks, room)?;
         (after.number, after.tick) = (number, tick);
         let new = self.introduced(&mut reader, &after)?;
         if reader.is_beyond() {
             return Err(StateFault::Malformed);
         }
         for (slot, entry, track) in new {
-            after.put(slot, Known::new(entry, 0, track));
+            after.put(slot, Seat { entry, at: slot }, Known::new(track));
         }
-        let said = differences(self.received.last(), &after, *back > 0);
         self.received.push(after);
-        Ok(Update { number, tick, said })
+        self.anew = *back == 0;
+        Ok(Update { number, tick })
     }
 
     fn introduced(
@@ -128,46 +142,37 @@ impl Incoming {
     }
 }
 
-/// What is shown otherwise behind a frame than behind the one before. What a frame does not mention that
-/// builds on none is not gone for that.
-fn differences(
-    before: Option<&Snapshot>,
-    after: &Snapshot,
-    whole: bool,
-) -> Vec<(Arc<Entry>, Option<Truth>)> {
-    let mut said = Vec::new();
-    // Most slots have the entry that they had; of the others names tell.
+/// Of the slots that have not the entry that they had before, what is shown otherwise or gone; names
+/// tell. What a frame does not mention that builds on none is not gone for that.
+fn moves<'a>(
+    before: Option<&'a Snapshot>,
+    after: &'a Snapshot,
+    anew: bool,
+) -> Vec<(&'a Arc<Entry>, Option<Truth>)> {
     let (mut was, mut is) = (BTreeMap::new(), Vec::new());
-    let slots = before.map_or(&[][..], |before| &before.slots);
-    for slot in 0..slots.len().max(after.slots.len()) {
-        let before = slots.get(slot).and_then(Option::as_ref);
-        let after = after.slots.get(slot).and_then(Option::as_ref);
-        match (before, after) {
-            (Some(before), Some(after)) if Arc::ptr_eq(&before.entry, &after.entry) => {
-                let shown = after.track.shown();
-                if before.track.shown() != shown {
-                    said.push((Arc::clone(&after.entry), Some(shown)));
-                }
-            }
+    let slots = before.map_or(0, |before| before.slots.len());
+    for slot in 0..slots.max(after.slots.len()) {
+        match (before.and_then(|before| before.at(slot)), after.at(slot)) {
+            (Some((before, _)), Some((after, _))) if Arc::ptr_eq(before, after) => {}
             (before, after) => {
-                was.extend(before.map(|before| (&before.entry.name, before)));
+                was.extend(before.map(|(entry, known)| (&entry.name, (entry, known))));
                 is.extend(after);
             }
         }
     }
-    for known in is {
-        let before = was.remove(&known.entry.name);
+    let mut moves = Vec::new();
+    for (entry, known) in is {
         let shown = known.track.shown();
-        let same = before.is_some_and(|before| {
-            before.entry.kind == known.entry.kind && before.track.shown() == shown
+        let same = was.remove(&entry.name).is_some_and(|(before, known)| {
+            before.kind == entry.kind && known.track.shown() == shown
         });
         if !same {
-            said.push((Arc::clone(&known.entry), Some(shown)));
+            moves.push((entry, Some(shown)));
         }
     }
-    let gone = was.into_values().filter(|_| whole);
-    said.extend(gone.map(|known| (Arc::clone(&known.entry), None)));
-    said
+    let gone = was.into_values().filter(|_| !anew);
+    moves.extend(gone.map(|(entry, _)| (entry, None)));
+    moves
 }
 
 /// The number nearest to the last one that ends so.
@@ -182,10 +187,16 @@ fn beside(last: u32, low: u8) -> u32 {
 }
 
 /// Reads what a frame says of what is known.
-fn known(reader: &mut Reader<'_>, base: &Snapshot, ticks: u32) -> Result<Snapshot, StateFault> {
+fn known(
+    reader: &mut Reader<'_>,
+    base: &Snapshot,
+    ticks: u32,
+    mut slots: Vec<Option<Known>>,
+) -> Result<Snapshot, StateFault> {
     let sleepers = base.sleepers();
-    let mut woken = vec![false; base.slots.len()];
+    let mut woken = Vec::new();
     if !sleepers.is_empty() && reader.bit(WAKES) {
+        woken.resize(base.slots.len(), false);
         let count = residual::read_long(reader).ok_or(StateFault::Malformed)?;
         for _ in 0..usize::try_from(count).unwrap_or(usize::MAX).min(sleepers.len()) {
             let at = usize::try_from(reader.bits(width(sleepers.len()))).unwrap_or(usize::MAX);
@@ -193,23 +204,30 @@ fn known(reader: &mut Reader<'_>, base: &Snapshot, ticks: u32) -> Result<Snapsho
             woken[*slot] = true;
         }
     }
-    let mut after = Snapshot { slots: Vec::with_capacity(base.slots.len()), ..Snapshot::default() };
+    slots.reserve(base.slots.len());
     for (slot, known) in base.slots.iter().enumerate() {
         let Some(known) = known else {
-            after.slots.push(None);
+            slots.push(None);
             continue;
         };
-        let moved = if known.is_asleep() { woken[slot] } else { reader.bit(known.busy) };
-        if !moved {
-            after.slots.push(Some(known.passed(ticks)));
-        } else if reader.bit(GONE) {
-            after.slots.push(None);
+        let moved = if known.is_asleep() {
+            woken.get(slot).is_some_and(|woken| *woken)
         } else {
-            let track = known.track.read(reader, ticks).ok_or(StateFault::Malformed)?;
-            after.slots.push(Some(known.moved(track)));
+            reader.bit(known.busy)
+        };
+        if moved && reader.bit(GONE) {
+            slots.push(None);
+            continue;
         }
+        let ahead = known.track.ahead(ticks);
+        slots.push(Some(if moved {
+            let track = known.track.read(reader, ahead, ticks);
+            known.moved(track.ok_or(StateFault::Malformed)?)
+        } else {
+            known.passed(ahead)
+        }));
     }
-    Ok(after)
+    Ok(Snapshot { slots, seats: Arc::clone(&base.seats), ..Snapshot::default() })
 }
 
 fn introduced(reader: &mut Reader<'_>) -> Option<(Entry, Track)> {
@@ -233,6 +251,7 @@ fn introduced(reader: &mut Reader<'_>) -> Option<(Entry, Track)> {
         _ => return None,
     };
     let nowhere = Some(kind).filter(|kind| kind.is_valid())?;
-    let there = Track::at(nowhere, origin(nowhere))?.read(reader, 1)?;
+    let origin = origin(nowhere);
+    let there = Track::at(nowhere, origin)?.read(reader, origin, 1)?;
     Some((Entry { name, kind }, Track::at(kind, there.shown())?))
 }

@@ -1,14 +1,14 @@
 //! The end that writes frames.
 
-use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smol_str::SmolStr;
 
+use super::values::{Current, Values};
 use super::{
-    Entry, GONE, History, Known, MAX_NAME, MOST_BEHIND, NEWS, PACE, PATIENCE, Snapshot, WAKES,
-    width,
+    Entry, GONE, History, Id, Known, MOST_BEHIND, NEWS, PACE, PATIENCE, Seat, SetError, Snapshot,
+    WAKES, width,
 };
 use crate::proto::state::coder::Writer;
 use crate::proto::state::grid::{COMPONENTS, Kind, Truth};
@@ -16,21 +16,10 @@ use crate::proto::state::residual;
 use crate::proto::state::rotation::Turn;
 use crate::proto::state::track::Track;
 
-/// A value as this end has it.
-#[derive(Clone, Debug)]
-struct Current {
-    entry: Arc<Entry>,
-    truth: Truth,
-    /// The tick of the last frame that said something of it.
-    said: u32,
-}
-
 /// What goes out on one hop.
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing {
-    current: BTreeMap<u32, Current>,
-    ids: BTreeMap<SmolStr, u32>,
-    last_id: u32,
+    values: Values,
     sent: History,
     /// The number of the last frame.
     numbered: u32,
@@ -39,9 +28,40 @@ pub struct Outgoing {
     dirty: bool,
     /// The first frame that told all that there was to tell since it was.
     telling: u32,
+    /// What the last frame said, for its room.
+    plan: Plan,
+    everything: bool,
 }
 
-/// Something that a frame should say.
+/// What a frame says.
+#[derive(Clone, Debug, Default)]
+struct Plan {
+    /// For each slot of what it builds on.
+    slots: Vec<Step>,
+    /// What is new.
+    new: Vec<Id>,
+    /// About how many bytes it takes; if none, it says nothing.
+    cost: usize,
+    /// Whether something had no room.
+    lacks: bool,
+}
+
+/// What a frame says of a slot.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    say: Say,
+    /// Where what is there was to be.
+    ahead: Truth,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Say {
+    Nothing,
+    Moved,
+    Gone,
+}
+
+/// Something that a frame should say and may have no room for.
 struct Want {
     /// The tick at which something was last said of it.
     since: u32,
@@ -51,50 +71,42 @@ struct Want {
 }
 
 enum What {
-    Moved(usize, Truth),
-    Gone(usize),
-    New(u32),
-}
-
-/// What a frame says.
-#[derive(Default)]
-struct Plan {
-    /// The slots of which it says something, in order; with the truth, or that they are gone.
-    said: BTreeMap<usize, Option<Truth>>,
-    /// The ids of what is new.
-    new: Vec<u32>,
-    /// Whether something had no room.
-    lacks: bool,
+    Slot(usize),
+    New(Id),
 }
 
 impl Outgoing {
-    /// Gives a value, which goes with the next frame if the receiver would not guess it. Returns
-    /// whether it can be carried: a name too long, a kind that there is not, or another kind than the
-    /// name had before cannot.
-    pub fn set(&mut self, name: &str, kind: Kind, truth: Truth) -> bool {
-        if let Some(current) = self.ids.get(name).and_then(|id| self.current.get_mut(id)) {
-            let fits = current.entry.kind == kind && truth.fits(kind);
-            if fits {
-                self.dirty |= current.truth != truth;
-                current.truth = truth;
-            }
-            return fits;
-        }
-        if name.len() > MAX_NAME || !kind.is_valid() || !truth.fits(kind) {
-            return false;
-        }
-        self.dirty = true;
-        self.last_id += 1;
-        let entry = Arc::new(Entry { name: name.into(), kind });
-        self.ids.insert(entry.name.clone(), self.last_id);
-        self.current.insert(self.last_id, Current { entry, truth, said: 0 });
-        true
+    /// One whose frames say everything, also what the receiver would guess: for measuring what it is
+    /// worth that others do not.
+    #[must_use]
+    pub fn of_everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    /// Gives a value, which goes with the next frame if the receiver would not guess it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be carried.
+    pub fn set(&mut self, name: &str, kind: Kind, truth: Truth) -> Result<Id, SetError> {
+        let (id, differs) = self.values.set(name, kind, truth)?;
+        self.dirty |= differs;
+        Ok(id)
+    }
+
+    /// The same for a value that was given before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be carried, or was removed.
+    pub fn set_at(&mut self, id: Id, truth: Truth) -> Result<(), SetError> {
+        self.dirty |= self.values.set_at(id, truth)?;
+        Ok(())
     }
 
     /// A value is no more.
     pub fn remove(&mut self, name: &str) -> bool {
-        let id = self.ids.remove(name);
-        let removed = id.is_some_and(|id| self.current.remove(&id).is_some());
+        let removed = self.values.remove(name);
         self.dirty |= removed;
         removed
     }
@@ -110,7 +122,7 @@ impl Outgoing {
     /// Whether a value is one that it gives.
     #[must_use]
     pub fn says(&self, name: &str) -> bool {
-        self.ids.contains_key(name)
+        self.values.has(name)
     }
 
     /// The number of the last frame.
@@ -129,7 +141,7 @@ impl Outgoing {
     /// Whether there is nothing to say, nor anything that is gone to be told.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.current.is_empty() && self.sent.last().is_none_or(|last| last.slots.is_empty())
+        self.values.len() == 0 && self.sent.last().is_none_or(|last| last.slots.is_empty())
     }
 
     /// Whether the next frame builds on nothing.
@@ -150,10 +162,6 @@ impl Outgoing {
     /// What does not fit comes later; what was said longest ago goes first, behind what is new and on
     /// its way. While as many frames are on their way as are kept, there is none.
     pub fn frame(&mut self, tick: u32, budget: usize, wanted: bool) -> Option<Bytes> {
-        let last = self.sent.last().map(|last| last.number);
-        if !wanted && last == self.acknowledged && !self.is_due(tick) {
-            return None;
-        }
         // What the reader acknowledges next must still be here.
         if self.sent.is_full() {
             if tick.saturating_sub(self.sent.last().map_or(0, |last| last.tick)) < PATIENCE {
@@ -162,6 +170,7 @@ impl Outgoing {
             self.restart();
         }
         let number = self.numbered + 1;
+        let room = self.sent.room();
         let base = self.acknowledged.and_then(|base| self.sent.find(base));
         let base = base
             .filter(|base| number - base.number <= MOST_BEHIND && tick - base.tick < u32::MAX / 2);
@@ -170,11 +179,19 @@ impl Outgoing {
             Some(base) => (number - base.number, tick - base.tick, base),
             None => (0, 0, &empty),
         };
-        let plan = self.plan(base, ticks, budget);
-        if !wanted && plan.said.is_empty() && plan.new.is_empty() && !self.is_due(tick) {
+        let mut plan = take(&mut self.plan);
+        plan.make(&self.values, base, ticks, self.everything);
+        if plan.cost > budget {
+            plan.ration(&self.values, base, budget);
+        }
+        // Behind the last frame the same is due as behind what this one builds on, if that is it.
+        if !wanted && plan.cost == 0 && (back == 1 || !self.is_due(tick)) {
+            self.plan = plan;
             return None;
         }
         let mut writer = Writer::default();
+        writer.byte(number.to_le_bytes()[0]);
+        writer.byte(back.to_le_bytes()[0]);
         if back == 0 {
             writer.bits(number, 32);
             writer.bits(tick, 32);
@@ -182,157 +199,191 @@ impl Outgoing {
             let off = i64::from(ticks) - i64::from(back);
             residual::write(&mut writer, i32::try_from(off).unwrap_or(i32::MAX), PACE);
         }
-        let mut snapshot = self.write(&mut writer, base, ticks, &plan);
+        let mut snapshot = plan.write(&mut writer, &mut self.values, base, (tick, ticks), room);
         (snapshot.number, snapshot.tick) = (number, tick);
-        for id in plan.ids(base) {
-            if let Some(current) = self.current.get_mut(&id) {
-                current.said = tick;
-            }
-        }
         self.sent.push(snapshot);
-        self.numbered = number;
         if self.dirty {
             (self.dirty, self.telling) = (plan.lacks, number);
         }
-        let [low, ..] = number.to_le_bytes();
-        let [back, ..] = back.to_le_bytes();
-        let mut frame = vec![low, back];
-        frame.extend(writer.finish());
-        Some(frame.into())
+        (self.numbered, self.plan) = (number, plan);
+        Some(writer.finish().into())
     }
 
     /// Whether the last frame, if it is the one that arrived, does not tell enough.
     fn is_due(&self, tick: u32) -> bool {
         let Some(last) = self.sent.last() else {
-            return !self.current.is_empty();
+            return self.values.len() > 0;
         };
         let ticks = tick.saturating_sub(last.tick);
         let mut here = 0;
-        for known in last.slots.iter().flatten() {
-            match self.current.get(&known.id) {
-                Some(current) if known.track.misses(current.truth, ticks) => return true,
+        for (seat, Known { track, .. }) in last.entries() {
+            match self.values.of(seat) {
+                Some(current) if track.misses(track.ahead(ticks), current.truth) => return true,
                 Some(_) => here += 1,
                 None => return true,
             }
         }
-        here < self.current.len()
+        here < self.values.len()
+    }
+}
+
+impl Plan {
+    /// Plans to say what differs from what a frame builds on.
+    fn make(&mut self, values: &Values, base: &Snapshot, ticks: u32, everything: bool) {
+        self.slots.clear();
+        self.new.clear();
+        (self.cost, self.lacks) = (0, false);
+        let mut here = 0;
+        for (seat, known) in base.seats.iter().zip(&base.slots) {
+            let Some(Known { track, .. }) = known else {
+                self.slots.push(Step { say: Say::Nothing, ahead: NOWHERE });
+                continue;
+            };
+            let ahead = track.ahead(ticks);
+            let current = values.of(seat);
+            here += usize::from(current.is_some());
+            let say = match current {
+                None => Say::Gone,
+                Some(current) if everything || track.misses(ahead, current.truth) => Say::Moved,
+                Some(_) => Say::Nothing,
+            };
+            self.cost += say.cost(seat);
+            self.slots.push(Step { say, ahead });
+        }
+        if here < values.len() {
+            self.new = values.beside(base.entries().map(|(seat, _)| seat));
+            let new = self.new.iter().filter_map(|id| values.get(*id));
+            self.cost += new.map(introduction).sum::<usize>();
+        }
     }
 
-    fn plan(&self, base: &Snapshot, ticks: u32, budget: usize) -> Plan {
-        let mut wants = Vec::new();
-        let mut known: Vec<u32> = Vec::with_capacity(base.slots.len());
-        for (slot, there) in base.slots.iter().enumerate() {
-            let Some(there) = there else { continue };
-            known.push(there.id);
-            match self.current.get(&there.id) {
-                Some(current) if there.track.misses(current.truth, ticks) => wants.push(Want {
-                    since: current.said,
-                    cost: cost(current.entry.kind),
-                    what: What::Moved(slot, current.truth),
-                }),
-                Some(_) => {}
-                None => wants.push(Want { since: 0, cost: 2, what: What::Gone(slot) }),
-            }
-        }
-        known.sort_unstable();
-        let new = self.current.iter().filter(|(id, _)| known.binary_search(id).is_err());
-        wants.extend(new.map(|(id, current)| Want {
+    /// Leaves out what there is no room for.
+    fn ration(&mut self, values: &Values, base: &Snapshot, budget: usize) {
+        let said = |at: Option<&Current>| at.map_or(0, |current| current.said);
+        let slots = self.slots.iter().zip(base.seats.iter()).enumerate();
+        let slots = slots.filter(|(_, (step, _))| step.say != Say::Nothing);
+        let slots = slots.map(|(slot, (step, seat))| {
+            let since = said(values.of(seat));
+            Want { since, cost: step.say.cost(seat), what: What::Slot(slot) }
+        });
+        let new = self.new.iter().filter_map(|id| Some((id, values.get(*id)?)));
+        let new = new.map(|(id, current)| Want {
             since: current.said,
-            cost: current.entry.name.len() + 16,
+            cost: introduction(current),
             what: What::New(*id),
-        }));
-        if wants.iter().map(|want| want.cost).sum::<usize>() > budget {
-            // What is new and may have arrived must not vanish again; then what waited longest.
-            let arrives = |want: &Want| matches!(want.what, What::New(_)) && want.since > base.tick;
-            wants.sort_by_key(|want| (!arrives(want), want.since));
-        }
-        let mut plan = Plan::default();
-        let mut left = budget;
+        });
+        let mut wants: Vec<Want> = slots.chain(new).collect();
+        // What is new and may have arrived must not vanish again; then what waited longest.
+        let arrives = |want: &Want| matches!(want.what, What::New(_)) && want.since > base.tick;
+        wants.sort_by_key(|want| (!arrives(want), want.since));
+        self.new.clear();
+        let (mut left, mut first) = (budget, true);
         for Want { cost, what, .. } in wants {
             // One at least, or it would never go.
-            if cost > left && !(plan.said.is_empty() && plan.new.is_empty()) {
-                plan.lacks = true;
-                continue;
+            let fits = first || cost <= left;
+            if fits {
+                left = left.saturating_sub(cost);
+                first = false;
             }
-            left = left.saturating_sub(cost);
+            self.lacks |= !fits;
             match what {
-                What::Moved(slot, truth) => {
-                    plan.said.insert(slot, Some(truth));
-                }
-                What::Gone(slot) => {
-                    plan.said.insert(slot, None);
-                }
-                What::New(id) => plan.new.push(id),
+                What::Slot(slot) if !fits => self.slots[slot].say = Say::Nothing,
+                What::New(id) if fits => self.new.push(id),
+                What::Slot(_) | What::New(_) => {}
             }
         }
-        plan.new.sort_unstable();
-        plan
+        self.new.sort_unstable();
     }
 
-    fn write(&self, writer: &mut Writer, base: &Snapshot, ticks: u32, plan: &Plan) -> Snapshot {
-        let sleepers = base.sleepers();
-        let woken: Vec<usize> =
-            (0..sleepers.len()).filter(|at| plan.said.contains_key(&sleepers[*at])).collect();
-        if !sleepers.is_empty() {
-            writer.bit(!woken.is_empty(), WAKES);
-            if !woken.is_empty() {
-                residual::long(writer, u32::try_from(woken.len()).unwrap_or(u32::MAX));
-                for at in &woken {
-                    writer.bits(u32::try_from(*at).unwrap_or(0), width(sleepers.len()));
-                }
-            }
-        }
-        let mut after =
-            Snapshot { slots: Vec::with_capacity(base.slots.len()), ..Snapshot::default() };
-        for (slot, known) in base.slots.iter().enumerate() {
-            let next = known.as_ref().and_then(|known| {
-                let said = plan.said.get(&slot);
+    /// Writes it. Returns what both ends know then.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        values: &mut Values,
+        base: &Snapshot,
+        (tick, ticks): (u32, u32),
+        mut slots: Vec<Option<Known>>,
+    ) -> Snapshot {
+        self.wake(writer, &base.sleepers());
+        slots.reserve(base.slots.len());
+        for ((known, seat), step) in base.slots.iter().zip(base.seats.iter()).zip(&self.slots) {
+            slots.push(known.and_then(|known| {
                 if !known.is_asleep() {
-                    writer.bit(said.is_some(), known.busy);
+                    writer.bit(step.say != Say::Nothing, known.busy);
                 }
-                say(writer, known, said, ticks)
-            });
-            after.slots.push(next);
+                let next = step.write(writer, known, values.of(seat), ticks);
+                if step.say == Say::Moved {
+                    values.say(seat.at, tick);
+                }
+                next
+            }));
         }
-        writer.bit(!plan.new.is_empty(), NEWS);
-        if !plan.new.is_empty() {
-            residual::long(writer, u32::try_from(plan.new.len()).unwrap_or(u32::MAX));
-            let free: Vec<usize> = after.free().take(plan.new.len()).collect();
-            for (id, slot) in plan.new.iter().zip(free) {
-                if let Some(current) = self.current.get(id)
+        let mut after = Snapshot { slots, seats: Arc::clone(&base.seats), ..Snapshot::default() };
+        writer.bit(!self.new.is_empty(), NEWS);
+        if !self.new.is_empty() {
+            residual::long(writer, u32::try_from(self.new.len()).unwrap_or(u32::MAX));
+            let free: Vec<usize> = after.free().take(self.new.len()).collect();
+            for (id, slot) in self.new.iter().zip(free) {
+                if let Some(current) = values.get(*id)
                     && let Some(track) = introduce(writer, current)
                 {
-                    after.put(slot, Known::new(Arc::clone(&current.entry), *id, track));
+                    let seat = Seat { entry: Arc::clone(&current.entry), at: id.at() };
+                    after.put(slot, seat, Known::new(track));
+                    values.say(id.at(), tick);
                 }
             }
         }
         after
     }
-}
 
-impl Plan {
-    fn ids(&self, base: &Snapshot) -> Vec<u32> {
-        let said = self.said.keys().filter_map(|slot| base.slots.get(*slot)?.as_ref());
-        said.map(|known| known.id).chain(self.new.iter().copied()).collect()
+    /// Writes which sleepers wake.
+    fn wake(&self, writer: &mut Writer, sleepers: &[usize]) {
+        if sleepers.is_empty() {
+            return;
+        }
+        let wakes = |at: &usize| self.slots[sleepers[*at]].say != Say::Nothing;
+        let woken: Vec<usize> = (0..sleepers.len()).filter(wakes).collect();
+        writer.bit(!woken.is_empty(), WAKES);
+        if woken.is_empty() {
+            return;
+        }
+        residual::long(writer, u32::try_from(woken.len()).unwrap_or(u32::MAX));
+        for at in woken {
+            writer.bits(u32::try_from(at).unwrap_or(0), width(sleepers.len()));
+        }
     }
 }
 
-/// Says what there is to say of an entry. Returns what is known of it then.
-fn say(
-    writer: &mut Writer,
-    known: &Known,
-    said: Option<&Option<Truth>>,
-    ticks: u32,
-) -> Option<Known> {
-    match said {
-        None => Some(known.passed(ticks)),
-        Some(None) => {
-            writer.bit(true, GONE);
-            None
+impl Say {
+    /// About how many bytes it takes.
+    fn cost(self, seat: &Seat) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Moved => cost(seat.entry.kind),
+            Self::Gone => 2,
         }
-        Some(Some(truth)) => {
-            writer.bit(false, GONE);
-            Some(known.moved(known.track.write(writer, *truth, ticks)))
+    }
+}
+
+impl Step {
+    /// Says what there is to say of an entry. Returns what is known of it then.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        known: Known,
+        current: Option<&Current>,
+        ticks: u32,
+    ) -> Option<Known> {
+        match (self.say, current) {
+            (Say::Nothing, _) => Some(known.passed(self.ahead)),
+            (Say::Moved, Some(current)) => {
+                writer.bit(false, GONE);
+                Some(known.moved(known.track.write(writer, self.ahead, current.truth, ticks)))
+            }
+            (Say::Gone | Say::Moved, _) => {
+                writer.bit(true, GONE);
+                None
+            }
         }
     }
 }
@@ -356,9 +407,13 @@ fn introduce(writer: &mut Writer, current: &Current) -> Option<Track> {
             writer.bits(steps, 16);
         }
     }
-    let there = Track::at(*kind, origin(*kind))?.write(writer, current.truth, 1);
+    let origin = origin(*kind);
+    let there = Track::at(*kind, origin)?.write(writer, origin, current.truth, 1);
     Track::at(*kind, there.shown())
 }
+
+/// Where what is not is.
+const NOWHERE: Truth = Truth::Numbers([0; COMPONENTS]);
 
 /// Where everything is that nothing is known of.
 pub(super) const fn origin(kind: Kind) -> Truth {
@@ -375,4 +430,9 @@ fn cost(kind: Kind) -> usize {
         Kind::Circle { .. } => 2,
         Kind::Rotation { .. } => 6,
     }
+}
+
+/// The same of what is new.
+fn introduction(current: &Current) -> usize {
+    current.entry.name.len() + 16
 }
