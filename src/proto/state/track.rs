@@ -25,53 +25,70 @@ pub struct Axis {
     /// How far it goes in a tick.
     rate: i64,
     spread: Spread,
+    /// How far beside its place it is shown.
+    beside: i32,
 }
 
 /// A value that moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Track {
-    motion: Motion,
-    shown: Truth,
-}
+pub struct Track(Motion);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Motion {
-    Numbers { axes: [Axis; COMPONENTS], count: usize, round: Option<i64> },
-    Rotation { turn: Turn, rate: Turn, spread: Spread, steps: i64 },
+    /// So many numbers; after some steps they go round.
+    Numbers {
+        axes: [Axis; COMPONENTS],
+        count: u8,
+        round: Option<u32>,
+    },
+    Rotation {
+        turn: Turn,
+        rate: Turn,
+        shown: Turn,
+        spread: Spread,
+        steps: u32,
+    },
 }
 
 impl Axis {
     fn at(place: i64) -> Self {
-        Self { place, rate: 0, spread: Spread::default() }
+        Self { place, rate: 0, spread: Spread::default(), beside: 0 }
     }
 
-    fn ahead(self, ticks: u32, round: Option<i64>) -> i64 {
+    fn ahead(self, ticks: u32, round: Option<u32>) -> i64 {
         let ticks = i64::from(ticks.min(MOST_TICKS));
         let place = self.place.saturating_add(self.rate.saturating_mul(ticks));
         match round {
-            Some(round) => place.rem_euclid(round),
+            Some(_) => wrapped(place, round),
             None => place.clamp(-2 * FARTHEST, 2 * FARTHEST),
         }
     }
 
     /// Another value, `residual` steps beside the prediction. Small ones are noise of the grid in
     /// part: they count for three quarters of the place, and for a quarter of the rate.
-    fn learned(self, residual: i32, ahead: i64, ticks: u32, round: Option<i64>) -> (Self, i64) {
+    fn learned(self, residual: i32, ahead: i64, ticks: u32, round: Option<u32>) -> Self {
         let value = whole(ahead).saturating_add(i64::from(residual)).saturating_mul(PARTS);
         let off = value.saturating_sub(ahead);
         let noise = residual.abs() <= 1;
         let (off, turn) = if noise { (off - (off >> 2), off >> 2) } else { (off, off) };
         let rate = self.rate.saturating_add(shared(turn, ticks));
         let rate = rate.clamp(-2 * FARTHEST, 2 * FARTHEST);
-        let wrap = |place: i64| round.map_or(place, |round| place.rem_euclid(round));
         // What rests does so where it is shown.
-        let (rate, place) = if rate.abs() < STILL {
-            (0, wrap(value))
-        } else {
-            (rate, wrap(ahead.saturating_add(off)))
-        };
-        (Self { place, rate, spread: self.spread.learned(residual) }, wrap(value))
+        let (rate, place) =
+            if rate.abs() < STILL { (0, value) } else { (rate, ahead.saturating_add(off)) };
+        Self {
+            place: wrapped(place, round),
+            rate,
+            spread: self.spread.learned(residual),
+            // Of noise it is a quarter.
+            beside: i32::try_from(value.saturating_sub(place)).unwrap_or(0),
+        }
     }
+}
+
+/// A number, once it has gone round.
+fn wrapped(parts: i64, round: Option<u32>) -> i64 {
+    round.map_or(parts, |steps| parts.rem_euclid(i64::from(steps) * PARTS))
 }
 
 /// The nearest whole number of steps.
@@ -83,44 +100,41 @@ impl Track {
     /// A value that nothing is known of but where it is, on the grid.
     #[must_use]
     pub fn at(kind: Kind, truth: Truth) -> Option<Self> {
-        let motion = match (kind, truth) {
+        let on_grid = |parts: i64| whole(parts).saturating_mul(PARTS);
+        Some(Self(match (kind, truth) {
             (Kind::Vector { components }, Truth::Numbers(numbers)) => {
-                let axes = numbers.map(|parts| Axis::at(whole(parts).saturating_mul(PARTS)));
-                Motion::Numbers { axes, count: usize::from(components), round: None }
+                let axes = numbers.map(|parts| Axis::at(on_grid(parts)));
+                Motion::Numbers { axes, count: components, round: None }
             }
             (Kind::Circle { steps }, Truth::Numbers(numbers)) => {
-                let round = i64::from(steps) * PARTS;
-                let on = |parts: i64| (whole(parts).saturating_mul(PARTS)).rem_euclid(round);
-                Motion::Numbers {
-                    axes: numbers.map(|parts| Axis::at(on(parts))),
-                    count: 1,
-                    round: Some(round),
-                }
+                let round = Some(steps);
+                let axes = numbers.map(|parts| Axis::at(wrapped(on_grid(parts), round)));
+                Motion::Numbers { axes, count: 1, round }
             }
             (Kind::Rotation { steps }, Truth::Rotation(turn)) => {
-                let (rate, spread, steps) = (Turn::NONE, Spread::default(), i64::from(steps));
-                Motion::Rotation { turn, rate, spread, steps }
+                let (rate, spread) = (Turn::NONE, Spread::default());
+                Motion::Rotation { turn, rate, shown: turn, spread, steps }
             }
             (Kind::Vector { .. } | Kind::Circle { .. }, Truth::Rotation(_))
             | (Kind::Rotation { .. }, Truth::Numbers(_)) => return None,
-        };
-        let shown = match motion {
-            Motion::Numbers { axes, .. } => Truth::Numbers(axes.map(|axis| axis.place)),
-            Motion::Rotation { turn, .. } => Truth::Rotation(turn),
-        };
-        Some(Self { motion, shown })
+        }))
     }
 
     /// What is shown of it.
     #[must_use]
-    pub const fn shown(&self) -> Truth {
-        self.shown
+    pub fn shown(&self) -> Truth {
+        match self.0 {
+            Motion::Numbers { axes, round, .. } => Truth::Numbers(
+                axes.map(|axis| wrapped(axis.place.saturating_add(axis.beside.into()), round)),
+            ),
+            Motion::Rotation { shown, .. } => Truth::Rotation(shown),
+        }
     }
 
     /// Where it will be after some ticks if nothing is heard.
     #[must_use]
     pub fn ahead(&self, ticks: u32) -> Truth {
-        match self.motion {
+        match self.0 {
             Motion::Numbers { axes, round, .. } => {
                 Truth::Numbers(axes.map(|axis| axis.ahead(ticks, round)))
             }
@@ -131,7 +145,7 @@ impl Track {
     /// Whether it stays where it is.
     #[must_use]
     pub fn is_still(&self) -> bool {
-        match self.motion {
+        match self.0 {
             Motion::Numbers { axes, .. } => axes.iter().all(|axis| axis.rate == 0),
             Motion::Rotation { rate, .. } => rate == Turn::NONE,
         }
@@ -140,17 +154,17 @@ impl Track {
     /// Whether a value is farther than half a step from where this will be, which is given.
     #[must_use]
     pub fn misses(&self, ahead: Truth, truth: Truth) -> bool {
-        match (self.motion, ahead, truth) {
+        match (self.0, ahead, truth) {
             (
                 Motion::Numbers { count, round, .. },
                 Truth::Numbers(ahead),
                 Truth::Numbers(truth),
             ) => {
-                let pairs = ahead.iter().zip(&truth).take(count);
+                let pairs = ahead.iter().zip(&truth).take(count.into());
                 pairs.map(|(a, b)| difference(*b, *a, round)).any(|off| off.abs() > PARTS / 2)
             }
             (Motion::Rotation { steps, .. }, Truth::Rotation(ahead), Truth::Rotation(truth)) => {
-                truth.distance(ahead) * steps * 2 > UNIT
+                truth.distance(ahead) * i64::from(steps) * 2 > UNIT
             }
             (Motion::Numbers { .. }, ..) | (Motion::Rotation { .. }, ..) => true,
         }
@@ -159,14 +173,15 @@ impl Track {
     /// The same when it is where it was to be, nothing having been heard.
     #[must_use]
     pub fn passed(mut self, ahead: Truth) -> Self {
-        self.shown = ahead;
-        match (&mut self.motion, ahead) {
+        match (&mut self.0, ahead) {
             (Motion::Numbers { axes, .. }, Truth::Numbers(places)) => {
                 for (axis, place) in axes.iter_mut().zip(places) {
-                    axis.place = place;
+                    (axis.place, axis.beside) = (place, 0);
                 }
             }
-            (Motion::Rotation { turn, .. }, Truth::Rotation(ahead)) => *turn = ahead,
+            (Motion::Rotation { turn, shown, .. }, Truth::Rotation(ahead)) => {
+                (*turn, *shown) = (ahead, ahead);
+            }
             (Motion::Numbers { .. }, Truth::Rotation(_))
             | (Motion::Rotation { .. }, Truth::Numbers(_)) => {}
         }
@@ -178,15 +193,15 @@ impl Track {
     #[must_use]
     pub fn write(self, writer: &mut Writer, ahead: Truth, truth: Truth, ticks: u32) -> Self {
         let mut residuals = [0; COMPONENTS];
-        match (self.motion, ahead, truth) {
+        match (self.0, ahead, truth) {
             (
                 Motion::Numbers { axes, count, round },
                 Truth::Numbers(ahead),
                 Truth::Numbers(truth),
             ) => {
-                for at in 0..count {
+                for at in 0..usize::from(count) {
                     let off = whole(truth[at]) - whole(ahead[at]);
-                    let off = round.map_or(off, |round| centred(off, round / PARTS));
+                    let off = round.map_or(off, |steps| centred(off, steps.into()));
                     // Neither is farther out than what fits.
                     residuals[at] = i32::try_from(off).unwrap_or(0);
                     residual::write(writer, residuals[at], axes[at].spread);
@@ -223,9 +238,9 @@ impl Track {
     #[must_use]
     pub fn read(self, reader: &mut Reader<'_>, ahead: Truth, ticks: u32) -> Option<Self> {
         let mut residuals = [0; COMPONENTS];
-        match (self.motion, ahead) {
+        match (self.0, ahead) {
             (Motion::Numbers { axes, count, .. }, Truth::Numbers(ahead)) => {
-                for (residual, axis) in residuals.iter_mut().zip(axes).take(count) {
+                for (residual, axis) in residuals.iter_mut().zip(axes).take(count.into()) {
                     *residual = residual::read(reader, axis.spread)?;
                 }
                 Some(self.moved(ahead, residuals, ticks))
@@ -249,12 +264,11 @@ impl Track {
     }
 
     fn moved(mut self, ahead: [i64; COMPONENTS], residuals: [i32; COMPONENTS], ticks: u32) -> Self {
-        if let Motion::Numbers { axes, count, round } = &mut self.motion {
-            let mut shown = [0; COMPONENTS];
-            for at in 0..*count {
-                (axes[at], shown[at]) = axes[at].learned(residuals[at], ahead[at], ticks, *round);
+        if let Motion::Numbers { axes, count, round } = &mut self.0 {
+            let steps = axes.iter_mut().zip(residuals).zip(ahead).take((*count).into());
+            for ((axis, residual), ahead) in steps {
+                *axis = axis.learned(residual, ahead, ticks, *round);
             }
-            self.shown = Truth::Numbers(shown);
         }
         self
     }
@@ -266,14 +280,15 @@ impl Track {
         residuals: [i32; COMPONENTS],
         ticks: u32,
     ) -> Self {
-        let Motion::Rotation { turn, rate, spread, steps } = &mut self.motion else {
+        let Motion::Rotation { turn, rate, shown, spread, steps } = &mut self.0 else {
             return self;
         };
+        let steps = i64::from(*steps);
         let mut parts = [0_i64; COMPONENTS];
         let mut rest = UNIT * UNIT;
         for at in (0..COMPONENTS).filter(|at| *at != left) {
-            let whole = i64::from(scaled(ahead.0[at], *steps)) + i64::from(residuals[at]);
-            parts[at] = (whole * UNIT).div_euclid(*steps).clamp(-UNIT, UNIT);
+            let whole = i64::from(scaled(ahead.0[at], steps)) + i64::from(residuals[at]);
+            parts[at] = (whole * UNIT).div_euclid(steps).clamp(-UNIT, UNIT);
             rest = rest.saturating_sub(parts[at] * parts[at]);
             *spread = spread.learned(residuals[at]);
         }
@@ -284,12 +299,12 @@ impl Track {
         let off = off.map(|part| if noise { part >> 2 } else { part });
         let step = off.map(|part| shared(part, ticks));
         *rate = rate.times(Turn::small(step));
-        if rate.half().iter().all(|part| part.abs() * *steps * 64 < UNIT) {
+        if rate.half().iter().all(|part| part.abs() * steps * 64 < UNIT) {
             (*rate, *turn) = (Turn::NONE, value);
         } else {
             *turn = ahead.times(Turn::small(off));
         }
-        self.shown = Truth::Rotation(value);
+        *shown = value;
         self
     }
 }
@@ -306,8 +321,8 @@ fn turned_on(turn: Turn, rate: Turn, ticks: u32) -> Turn {
 }
 
 /// A component in steps, rounded.
-fn scaled(part: i32, steps: i64) -> i32 {
-    i32::try_from((i64::from(part) * steps + UNIT / 2) >> 30).unwrap_or(0)
+fn scaled(part: i32, steps: impl Into<i64>) -> i32 {
+    i32::try_from((i64::from(part) * steps.into() + UNIT / 2) >> 30).unwrap_or(0)
 }
 
 /// A difference on a circle, the shorter way round.
@@ -315,7 +330,7 @@ const fn centred(off: i64, round: i64) -> i64 {
     (off + round / 2).rem_euclid(round) - round / 2
 }
 
-fn difference(a: i64, b: i64, round: Option<i64>) -> i64 {
+fn difference(a: i64, b: i64, round: Option<u32>) -> i64 {
     let off = a.saturating_sub(b);
-    round.map_or(off, |round| centred(off, round))
+    round.map_or(off, |steps| centred(off, i64::from(steps) * PARTS))
 }

@@ -136,7 +136,11 @@ impl Incoming {
             if reader.is_beyond() {
                 return Err(StateFault::Malformed);
             }
-            new.push((slot, Arc::new(entry), track));
+            // Whatever frame has it, an entry is one, so that most are told apart without their names.
+            let known = self.received.last().and_then(|last| last.at(slot));
+            let known = known.filter(|(known, _)| ***known == entry);
+            let entry = known.map_or_else(|| Arc::new(entry), |(known, _)| Arc::clone(known));
+            new.push((slot, entry, track));
         }
         Ok(new)
     }
