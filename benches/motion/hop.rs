@@ -45,7 +45,7 @@ pub(crate) struct Grid {
     #[arg(long = "step", default_value_t = 0.009_9)]
     pub(crate) place: f64,
     /// How many steps a component of 1 of an asteroid's quaternion has.
-    #[arg(long = "steps", default_value_t = 2_500)]
+    #[arg(long = "steps", default_value_t = 3_000)]
     pub(crate) turn: u32,
 }
 
