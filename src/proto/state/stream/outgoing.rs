@@ -31,7 +31,41 @@ pub struct Outgoing {
     /// What the last frame said, for its room.
     plan: Plan,
     everything: bool,
+    price: Price,
 }
+
+/// What a byte of [`cost`] takes really, in 256ths, as frames have shown: of most things that move it is
+/// far less. Were the estimate taken for it, a frame would be full long before it is, and what was left
+/// out would cost more in every later one.
+#[derive(Clone, Copy, Debug)]
+struct Price(usize);
+
+impl Default for Price {
+    fn default() -> Self {
+        Self(PRICE)
+    }
+}
+
+impl Price {
+    fn of(self, cost: usize) -> usize {
+        (cost * self.0).div_ceil(PRICE)
+    }
+
+    /// A frame of some bytes said what was estimated at others. An eighth is left for the next one to
+    /// take more; dear is believed at once, cheap by and by.
+    fn learn(&mut self, bytes: usize, estimated: usize) {
+        if estimated >= ESTIMATED {
+            let seen = (bytes * (PRICE + PRICE / 8) / estimated).clamp(PRICE / 8, PRICE);
+            self.0 = seen.max((3 * self.0 + seen) / 4);
+        }
+    }
+}
+
+/// As estimated.
+const PRICE: usize = 256;
+
+/// Of a frame of less nothing is learned.
+const ESTIMATED: usize = 64;
 
 /// What a frame says.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +76,8 @@ struct Plan {
     new: Vec<Id>,
     /// About how many bytes it takes; if none, it says nothing.
     cost: usize,
+    /// What was estimated for what moved.
+    estimated: usize,
     /// Whether something had no room.
     lacks: bool,
 }
@@ -180,9 +216,9 @@ impl Outgoing {
             None => (0, 0, &empty),
         };
         let mut plan = take(&mut self.plan);
-        plan.make(&self.values, base, ticks, self.everything);
+        plan.make(&self.values, base, ticks, (self.everything, self.price));
         if plan.cost > budget {
-            plan.ration(&self.values, base, budget);
+            plan.ration(&self.values, base, (budget, self.price));
         }
         // Behind the last frame the same is due as behind what this one builds on, if that is it.
         if !wanted && plan.cost == 0 && (back == 1 || !self.is_due(tick)) {
@@ -205,8 +241,12 @@ impl Outgoing {
         if self.dirty {
             (self.dirty, self.telling) = (plan.lacks, number);
         }
+        let frame = writer.finish();
+        if plan.new.is_empty() {
+            self.price.learn(frame.len(), plan.estimated);
+        }
         (self.numbered, self.plan) = (number, plan);
-        Some(writer.finish().into())
+        Some(frame.into())
     }
 
     /// Whether the last frame, if it is the one that arrived, does not tell enough.
@@ -229,10 +269,16 @@ impl Outgoing {
 
 impl Plan {
     /// Plans to say what differs from what a frame builds on.
-    fn make(&mut self, values: &Values, base: &Snapshot, ticks: u32, everything: bool) {
+    fn make(
+        &mut self,
+        values: &Values,
+        base: &Snapshot,
+        ticks: u32,
+        (everything, price): (bool, Price),
+    ) {
         self.slots.clear();
         self.new.clear();
-        (self.cost, self.lacks) = (0, false);
+        (self.cost, self.estimated, self.lacks) = (0, 0, false);
         let mut here = 0;
         for (seat, known) in base.seats.iter().zip(&base.slots) {
             let Some(Known { track, .. }) = known else {
@@ -247,7 +293,8 @@ impl Plan {
                 Some(current) if everything || track.misses(ahead, current.truth) => Say::Moved,
                 Some(_) => Say::Nothing,
             };
-            self.cost += say.cost(seat);
+            self.cost += say.cost(seat, price);
+            self.estimated += say.estimated(seat);
             self.slots.push(Step { say, ahead });
         }
         if here < values.len() {
@@ -258,13 +305,13 @@ impl Plan {
     }
 
     /// Leaves out what there is no room for.
-    fn ration(&mut self, values: &Values, base: &Snapshot, budget: usize) {
+    fn ration(&mut self, values: &Values, base: &Snapshot, (budget, price): (usize, Price)) {
         let said = |at: Option<&Current>| at.map_or(0, |current| current.said);
         let slots = self.slots.iter().zip(base.seats.iter()).enumerate();
         let slots = slots.filter(|(_, (step, _))| step.say != Say::Nothing);
         let slots = slots.map(|(slot, (step, seat))| {
             let since = said(values.of(seat));
-            Want { since, cost: step.say.cost(seat), what: What::Slot(slot) }
+            Want { since, cost: step.say.cost(seat, price), what: What::Slot(slot) }
         });
         let new = self.new.iter().filter_map(|id| Some((id, values.get(*id)?)));
         let new = new.map(|(id, current)| Want {
@@ -287,7 +334,10 @@ impl Plan {
             }
             self.lacks |= !fits;
             match what {
-                What::Slot(slot) if !fits => self.slots[slot].say = Say::Nothing,
+                What::Slot(slot) if !fits => {
+                    self.estimated -= self.slots[slot].say.estimated(&base.seats[slot]);
+                    self.slots[slot].say = Say::Nothing;
+                }
                 What::New(id) if fits => self.new.push(id),
                 What::Slot(_) | What::New(_) => {}
             }
@@ -356,12 +406,17 @@ impl Plan {
 
 impl Say {
     /// About how many bytes it takes.
-    fn cost(self, seat: &Seat) -> usize {
+    fn cost(self, seat: &Seat, price: Price) -> usize {
         match self {
             Self::Nothing => 0,
-            Self::Moved => cost(seat.entry.kind),
+            Self::Moved => price.of(self.estimated(seat)),
             Self::Gone => 2,
         }
+    }
+
+    /// The same from above, of what moved.
+    fn estimated(self, seat: &Seat) -> usize {
+        if self == Self::Moved { cost(seat.entry.kind) } else { 0 }
     }
 }
 
