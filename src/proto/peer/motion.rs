@@ -58,6 +58,8 @@ struct StateLane {
     said_at: Time,
     /// When something was last said that was different.
     moved_at: Time,
+    /// When an answer goes out by itself, if nothing else does before.
+    answer_at: Time,
     /// Since when something that went out was not answered.
     unheard_since: Option<Time>,
     /// Of which grant the relay was told last that it is known here.
@@ -74,11 +76,11 @@ impl StateLane {
 
     /// When there is something to say, if nothing else happens before.
     fn due(&self, next: Time, (config, round_trip): (&StateConfig, Duration)) -> Option<Time> {
-        let ticks = self.stirred || self.arrivals.has_news() || self.again > 0;
-        let ticks = ticks.then_some(next);
+        let ticks = (self.stirred || self.again > 0).then_some(next);
+        let answer = self.arrivals.has_news().then_some(self.answer_at);
         let resent = self.resent_at(config, round_trip);
         let lost = self.unheard_since.map(|at| at + config.patience_of(round_trip));
-        [ticks, resent, lost].into_iter().flatten().min()
+        [ticks, answer, resent, lost].into_iter().flatten().min()
     }
 }
 
@@ -147,8 +149,8 @@ impl Peer {
         let ticks = now >= self.motion.due;
         self.take_own(now);
         self.check_own(now);
-        self.speak(now, ticks);
-        if ticks {
+        // A tick in which nothing was said is still to come: what is written then goes at once.
+        if self.speak(now, ticks) {
             self.motion.due = now + self.until_next_tick(now);
         }
     }
@@ -162,13 +164,14 @@ impl Peer {
         }
     }
 
-    /// Sends what there is to send, at a tick or because what was sent was not answered.
-    fn speak(&mut self, now: Time, ticks: bool) {
+    /// Sends what there is to send, at a tick or because what was sent was not answered. Returns
+    /// whether the tick is over.
+    fn speak(&mut self, now: Time, ticks: bool) -> bool {
         let round_trip = self.clock.round_trip();
         let config = &self.config.state;
-        let Some(at) = self.clock.room_time(now) else { return };
+        let Some(at) = self.clock.room_time(now) else { return ticks };
         let client = self.client.filter(|_| self.connection.as_ref().is_some_and(speaks));
-        let Some(client) = client else { return };
+        let Some(client) = client else { return ticks };
         let known = self.known_grant();
         let lane = &mut self.motion.lane;
         if lane.unheard_since.is_some_and(|at| at + config.patience_of(round_trip) <= now) {
@@ -186,9 +189,12 @@ impl Peer {
         } else {
             None
         };
-        if section.is_none() && !(ticks && lane.arrivals.has_news()) {
-            return;
+        if section.is_none() && !(lane.arrivals.has_news() && lane.answer_at <= now) {
+            return wanted;
         }
+        // Where something is said once a tick, that takes it along.
+        let alone = if self.motion.own.is_empty() { Duration::ZERO } else { config.frame() / 4 };
+        lane.answer_at = now + config.frame() + alone;
         let whole = section.as_ref().is_some_and(|section| section.pace.is_some());
         let cargo = section.as_ref().map(|_| lane.outgoing.numbered());
         let number = lane.departures.depart(cargo);
@@ -204,6 +210,7 @@ impl Peer {
         };
         let message = if whole { Message::StateWhole(packet) } else { Message::State(packet) };
         self.say(&message, now);
+        wanted
     }
 
     /// The last grant of the relay's present boot that is known here.
