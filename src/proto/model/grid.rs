@@ -514,7 +514,7 @@ mod tests {
         fn vectors_are_as_near_as_parts_are(four in prop::array::uniform4(-1e3..1e3_f32), step in 1e-2..1e2_f64) {
             let grid = Grid { form: Form::Vector(4), step, origin: 0.5, round: None };
             let truth = grid.truth(&four.to_value()).unwrap();
-            prop_assert!(truth.fits(grid.kind()));
+            prop_assert!(truth.is_of(grid.kind()) && truth.too_far().is_none());
             let back = <[f32; 4]>::from_value(&grid.value(truth).unwrap()).unwrap();
             for (before, after) in four.iter().zip(&back) {
                 let off = f64::from((before - after).abs());
@@ -539,7 +539,7 @@ mod tests {
         #[test]
         fn any_value_has_a_place_or_none(grid in grid(), value in any_value()) {
             if let Some(truth) = grid.truth(&value) {
-                prop_assert!(truth.fits(grid.kind()));
+                prop_assert!(truth.is_of(grid.kind()) && truth.too_far().is_none());
                 prop_assert!(grid.value(truth).is_some());
             }
         }
