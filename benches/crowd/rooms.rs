@@ -88,7 +88,7 @@ pub(crate) async fn measure(plan: Plan) -> Outcome<Measured> {
         let tuning = Tuning { rate: plan.rate, ..plan.relay };
         meeting.spawn(Box::pin(async move {
             let room = Box::pin(enter(sender, &address, tuning)).await?;
-            timeout(MEETING, meet(room, sender, plan.peers)).await?
+            timeout(MEETING, Box::pin(meet(room, sender, plan.peers))).await?
         }));
     }
     let dancers = meeting.join_all().await.into_iter().collect::<Outcome<Vec<_>>>()?;

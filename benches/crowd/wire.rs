@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parlor::proto::model::handle::Handle;
 use parlor::proto::model::path::Path;
+use parlor::proto::statistics::LaneStatistics;
 use parlor::{
     Child, Event, Model, ModelRef, Ownership, Quaternion, RealtimeDictionary, Room, Terms,
 };
@@ -106,9 +107,7 @@ pub(crate) struct Traffic {
 impl Traffic {
     fn of(gauge: &Gauge, room: &Room<Space>) -> Self {
         let all = room.statistics();
-        let pair = |lane: parlor::proto::statistics::LaneStatistics| {
-            [lane.received.messages, lane.received.bytes]
-        };
+        let pair = |lane: LaneStatistics| [lane.received.messages, lane.received.bytes];
         let rest = [all.control, all.document, all.snapshot].map(pair);
         Self {
             sent: gauge.sent.get(),
@@ -150,12 +149,11 @@ pub(crate) async fn measure(plan: Plan, scene: &Scene) -> Outcome<Measured> {
         timeout(rooms::MEETING, arrive(receiver)),
     )?;
     let ((sender, handles), receiver) = (sender?, receiver?);
-    // The probes for longer packets are through by then.
     let written = Arc::new(Written { times: RwLock::default(), scene: scene.clone() });
     let switched = [gauge.clone(), other];
     let mut sending = JoinSet::new();
     sending.spawn(Box::pin(send(sender, handles, Arc::clone(&written), switched)));
-    let measured = receive(receiver, &gauge, &written).await?;
+    let measured = Box::pin(receive(receiver, &gauge, &written)).await?;
     sending.join_all().await.into_iter().collect::<Outcome<()>>()?;
     Ok(measured)
 }
@@ -235,6 +233,7 @@ async fn send(
             })?;
         }
         room.tick();
+        // The probes for longer packets are through by then.
         if number == RATE {
             gauges.iter().for_each(|gauge| gauge.lossy.store(true, Ordering::Relaxed));
         }
