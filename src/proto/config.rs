@@ -35,8 +35,9 @@ pub struct PeerConfig {
     pub cut_budget: usize,
     /// How long everything else comes first after that.
     pub cut_pause: Duration,
-    /// How long the relay may have everything that was written here without letting it in. Then what
-    /// the relay has is taken instead, and what was written is written anew.
+    /// How long the relay may have everything that was written here, or by another that is in the room,
+    /// without letting it in. Then what the relay has is taken instead, and what was written here is
+    /// written anew.
     pub unconfirmed: Duration,
     /// How many epochs that are over a peer remembers, to know a relay that is behind.
     pub remembered_epochs: usize,
