@@ -293,7 +293,7 @@ fn keys() -> Case {
         let id = [&actor[..8], &[sequence, count]].concat();
         data_encoding::BASE64URL_NOPAD.encode(&id)
     };
-    let keys = ["0", "239", "240", "-5", "@", "name", "007"].map(str::to_owned);
+    let keys = ["4", "239", "240", "-5", "@", "name", "007"].map(str::to_owned);
     let keys = keys.into_iter().chain([element(1, 7), element(3, 7)]);
     let mut operations: Vec<Operation> = keys.map(|key| set(&key, 0, None)).collect();
     let made = ObjectId::Made(OpId { counter: 10, actor: scope().actor(&author(1)) });
@@ -303,8 +303,8 @@ fn keys() -> Case {
     operations.push(set("10", 0, None));
     operations.push(at(made, "3", Action::Put(Value::Null), None));
     let first = link.up(operations);
-    let other = link.elsewhere(vec![set("0", 1, Some(first))]);
-    let mut conflict = set("0", 2, None);
+    let other = link.elsewhere(vec![set("4", 1, Some(first))]);
+    let mut conflict = set("4", 2, None);
     conflict.predecessors = [first, other].into_iter().collect();
     link.up(vec![conflict]);
     link.case("keys", "every kind of key and object, and two predecessors")

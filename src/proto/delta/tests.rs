@@ -263,7 +263,7 @@ fn thirty_two_writers_in_a_full_mesh_take_fourteen_bytes_each() {
     let (mut bytes, mut count) = (0, 0);
     for tick in 0..20_i64 {
         for (writer, last) in last.iter_mut().enumerate() {
-            let operation = set(&writer.to_string(), tick * 100, *last);
+            let operation = set(&(writer + 1).to_string(), tick * 100, *last);
             *last = Some(room.write(writer, vec![operation]));
         }
         for writer in 0..WRITERS {

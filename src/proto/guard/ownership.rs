@@ -22,9 +22,9 @@ pub fn check_claims(
     for (operation, place) in change.operations.iter().zip(places) {
         if place.object == ObjectIndex::ROOT
             && matches!(&operation.key, Key::Map(key) if key.as_str() == META)
-            && table.below(ObjectIndex::ROOT, META).is_some()
         {
-            // What wins beside the map that stands there would hide everything in it.
+            // The map that stands there, or will, is well known: what wins beside it would hide
+            // everything in it.
             return Err(ChangeFault::WrongPlace);
         }
         // What the change itself makes can be none of them: they are well known.
