@@ -12,6 +12,8 @@ mod failures;
 mod false_relay;
 #[path = "ownership/lies.rs"]
 mod lies;
+#[path = "ownership/moved.rs"]
+mod moved;
 #[path = "ownership/raw.rs"]
 mod raw;
 #[path = "ownership/rivals.rs"]

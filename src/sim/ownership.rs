@@ -63,13 +63,7 @@ impl Move {
             10 => Self::Other(Action::Edit(peer, Edit::Memo(n, other))),
             _ => Self::Other(loop {
                 let action = Action::draw(rng);
-                // What moves is left out: with it seed 168 of the tests ends in disagreement over a
-                // value, which is not understood yet.
-                let moves = matches!(
-                    action,
-                    Action::Edit(_, Edit::Point(_) | Edit::Pose(..) | Edit::March(_))
-                );
-                if !moves && (crashes || action != Action::CrashRelay) {
+                if crashes || action != Action::CrashRelay {
                     break action;
                 }
             }),

@@ -20,7 +20,7 @@ struct Case {
 
 #[test]
 fn state() {
-    let cases = [coder(), residuals(), turns(), vec![frames()]];
+    let cases = [coder(), residuals(), turns(), vec![frames(), anew()]];
     check("state.json", &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 
@@ -132,6 +132,39 @@ fn frames() -> Case {
     let gives = incoming.values(45).map(|(entry, truth)| json!([entry.name, shown(truth)]));
     let gives = gives.collect::<Vec<_>>();
     Case { name: "frames", why, given: json!(steps), gives: json!({ "at tick 45": gives }) }
+}
+
+/// A stream that begins anew in frames that have not room for all, when something has gone.
+fn anew() -> Case {
+    let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::new(100));
+    let kind = Kind::Vector { components: 1 };
+    let names = ["4/a/1 f", "4/b/1 f", "4/c/1 f", "4/d/1 f"];
+    let given = names.map(|name| set(&mut outgoing, name, kind, [7 << 8, 0, 0, 0]));
+    let mut steps = Vec::new();
+    for tick in 1..=5_u32 {
+        let given = match tick {
+            1 => json!(given),
+            2 => {
+                assert!(outgoing.remove(names[1]));
+                outgoing.restart();
+                json!([[names[1], "gone"]])
+            }
+            _ => json!([]),
+        };
+        let budget = if tick == 1 { 1_200 } else { 30 };
+        let frame = outgoing.frame(tick, budget, true).unwrap();
+        let update = incoming.receive(&frame).unwrap();
+        outgoing.acknowledge(update.number);
+        let said = incoming.changes();
+        let said: Vec<_> =
+            said.map(|(entry, truth)| json!([entry.name, truth.map(shown)])).collect();
+        let frame = hex::encode(frame);
+        steps.push(json!({ "tick": tick, "given": given, "frame": frame, "said": said }));
+    }
+    let why = "the frame of tick 2 builds on none, and has not room for all; that something is gone is told with the last of what there is";
+    let gives = incoming.values(5).map(|(entry, truth)| json!([entry.name, shown(truth)]));
+    let gives = gives.collect::<Vec<_>>();
+    Case { name: "frames-anew", why, given: json!(steps), gives: json!({ "at tick 5": gives }) }
 }
 
 fn set(outgoing: &mut Outgoing, name: &str, kind: Kind, numbers: [i64; 4]) -> Value {

@@ -9,7 +9,8 @@ use parlor::proto::datastore::tree;
 use parlor::proto::delta::record::{self, Kind, Record};
 use parlor::proto::event::{Effect, Event, Input, State};
 use parlor::proto::hub::Hub;
-use parlor::proto::id::{DocumentId, Lane, Link};
+use parlor::proto::id::{ClientNumber, DocumentId, Lane, Link};
+use parlor::proto::lane::lane_of;
 use parlor::proto::log::ChangeLog;
 use parlor::proto::model::path::Path;
 use parlor::proto::ownership::{Ownership, Session};
@@ -187,6 +188,27 @@ impl Stage {
         self.say(liar.link, craft::frame(liar.position, records));
         liar.position += u16::try_from(records.len()).unwrap();
         self.run(200);
+    }
+
+    /// A liar says something that is no entry.
+    pub(crate) fn tells(&mut self, liar: &Liar, message: &Message) {
+        self.say(liar.link, (lane_of(message), encode(message)));
+        self.run(200);
+    }
+
+    /// A liar's number in the room.
+    pub(crate) fn client(&self, liar: &Liar) -> ClientNumber {
+        let welcome = self.heard.iter().find_map(|(on, message)| match message {
+            Message::Welcome(welcome) if *on == liar.link => Some(welcome.client),
+            _ => None,
+        });
+        welcome.unwrap()
+    }
+
+    /// Whether a liar was sent away for what no peer says.
+    pub(crate) fn is_refused(&self, liar: &Liar) -> bool {
+        let refused = Message::Refused(Refusal::BadMessage);
+        self.heard.iter().any(|(on, message)| *on == liar.link && *message == refused)
     }
 
     fn say(&mut self, link: Link, (lane, frame): (Lane, Bytes)) {

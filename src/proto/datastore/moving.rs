@@ -340,17 +340,17 @@ impl Datastore {
         self.read_moved(&spots, Origin::Remote);
     }
 
-    /// Ends one value. Returns where it stands in the document, if that shows now.
+    /// Ends one value. Returns where it stands in the document, if that shows now. What does not show
+    /// is forgotten: it stands in nothing's place.
     fn end(&mut self, model: &Path, property: u16) -> Option<Spot> {
         let known = self.state_property(model, property);
-        let passes = known.and_then(|known| known.state?.ephemeral).is_some();
         let moved = self.moving.get_mut(model, property)?;
         moved.over = true;
-        if !moved.folded && !passes {
+        if !moved.folded && known.is_some_and(|known| !passes(&known)) {
             return None;
         }
         self.moving.take(model, property);
-        Some((model.clone(), property.to_string()))
+        known.map(|_| (model.clone(), property.to_string()))
     }
 
     /// Shows what the document says.
@@ -370,13 +370,15 @@ impl Datastore {
                 }) => {
                     let value = match self.mirror.node(model) {
                         Some(Node::Model(node)) => default_of(&node.shape, id),
-                        _ => None,
+                        Some(Node::Collection { .. } | Node::List(_) | Node::Text(_)) | None => {
+                            None
+                        }
                     };
                     if value.is_some_and(|value| self.show(model, id, &value)) {
                         changed.entry(model.clone()).or_default().insert(id);
                     }
                 }
-                _ => rest.push((model.clone(), key.clone())),
+                Some(_) | None => rest.push((model.clone(), key.clone())),
             }
         }
         self.tell_moved(changed, origin);
@@ -417,15 +419,21 @@ impl Datastore {
         self.read_moved(&spots, Origin::Remote);
     }
 
-    /// Writes values of state properties into the document, at the end of the frame.
-    pub(crate) fn fold(&mut self, values: impl IntoIterator<Item = (Path, u16, Value)>) {
-        for (model, property, value) in values {
-            self.make_room();
-            let intent = Intent::Put { model, property, value };
-            if self.allow_bytes(intent.size()).is_ok() {
-                self.pending.push(intent);
-            }
-        }
+    /// Writes the value of a state property into the document, at the end of the frame.
+    ///
+    /// # Errors
+    ///
+    /// When the document takes no more.
+    pub(crate) fn fold(
+        &mut self,
+        (model, property): (Path, u16),
+        value: Value,
+    ) -> Result<(), EditError> {
+        self.make_room();
+        let intent = Intent::Put { model, property, value };
+        self.allow_bytes(intent.size())?;
+        self.pending.push(intent);
+        Ok(())
     }
 }
 

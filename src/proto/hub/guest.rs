@@ -286,9 +286,8 @@ impl Hub {
                     self.pump_guest(link, now);
                 }
             }
-            Message::State(packet) | Message::StateWhole(packet) => {
-                self.on_state(now, link, packet);
-            }
+            Message::State(packet) => self.on_state(now, link, packet, false),
+            Message::StateWhole(packet) => self.on_state(now, link, packet, true),
             Message::StateInterest(interest) => self.on_interest(link, interest),
             Message::Changes { .. }
             | Message::Welcome(_)

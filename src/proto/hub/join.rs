@@ -184,7 +184,7 @@ impl Hub {
         let by = now + self.config.epochs.restoring;
         let introduction = Introduction { peer: guest.peer, incarnation: join.incarnation };
         let member = room.join(link, record);
-        room.motion_mut().enter(member.client, link);
+        room.motion_mut().enter(member.client, (link, guest.minor));
         // A room of which nobody here knows anything is taken up from whoever remembers it.
         let remembered =
             join.known.iter().map(|known| known.lineage).find(|known| *known != [0; 8]);

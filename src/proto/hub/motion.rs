@@ -17,7 +17,7 @@ use super::{Hub, RoomKey};
 use crate::proto::config::StateConfig;
 use crate::proto::id::{ClientNumber, Link, PeerId};
 use crate::proto::model::path::Path;
-use crate::proto::ownership::Fence;
+use crate::proto::ownership::{Fence, Session};
 use crate::proto::reason::Refusal;
 use crate::proto::state::stream::StateFault;
 use crate::proto::time::Time;
@@ -47,10 +47,12 @@ pub(super) struct Motion {
 }
 
 impl Motion {
-    /// A member is in.
-    pub(super) fn enter(&mut self, client: ClientNumber, link: Link) {
-        self.watchers.insert(client, Watcher::new(link));
-        self.stir(Time::ZERO);
+    /// A member is in, which speaks a minor version.
+    pub(super) fn enter(&mut self, client: ClientNumber, (link, minor): (Link, u16)) {
+        if minor >= SINCE {
+            self.watchers.insert(client, Watcher::new(link));
+            self.stir(Time::ZERO);
+        }
     }
 
     /// A member is out. What it said stays until `until`.
@@ -105,30 +107,32 @@ impl Motion {
     /// owners say what comes.
     pub(super) fn hand_over<'a>(
         &mut self,
-        grants: impl Iterator<Item = (&'a Path, Option<PeerId>)>,
+        grants: impl Iterator<Item = (&'a Path, PeerId, Session)>,
     ) -> Vec<Fold> {
         let mut folds = Vec::new();
-        if self.held.is_empty() {
-            return folds;
-        }
-        for (model, owner) in grants {
-            let Some(owner) = owner else { continue };
+        for (model, owner, session) in grants {
+            let owner = (owner, session);
             let from = self.held.range(SmolStr::from(model.as_str())..);
             let below = from.take_while(|(name, _)| name.starts_with(model.as_str()));
             let others = below.filter(|(_, held)| {
-                let by = self.sources.get(&held.by).map(|source| source.peer);
+                let by = self.sources.get(&held.by).map(Source::who);
                 model.contains(&held.name.model) && by != Some(owner)
             });
             let others: Vec<SmolStr> = others.map(|(name, _)| name.clone()).collect();
             for name in others {
                 folds.extend(self.release(&name).and_then(|held| held.fold()));
             }
-            for source in self.sources.values_mut().filter(|source| source.peer == owner) {
-                source.looks_again = true;
-            }
-            self.stir(Time::ZERO);
+            self.look_at(|source| source.who() == owner);
         }
         folds
+    }
+
+    /// What some members say and did not count may count now.
+    fn look_at(&mut self, of: impl Fn(&Source) -> bool) {
+        for source in self.sources.values_mut().filter(|source| of(source)) {
+            source.looks_again = true;
+        }
+        self.stir(Time::ZERO);
     }
 
     /// Ends what those said who are gone for long enough. Returns what of it goes into the document.
@@ -146,19 +150,23 @@ impl Motion {
             if let Some(source) = self.sources.get_mut(&client) {
                 (source.ends, source.over) = (None, true);
             }
+            self.look_at(Source::is_here);
         }
         folds
     }
 }
 
 impl Hub {
-    /// A packet of the state lane came.
-    pub(super) fn on_state(&mut self, now: Time, link: Link, packet: StatePacket) {
+    /// A packet of the state lane came, or one that must arrive: such a one counts however many came
+    /// since it was sent, because what came builds on it.
+    pub(super) fn on_state(&mut self, now: Time, link: Link, packet: StatePacket, must: bool) {
         let Some(guest) = self.guests.get(&link) else { return };
         let Stage::Member { room: key, client } = guest.stage.clone() else { return };
         let by = (guest.peer, guest.session());
         let boot = self.grantor.boot;
         let Some(room) = self.rooms.get_mut(&key) else { return };
+        // Who owned what is not known before all of it is brought back.
+        let knows = !room.is_recovering();
         let (log, motion) = room.log_and_motion();
         if let Some(watcher) = motion.watchers.get_mut(&client) {
             watcher.answered(packet.answer);
@@ -166,7 +174,7 @@ impl Hub {
         let limit = self.config.state.entries;
         let source = motion.sources.entry(client).or_insert_with(|| Source::new(by, limit));
         let number = u16::from_le_bytes(packet.number);
-        if !source.arrivals.is_new(number) {
+        if !must && !source.arrivals.is_new(number) {
             return;
         }
         let known = Fence::new(boot, packet.known);
@@ -176,7 +184,7 @@ impl Hub {
         let taken = match (sections.next(), sections.next()) {
             (None, _) => Ok(Vec::new()),
             (Some(section), None) if section.client == client => source.take(section),
-            _ => Err(StateFault::Malformed),
+            (Some(_), _) => Err(StateFault::Malformed),
         };
         match taken {
             Ok(said) => {
@@ -184,7 +192,10 @@ impl Hub {
                 if says {
                     source.received = packet.number;
                 }
-                motion.judge(log.ledger(), client, said);
+                source.looks_again |= !knows;
+                if knows {
+                    motion.judge(log.ledger(), client, said);
+                }
                 motion.stir(Time::ZERO);
             }
             Err(StateFault::Unfounded | StateFault::Stale) => {}
@@ -203,7 +214,7 @@ impl Hub {
         if let Some(room) = self.rooms.get_mut(room) {
             let motion = room.motion_mut();
             if let Some(watcher) = motion.watchers.get_mut(client) {
-                watcher.attend(interest);
+                watcher.attend(interest, &self.config.state);
             }
             motion.stir(Time::ZERO);
         }
@@ -221,8 +232,11 @@ impl Hub {
 
     fn tick_room_motion(&mut self, now: Time, key: &RoomKey) {
         let Some(room) = self.rooms.get_mut(key) else { return };
+        let knows = !room.is_recovering();
         let (log, motion) = room.log_and_motion();
-        motion.look_again(log.ledger());
+        if knows {
+            motion.look_again(log.ledger());
+        }
         let folds = motion.end(now);
         if !folds.is_empty() {
             let mut decree = Decree::default();
@@ -231,10 +245,12 @@ impl Hub {
         }
         let Some(room) = self.rooms.get_mut(key) else { return };
         let round_trips = |link: Link| self.guests.get(&link).map(|guest| guest.round_trip);
-        let speaks = |link: Link| self.guests.get(&link).is_some_and(|guest| guest.minor >= SINCE);
         let (log, motion) = room.log_and_motion();
         motion.prepare(now, &self.config.state, log.table());
-        let said = motion.speak(now, &self.config.state, (round_trips, speaks));
+        let said = motion.speak(now, &self.config.state, round_trips);
+        if !knows {
+            motion.stir(now + self.config.state.patience);
+        }
         let yields = room.motion_mut().yields(now, &self.config.state);
         for (link, message) in said.into_iter().chain(yields) {
             self.say(link, &message);
@@ -246,7 +262,7 @@ impl Motion {
     /// Who has to be told that another's value counts before its own.
     fn yields(&mut self, now: Time, config: &StateConfig) -> Vec<(Link, Message)> {
         let mut told = Vec::new();
-        let mut again = None;
+        let mut again: Option<Time> = None;
         for (client, source) in &mut self.sources {
             let Some(watcher) = self.watchers.get(client) else { continue };
             source.forget_yields(|name| self.held.get(name).is_some_and(|held| held.by != *client));
@@ -254,8 +270,9 @@ impl Motion {
                 continue;
             }
             let at = source.yielded.map_or(now, |last| last + config.patience);
+            let next = at.max(now + config.patience * u32::from(at <= now));
+            again = Some(again.map_or(next, |again| again.min(next)));
             if at > now {
-                again = Some(at);
                 continue;
             }
             source.yielded = Some(now);
@@ -263,7 +280,6 @@ impl Motion {
                 source.yields.iter().take(NAMES).filter_map(|name| Line::new(name.as_str()));
             let message = Message::StateYield { received: source.received, names: List::of(names) };
             told.push((watcher.link(), message));
-            again = Some(now + config.patience);
         }
         if let Some(at) = again {
             self.stir(at);

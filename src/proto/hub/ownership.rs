@@ -85,6 +85,11 @@ pub(super) struct Holdings {
 }
 
 impl Holdings {
+    /// Whether members still bring back what an earlier boot granted.
+    pub(super) const fn is_recovering(&self) -> bool {
+        self.recovery.is_open()
+    }
+
     /// A peer came in.
     pub(super) fn enter(&mut self, peer: PeerId, session: Session, link: Link) {
         let presence = Presence { session, link: Some(link), heard: Time::ZERO };

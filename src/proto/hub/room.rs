@@ -178,6 +178,11 @@ impl Room {
         self.epochs.iter().any(|epochs| epochs.restored_by().is_some())
     }
 
+    /// Whether who owns what in it is still being brought back.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.is_restored() || self.holdings.is_recovering()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::proto::model::grid::Grid;
 use crate::proto::model::path::Path;
+use crate::proto::ownership::META;
 
 /// What the names end in of values that nobody keeps.
 const EPHEMERAL: char = '!';
@@ -32,14 +33,24 @@ impl Name {
         let grid: Grid = grid.parse().ok()?;
         let (model, key) = Path::parse(place).split()?;
         let property: u16 = key.parse().ok()?;
+        // Who owns a model is told from its path: of two spellings one would be nobody's.
+        let spelled = model.keys().fold(Path::root(), |path, key| path.join(&key));
+        let about = model.keys().next().is_some_and(|key| key == META);
         let name = Self { model, property, grid, ephemeral };
-        (property > 0 && name.grid.is_valid() && name.to_string() == text).then_some(name)
+        let own = name.grid.is_valid() && name.to_string() == text && spelled == name.model;
+        (property > 0 && own && !about).then_some(name)
+    }
+
+    /// Where its value stands.
+    #[must_use]
+    pub fn place(&self) -> Path {
+        self.model.property(self.property)
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.model.property(self.property).as_str(), self.grid)?;
+        write!(f, "{} {}", self.place().as_str(), self.grid)?;
         if self.ephemeral { write!(f, "{EPHEMERAL}") } else { Ok(()) }
     }
 }
@@ -61,6 +72,12 @@ mod tests {
         assert_eq!(Name::parse(&format!("{text}!!")), None);
         assert_eq!(Name::parse(&text.replace("/4 ", "/04 ")), None);
         assert_eq!(Name::parse(&text.replace("/4 ", "/0 ")), None);
+        assert_eq!(Name::parse(&text.replace("b%2Fc", "b%c")), None);
+        assert_eq!(Name::parse(&text.replace("b%2Fc", "b%2fc")), None);
+        assert_eq!(Name::parse("/4 f"), None);
+        assert!(Name::parse("3/4 f").is_some());
+        assert_eq!(Name::parse("0/4 f"), None);
+        assert_eq!(Name::parse("0/@claims/4 f"), None);
         assert_eq!(Name::parse("4"), None);
         assert_eq!(Name::parse(""), None);
     }

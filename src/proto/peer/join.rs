@@ -111,7 +111,8 @@ impl Peer {
                 self.on_beat(now, (sent, room_time), (boot, lease_ms, Fence(granted)));
             }
             Message::Revoke { model, token } => self.on_revoke(now, &model, token),
-            Message::State(packet) | Message::StateWhole(packet) => self.on_state(packet),
+            Message::State(packet) => self.on_state(packet, false),
+            Message::StateWhole(packet) => self.on_state(packet, true),
             Message::StateYield { received, names } => self.on_yield(received, &names),
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);

@@ -199,7 +199,8 @@ impl Peer {
         let cargo = section.as_ref().map(|_| lane.outgoing.numbered());
         let number = lane.departures.depart(cargo);
         lane.arrivals.told();
-        if section.is_some() {
+        // Of a frame that had not room for all, it is not known here what it has.
+        if section.is_some() && !lane.outgoing.lacks() {
             self.motion.own.values_mut().for_each(|own| own.sent(number));
         }
         let packet = StatePacket {

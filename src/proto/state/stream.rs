@@ -51,6 +51,8 @@ const BUSY_RATE: u32 = 4;
 const WAKES: Chance = Chance::new(1 << 12);
 /// How likely a frame has anything new.
 const NEWS: Chance = Chance::new(1 << 12);
+/// How likely a frame names all that there is, where that is said.
+const COMPLETE: Chance = Chance::new(1 << 15);
 /// How likely what is said of an entry is that it is gone.
 const GONE: Chance = Chance::new(1 << 6);
 
@@ -137,6 +139,9 @@ struct Snapshot {
     slots: Vec<Option<Known>>,
     /// By slot, and the same for as long as nothing is new: whose it is, or was last.
     seats: Arc<Vec<Seat>>,
+    /// Whether its frame, or one that it builds on, said that nothing is left out: what is not here is
+    /// not there.
+    complete: bool,
 }
 
 impl Snapshot {

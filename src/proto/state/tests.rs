@@ -344,6 +344,52 @@ fn what_cannot_be_carried_is_refused_and_changes_nothing() {
     assert_eq!(shown, [("one", incoming.values(1).next().map(|(_, truth)| truth))]);
 }
 
+/// What a frame says is gone.
+fn gone(incoming: &mut Incoming, frame: &[u8]) -> Vec<String> {
+    incoming.receive(frame).unwrap();
+    let gone = incoming.changes().filter(|(_, truth)| truth.is_none());
+    gone.map(|(entry, _)| entry.name.to_string()).collect()
+}
+
+#[test]
+fn what_is_removed_while_a_stream_begins_anew_is_gone_once_all_else_is_told() {
+    let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::new(100));
+    for at in 0..20 {
+        outgoing.set(&format!("entry {at}"), VECTOR, numbers(at * 1_000)).unwrap();
+    }
+    assert_eq!(gone(&mut incoming, &outgoing.frame(1, 10_000, true).unwrap()), [""; 0]);
+    outgoing.acknowledge(1);
+    outgoing.remove("entry 7");
+    outgoing.restart();
+    // It has room for some of the others.
+    assert_eq!(gone(&mut incoming, &outgoing.frame(2, 200, true).unwrap()), [""; 0]);
+    outgoing.acknowledge(2);
+    assert!(outgoing.lacks() && !outgoing.is_settled());
+    let mut number = 2;
+    let mut told = Vec::new();
+    while outgoing.lacks() {
+        number += 1;
+        told.extend(gone(&mut incoming, &outgoing.frame(number, 200, true).unwrap()));
+        outgoing.acknowledge(number);
+    }
+    assert_eq!(told, ["entry 7"]);
+    assert_eq!(incoming.values(number).count(), 19);
+    // From then on what is not there any more is gone at once.
+    outgoing.remove("entry 3");
+    let frame = outgoing.frame(number + 1, 10_000, true).unwrap();
+    assert_eq!(gone(&mut incoming, &frame), ["entry 3"]);
+}
+
+#[test]
+fn a_frame_of_an_earlier_tick_is_malformed() {
+    let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::new(100));
+    outgoing.set("one", VECTOR, numbers(5)).unwrap();
+    incoming.receive(&outgoing.frame(100, 1_000, true).unwrap()).unwrap();
+    outgoing.restart();
+    let frame = outgoing.frame(99, 1_000, true).unwrap();
+    assert_eq!(incoming.receive(&frame), Err(StateFault::Malformed));
+}
+
 #[test]
 fn what_would_be_guessed_is_said_where_everything_is() {
     let (mut outgoing, mut incoming) = (Outgoing::of_everything(), Incoming::new(10));

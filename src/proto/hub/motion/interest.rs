@@ -26,15 +26,38 @@ pub(super) struct View<'a> {
     pub(super) table: &'a Table,
 }
 
-/// Whether a member wants to be told of a model, of which it is told already or not.
-pub(super) fn wants(interest: &StateInterest, model: &Path, view: View<'_>, told: bool) -> bool {
-    let StateInterest { models, tags, areas } = interest;
-    if models.is_empty() && tags.is_empty() && areas.is_empty() {
-        return true;
+/// What a member wants.
+#[derive(Debug, Default)]
+pub(super) struct Interest {
+    said: StateInterest,
+    models: Vec<Path>,
+}
+
+impl Interest {
+    pub(super) fn new(said: StateInterest) -> Self {
+        let models = said.models.iter().map(|path| Path::parse(path)).collect();
+        Self { said, models }
     }
-    models.iter().any(|path| Path::parse(path).contains(model))
-        || tags.iter().any(|tag| view.has(model, tag.property, &tag.value))
-        || areas.iter().any(|area| view.lies_in(model, area, told))
+
+    /// Whether it is what the member said.
+    pub(super) fn is(&self, said: &StateInterest) -> bool {
+        self.said == *said
+    }
+
+    /// Whether it is everything.
+    pub(super) fn is_everything(&self) -> bool {
+        let StateInterest { models, tags, areas } = &self.said;
+        models.is_empty() && tags.is_empty() && areas.is_empty()
+    }
+
+    /// Whether it is told of a model, of which it is told already or not.
+    pub(super) fn covers(&self, model: &Path, view: View<'_>, told: bool) -> bool {
+        let StateInterest { tags, areas, .. } = &self.said;
+        self.is_everything()
+            || self.models.iter().any(|path| path.contains(model))
+            || tags.iter().any(|tag| view.has(model, tag.property, &tag.value))
+            || areas.iter().any(|area| view.lies_in(model, area, told))
+    }
 }
 
 impl View<'_> {

@@ -7,7 +7,6 @@ use smol_str::SmolStr;
 use super::Motion;
 use crate::proto::hub::ownership::Fold;
 use crate::proto::id::{ClientNumber, PeerId};
-use crate::proto::model::path::Path;
 use crate::proto::motion::name::Name;
 use crate::proto::motion::pace::Pace;
 use crate::proto::motion::packets::Arrivals;
@@ -41,7 +40,7 @@ pub(super) type Said = (SmolStr, Kind, Option<Truth>);
 /// A member that says something.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) peer: PeerId,
+    peer: PeerId,
     session: Session,
     incoming: Incoming,
     pub(super) pace: Option<Pace>,
@@ -89,6 +88,16 @@ impl Source {
         }
     }
 
+    /// Who it is, in which of its lives.
+    pub(super) const fn who(&self) -> (PeerId, Session) {
+        (self.peer, self.session)
+    }
+
+    /// Whether its link is open.
+    pub(super) const fn is_here(&self) -> bool {
+        self.ends.is_none() && !self.over
+    }
+
     /// It knew of grants up to one.
     pub(super) fn know(&mut self, known: Fence) {
         if known > self.known {
@@ -126,71 +135,92 @@ impl Source {
         self.yields.retain(|name| said.contains(name) && others(name));
     }
 
-    /// Whether a value of its counts: its model is this member's by a grant that it knew of, or
-    /// nobody's, and it knew that.
-    fn may_say(&self, ledger: Ledger<'_>, model: &Path) -> bool {
+    /// How a value of its stands: it counts if its model is this member's by a grant that it knew of, or
+    /// nobody's, and it knew that. So must what stands in its place, should that be a model.
+    fn standing(&self, ledger: Ledger<'_>, name: &Name) -> Standing {
         if ledger.is_empty() {
-            return true;
+            return Standing::Counts;
         }
-        let grants = prefixes(model.as_str()).filter_map(|path| ledger.grant(path));
+        let place = name.place();
+        let grants = prefixes(place.as_str()).filter_map(|path| ledger.grant(path));
         let mut newest = Fence::NONE;
         for grant in grants {
             if grant.held {
-                let owner = (grant.holder, grant.session) == (self.peer, self.session);
-                return owner && grant.since() <= self.known;
+                let owner = (grant.holder, grant.session) == self.who();
+                let knew = owner && grant.since() <= self.known;
+                return if knew { Standing::Counts } else { Standing::Owned };
             }
             newest = newest.max(grant.token);
         }
-        newest <= self.known
+        if newest <= self.known { Standing::Counts } else { Standing::Outdated }
     }
+}
+
+/// How a value of a member's stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    /// It counts, if nothing came since.
+    Counts,
+    /// Its model is another's, or this member's and it did not know: its owner says it again.
+    Owned,
+    /// Its model is nobody's, and this member did not know that it had been somebody's.
+    Outdated,
 }
 
 impl Motion {
     /// Sees which of the values that a member says count.
     pub(super) fn judge(&mut self, ledger: Ledger<'_>, client: ClientNumber, said: Vec<Said>) {
+        self.judge_all(ledger, client, said, false);
+    }
+
+    fn judge_all(
+        &mut self,
+        ledger: Ledger<'_>,
+        client: ClientNumber,
+        said: Vec<Said>,
+        again: bool,
+    ) {
         for (text, kind, truth) in said {
+            let held = self.held.get(&text);
+            let own = held.is_some_and(|held| held.by == client);
             let Some(truth) = truth else {
-                if self.held.get(&text).is_some_and(|held| held.by == client) {
+                if own {
                     self.release(&text);
                 }
                 continue;
             };
-            let Some(source) = self.sources.get_mut(&client) else { return };
-            let name = match self.held.get_mut(&text) {
-                Some(held) if held.by == client => {
-                    if source.may_say(ledger, &held.name.model) {
-                        held.truth = truth;
-                        source.fresh.insert(text, (kind, truth));
-                    }
-                    continue;
-                }
-                Some(held) => Some(held.name.clone()),
-                None => Name::parse(&text),
-            };
+            let name = held.map_or_else(|| Name::parse(&text), |held| Some(held.name.clone()));
             let Some(name) = name.filter(|name| name.grid.kind() == kind) else { continue };
-            if source.may_say(ledger, &name.model) {
+            let by = held.and_then(|held| self.sources.get(&held.by)).map(Source::who);
+            let Some(source) = self.sources.get_mut(&client) else { return };
+            let standing = source.standing(ledger, &name);
+            // Another's counts as long as this is not newer; what this member said by an earlier link
+            // gives way.
+            let other = by.is_some_and(|by| by != source.who());
+            if standing == Standing::Counts && !(again && other) {
                 source.yields.remove(&text);
                 source.fresh.insert(text.clone(), (kind, truth));
-                self.hold(client, &text, Held { by: client, name, kind, truth });
+                match self.held.get_mut(&text).filter(|_| own) {
+                    Some(held) => held.truth = truth,
+                    None => self.hold(client, &text, Held { by: client, name, kind, truth }),
+                }
+            } else if other && standing != Standing::Owned {
+                source.yields.insert(text);
             }
         }
     }
 
     /// Sees again which values count, of those who own something or know something that they did not.
     pub(super) fn look_again(&mut self, ledger: Ledger<'_>) {
-        let again: Vec<ClientNumber> = self
-            .sources
-            .iter_mut()
+        let again = self.sources.iter_mut().filter(|(_, source)| source.is_here());
+        let again: Vec<ClientNumber> = again
             .filter_map(|(client, source)| {
                 std::mem::take(&mut source.looks_again).then_some(*client)
             })
             .collect();
         for client in again {
             let all = self.sources.get(&client).map(Source::all).unwrap_or_default();
-            // What another says counts as long as that is not more than this.
-            let all = all.into_iter().filter(|(name, ..)| !self.held.contains_key(name));
-            let all: Vec<Said> = all.collect();
-            self.judge(ledger, client, all);
+            self.judge_all(ledger, client, all, true);
         }
     }
 }

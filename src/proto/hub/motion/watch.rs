@@ -6,7 +6,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use super::Motion;
-use super::interest::{View, wants};
+use super::interest::{Interest, View};
 use super::source::Source;
 use crate::proto::config::StateConfig;
 use crate::proto::id::{ClientNumber, Link};
@@ -51,9 +51,11 @@ type Cargo = Vec<(ClientNumber, u32)>;
 pub(super) struct Watcher {
     link: Link,
     /// What it wants to be told of.
-    interest: StateInterest,
-    /// When that is looked at again for everything.
-    review_at: Time,
+    interest: Interest,
+    /// When that is looked at again for everything; nothing if it need not be.
+    review_at: Option<Time>,
+    /// When it was last.
+    reviewed_at: Option<Time>,
     streams: BTreeMap<ClientNumber, Stream>,
     departures: Departures<Cargo>,
     /// How many bytes it may be told, as of when; below 0 if it was told more.
@@ -72,11 +74,11 @@ impl Stream {
         &mut self,
         name: &SmolStr,
         value: (Kind, Truth),
-        interest: &StateInterest,
+        interest: &Interest,
         (model, view): (&Path, View<'_>),
     ) {
         let told = self.outgoing.says(name);
-        if wants(interest, model, view, told) {
+        if interest.covers(model, view, told) {
             self.set(name, value);
             self.stirred |= !told;
         } else {
@@ -98,8 +100,9 @@ impl Watcher {
     pub(super) fn new(link: Link) -> Self {
         Self {
             link,
-            interest: StateInterest::default(),
-            review_at: Time::ZERO,
+            interest: Interest::default(),
+            review_at: Some(Time::ZERO),
+            reviewed_at: None,
             streams: BTreeMap::new(),
             departures: Departures::default(),
             credit: (i64::MAX, Time::ZERO),
@@ -128,9 +131,12 @@ impl Watcher {
     }
 
     /// It wants to be told of something else.
-    pub(super) fn attend(&mut self, interest: StateInterest) {
-        if interest != self.interest {
-            (self.interest, self.review_at) = (interest, Time::ZERO);
+    pub(super) fn attend(&mut self, said: StateInterest, config: &StateConfig) {
+        if !self.interest.is(&said) {
+            self.interest = Interest::new(said);
+            // Once in that time at most, however often it wants something else.
+            let next = self.reviewed_at.map_or(Time::ZERO, |last| last + config.review);
+            self.review_at = Some(self.review_at.map_or(next, |at| at.min(next)));
         }
     }
 
@@ -301,17 +307,16 @@ impl Motion {
         let view = View { held: &self.held, table };
         let mut review: Option<Time> = None;
         for (client, watcher) in &mut self.watchers {
-            let chooses = watcher.interest != StateInterest::default();
-            if now >= watcher.review_at {
+            if watcher.review_at.is_some_and(|at| at <= now) {
                 watcher.review(*client, view);
                 // Of who wants everything, what is different is all there is to look at.
-                let never = Time::from_micros(u64::MAX);
-                watcher.review_at = if chooses { now + config.review } else { never };
+                let chooses = !watcher.interest.is_everything();
+                watcher.review_at = chooses.then(|| now + config.review);
+                watcher.reviewed_at = Some(now);
             }
             watcher.update(*client, &self.sources, view);
-            if chooses && !self.held.is_empty() {
-                review = Some(review.map_or(watcher.review_at, |at| at.min(watcher.review_at)));
-            }
+            let due = watcher.review_at.filter(|_| !self.held.is_empty());
+            review = review.into_iter().chain(due).min();
         }
         self.review_at = review;
     }
@@ -339,15 +344,12 @@ impl Motion {
         &mut self,
         now: Time,
         config: &StateConfig,
-        (round_trip, speaks): (impl Fn(Link) -> Option<Duration>, impl Fn(Link) -> bool),
+        round_trip: impl Fn(Link) -> Option<Duration>,
     ) -> Vec<(Link, Message)> {
         (self.next, self.due) = (now + config.frame(), None);
         let mut said = Vec::new();
         let mut due: Option<Time> = None;
         for (client, watcher) in &mut self.watchers {
-            if !speaks(watcher.link) {
-                continue;
-            }
             let round_trip = round_trip(watcher.link).unwrap_or_default();
             let answer = self.sources.get_mut(client).and_then(|source| {
                 let news = source.arrivals.has_news();

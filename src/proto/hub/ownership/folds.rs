@@ -35,16 +35,20 @@ impl Fold {
         let mut keys = self.model.keys();
         match (keys.next(), keys.next()) {
             (Some(key), None) => log.ensure(ObjectIndex::ROOT, &key, Made::Map, false),
-            _ => Ok(()),
+            (Some(_), Some(_)) | (None, _) => Ok(()),
         }
     }
 
-    /// Writes it, if its model is there.
+    /// Writes it, if its model is there, but never over another model: whether a property has values
+    /// or models a relay does not know.
     pub(super) fn write(&self, draft: &mut Draft<'_>) {
         let root = draft.target(ObjectIndex::ROOT);
         let below = |target: Target, key: &str| draft.below(target, key);
-        if let Some(model) = self.model.keys().try_fold(root, |at, key| below(at, &key)) {
-            draft.put(model, self.property.to_smolstr(), &self.value);
+        let key = self.property.to_smolstr();
+        if let Some(model) = self.model.keys().try_fold(root, |at, key| below(at, &key))
+            && draft.below(model, &key).is_none()
+        {
+            draft.put(model, key, &self.value);
         }
     }
 }

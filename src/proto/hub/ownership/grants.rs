@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::folds::Fold;
 use super::gate::{Asked, Verdict};
 use super::{Grantor, Holdings};
-use crate::proto::change::chunk;
+use crate::proto::change::{Change, chunk};
 use crate::proto::delta::Token;
 use crate::proto::draft::{Draft, Target};
 use crate::proto::id::PeerId;
@@ -62,8 +62,10 @@ impl Decree {
     }
 
     /// What changes hands, and whose it is then.
-    pub(super) fn owners(&self) -> impl Iterator<Item = (&Path, Option<PeerId>)> {
-        self.grants.iter().map(|(model, grant)| (model, grant.as_ref().and_then(Grant::owner)))
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&Path, PeerId, Session)> {
+        let held = self.grants.iter().filter_map(|(model, grant)| Some((model, (*grant)?)));
+        held.filter(|(_, grant)| grant.held)
+            .map(|(model, grant)| (model, grant.holder, grant.session))
     }
 
     pub(super) fn remove(&mut self, model: Path) {
@@ -183,35 +185,24 @@ impl Holdings {
         decree: Decree,
         grantor: &Grantor,
     ) -> Vec<Token> {
-        let mut tokens = Vec::new();
         let Decree { grants, removals, folds } = decree;
-        let mut folds = folds.into_iter().peekable();
+        // What is handed over comes behind its values.
+        let mut tokens = write_folds(log, folds, grantor);
         let mut grants = grants.into_iter().peekable();
         let mut removals = removals.into_iter().peekable();
-        while grants.peek().is_some() || removals.peek().is_some() || folds.peek().is_some() {
-            let mut left = log.limits().change / SHARE;
-            let mut fits = |model: &Path, cost: usize| {
-                let cost = cost + model.as_str().len();
-                let fits = cost <= left;
-                left = left.saturating_sub(cost);
-                fits
-            };
+        while grants.peek().is_some() || removals.peek().is_some() {
+            let mut fits = room(log);
             // One at least, or it would never end.
             let mut gone: Vec<Path> = removals.next().into_iter().collect();
             gone.extend(std::iter::from_fn(|| removals.next_if(|model| fits(model, REMOVAL_COST))));
-            let mut said: Vec<Fold> = folds.next().into_iter().collect();
-            said.extend(std::iter::from_fn(|| {
-                folds.next_if(|fold| fits(&fold.model, fold.cost()))
-            }));
-            // What is handed over comes with its values, or behind them.
-            let mut part: Vec<_> = grants.next_if(|_| folds.peek().is_none()).into_iter().collect();
+            let mut part: Vec<_> = grants.next().into_iter().collect();
             part.extend(std::iter::from_fn(|| {
-                grants.next_if(|(model, _)| folds.peek().is_none() && fits(model, GRANT_COST))
+                grants.next_if(|(model, _)| fits(model, GRANT_COST))
             }));
             for (model, grant) in &part {
                 self.count_owner(log, model, grant.as_ref());
             }
-            match write_part(log, &part, (&gone, &said), grantor) {
+            match write_part(log, &part, &gone, grantor) {
                 Ok(written) => tokens.extend(written),
                 Err(fault) => tracing::warn!(%fault, "grants not written: the room is full"),
             }
@@ -260,21 +251,17 @@ fn denied(asked: &Asked, why: Denial) -> Option<(PeerId, DeniedRecord)> {
 fn write_part(
     log: &mut ChangeLog,
     grants: &[(Path, Option<Grant>)],
-    (removals, folds): (&[Path], &[Fold]),
+    removals: &[Path],
     grantor: &Grantor,
 ) -> Result<Vec<Token>, ChangeFault> {
     let before = log.len();
     let map = grants_map(log, grantor.identity.peer())?;
-    folds.iter().try_for_each(|fold| fold.prepare(log))?;
-    let introduction = grantor.introduction();
-    let actor = log.scope().actor(&introduction);
-    let operations = grants.len() + folds.len();
-    let mut draft = Draft::new(log.table(), actor, log.next(&actor), operations);
+    let actor = log.scope().actor(&grantor.introduction());
+    let mut draft = Draft::new(log.table(), actor, log.next(&actor), grants.len());
     let map = draft.target(map);
     for model in removals {
         remove(&mut draft, model);
     }
-    folds.iter().for_each(|fold| fold.write(&mut draft));
     for (model, grant) in grants {
         match grant {
             Some(grant) => {
@@ -287,20 +274,68 @@ fn write_part(
             }
         }
     }
-    // What was to be written may stand there already.
     let change = draft.finish();
-    let signature = change.is_some().then_some(Token::Signature(actor));
+    seal(log, change, before, grantor)
+}
+
+/// Lets in what the relay has drafted, and gives its word for it. Returns what is new in the log since
+/// it had `before` entries. What was to be written may stand there already.
+fn seal(
+    log: &mut ChangeLog,
+    change: Option<Change>,
+    before: usize,
+    grantor: &Grantor,
+) -> Result<Vec<Token>, ChangeFault> {
+    let mut signature = None;
     if let Some(change) = change {
         let sealed = chunk::encode(change);
-        let (sequence, hash) = (sealed.change.sequence, sealed.hash);
-        let introduction = Some(introduction);
+        let signed = (sealed.change.actor, sealed.change.sequence, sealed.hash);
+        let introduction = Some(grantor.introduction());
         log.admit(Candidate { introduction, change: sealed, pending: false })?;
-        let signed = (actor, sequence, hash);
         let record = log.scope().sign(&grantor.identity, log.document(), signed);
         log.admit_signature(&record)?;
+        signature = Some(Token::Signature(signed.0));
     }
     let changes = (before..log.len()).map(Token::Change);
     Ok(changes.chain(signature).collect())
+}
+
+/// Writes values down. Grants do not wait for them: what cannot be written is left out. Returns what is
+/// new in the log.
+fn write_folds(log: &mut ChangeLog, folds: Vec<Fold>, grantor: &Grantor) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut folds = folds.into_iter().peekable();
+    while let Some(first) = folds.next() {
+        let mut fits = room(log);
+        let mut part = vec![first];
+        part.extend(std::iter::from_fn(|| folds.next_if(|fold| fits(&fold.model, fold.cost()))));
+        let before = log.len();
+        part.retain(|fold| {
+            let prepared = fold.prepare(log);
+            prepared.inspect_err(|fault| tracing::debug!(%fault, "a value left out")).is_ok()
+        });
+        let actor = log.scope().actor(&grantor.introduction());
+        let mut draft = Draft::new(log.table(), actor, log.next(&actor), part.len());
+        part.iter().for_each(|fold| fold.write(&mut draft));
+        let change = draft.finish();
+        match seal(log, change, before, grantor) {
+            Ok(written) => tokens.extend(written),
+            Err(fault) => tracing::warn!(%fault, "values not written: the room is full"),
+        }
+    }
+    tokens
+}
+
+/// Whether something of a model, that costs so much beside its path, has room in a change of the relay's
+/// beside what had before.
+fn room(log: &ChangeLog) -> impl FnMut(&Path, usize) -> bool + use<> {
+    let mut left = log.limits().change / SHARE;
+    move |model, cost| {
+        let cost = cost + model.as_str().len();
+        let fits = cost <= left;
+        left = left.saturating_sub(cost);
+        fits
+    }
 }
 
 /// Takes a model out of its collection, if it is in one.

@@ -204,7 +204,7 @@ impl Hub {
             .holdings()
             .last_heard(peer)
             .filter(|_| room.holdings().other_session(peer, session));
-        let recovers = room.is_restored() || room.holdings().recovery.is_open();
+        let recovers = room.is_recovering();
         if let Some(heard) = heard.filter(|_| !recovers) {
             self.lapse(now, key, peer, Some(heard));
         }
@@ -229,7 +229,7 @@ impl Hub {
         };
         let heard = guest.heard();
         room.logs_and_holdings().1.part(guest.peer, link, heard);
-        if room.is_restored() || room.holdings().recovery.is_open() {
+        if room.is_recovering() {
             return;
         }
         match reason {

@@ -6,7 +6,6 @@ use smol_str::{SmolStr, ToSmolStr};
 
 use super::{Motion, Peer};
 use crate::proto::config::PeerConfig;
-use crate::proto::datastore::Datastore;
 use crate::proto::event::Origin;
 use crate::proto::model::StateTerms;
 use crate::proto::model::value::Value;
@@ -141,23 +140,27 @@ impl Peer {
     /// Writes values into the document that it lacks: all that `due` says, and what moves with them.
     fn fold_own(&mut self, now: Time, due: impl Fn(&Own) -> bool) {
         let PeerConfig { rest, fold, .. } = self.config;
-        let owns = self.motion.own.values();
-        // Those that are due are written together with those that soon will be: one change.
-        let late = owns.clone().any(&due);
-        if !late {
+        if !self.motion.own.values().any(&due) {
             return;
         }
+        // Those that are due are written together with those that soon will be: one change.
         let soon = now + fold / 4;
-        let store: &mut Datastore = &mut self.store;
-        let folds = self.motion.own.values_mut().filter_map(|own| {
+        for own in self.motion.own.values_mut() {
             let moving = own.folded_at + fold <= soon;
-            let wanted = due(own) || (moving && own.folds(rest, fold).is_some());
-            wanted.then(|| {
-                (own.folded, own.folded_at) = (Some(own.value.clone()), now);
-                (own.name.model.clone(), own.name.property, own.value.clone())
-            })
-        });
-        store.fold(folds);
+            if !due(own) && !(moving && own.folds(rest, fold).is_some()) {
+                continue;
+            }
+            let place = (own.name.model.clone(), own.name.property);
+            own.folded_at = now;
+            match self.store.fold(place, own.value.clone()) {
+                Ok(()) => own.folded = Some(own.value.clone()),
+                // It is tried again, no sooner than what moves.
+                Err(error) => {
+                    tracing::debug!(%error, name = %own.name, "not folded");
+                    own.written = now + fold;
+                }
+            }
+        }
     }
 
     /// Writes everything into the document that it lacks: this peer is about to leave.

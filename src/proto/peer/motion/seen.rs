@@ -14,7 +14,8 @@ use crate::proto::state::stream::{Entry, Incoming, StateFault};
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{StatePacket, StateSection};
 
-/// The most writers of whom anything is kept on one link: more than a room has members.
+/// The most writers of whom anything is kept on one link: more than a room has members, and those that
+/// went out a moment ago.
 const SOURCES: usize = 4_096;
 
 /// One writer, as the relay passes it on.
@@ -51,8 +52,9 @@ impl Source {
 }
 
 impl Peer {
-    /// A packet of the state lane came.
-    pub(in crate::proto::peer) fn on_state(&mut self, packet: StatePacket) {
+    /// A packet of the state lane came, or one that must arrive: such a one counts however many came
+    /// since it was sent, because what came builds on it.
+    pub(in crate::proto::peer) fn on_state(&mut self, packet: StatePacket, must: bool) {
         if self.connection.as_ref().is_none_or(|open| !open.is_in()) {
             return;
         }
@@ -62,7 +64,7 @@ impl Peer {
             lane.unheard_since = None;
         }
         let number = u16::from_le_bytes(packet.number);
-        if !lane.arrivals.is_new(number) {
+        if !must && !lane.arrivals.is_new(number) {
             return;
         }
         let (mut all, says) = (true, !packet.sections.is_empty());
@@ -103,6 +105,11 @@ impl Peer {
         let pace = source.pace.ok_or(StateFault::Malformed)?;
         (source.tick, source.at) = (update.tick, pace.at(update.tick, beside));
         let (at, changes) = (source.at, source.changes());
+        let empty = source.incoming.values(source.tick).next().is_none();
+        // Nobody is left who could say more.
+        if empty && self.peer_of(client).is_none() {
+            self.motion.lane.sources.remove(&client);
+        }
         self.store.end_moved(by, changes.ended);
         self.store.show_moved(by, at, changes.said);
         Ok(())

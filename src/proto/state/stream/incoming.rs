@@ -1,13 +1,15 @@
 //! The end that reads frames.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use super::outgoing::origin;
 use super::{
-    Entry, GONE, History, Known, MAX_NAME, NEWS, PACE, Seat, Snapshot, StateFault, WAKES, width,
+    COMPLETE, Entry, GONE, History, Known, MAX_NAME, NEWS, PACE, Seat, Snapshot, StateFault, WAKES,
+    width,
 };
 use crate::proto::state::coder::Reader;
 use crate::proto::state::grid::{Kind, Truth};
@@ -21,6 +23,11 @@ pub struct Incoming {
     limit: usize,
     /// Whether the last frame built on none.
     anew: bool,
+    /// By name, what was there before a frame that built on none, and was not named since: it may be
+    /// gone.
+    doubtful: BTreeMap<SmolStr, Arc<Entry>>,
+    /// What of it is, as the last frame says.
+    gone: Vec<Arc<Entry>>,
 }
 
 /// A frame that was taken.
@@ -36,7 +43,13 @@ impl Incoming {
     /// Nothing yet, of at most so many entries.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { received: History::default(), limit, anew: true }
+        Self {
+            received: History::default(),
+            limit,
+            anew: true,
+            doubtful: BTreeMap::new(),
+            gone: Vec::new(),
+        }
     }
 
     /// The last frame that came.
@@ -68,7 +81,9 @@ impl Incoming {
             let same = Arc::ptr_eq(was, entry);
             (same && before.track.shown() != shown).then_some((entry, Some(shown)))
         });
-        moved.chain(after.map_or_else(Vec::new, |after| moves(before, after, self.anew)))
+        let moved =
+            moved.chain(after.map_or_else(Vec::new, |after| moves(before, after, self.anew)));
+        moved.chain(self.gone.iter().map(|entry| (entry, None)))
     }
 
     /// Takes a frame.
@@ -102,18 +117,46 @@ impl Incoming {
             let tick = base.tick.checked_add(ticks).ok_or(StateFault::Malformed)?;
             (base, ticks, tick)
         };
+        if self.received.last().is_some_and(|last| tick < last.tick) {
+            return Err(StateFault::Malformed);
+        }
+        let base_complete = base.complete;
         let mut after = known(&mut reader, base, ticks, room)?;
         (after.number, after.tick) = (number, tick);
         let new = self.introduced(&mut reader, &after)?;
+        let complete = base_complete || reader.bit(COMPLETE);
         if reader.is_beyond() {
             return Err(StateFault::Malformed);
         }
         for (slot, entry, track) in new {
             after.put(slot, Seat { entry, at: slot }, Known::new(track));
         }
+        after.complete = complete;
+        self.doubt(&after, *back == 0)?;
         self.received.push(after);
         self.anew = *back == 0;
         Ok(Update { number, tick })
+    }
+
+    /// Sees what is gone that was there before the stream began anew.
+    fn doubt(&mut self, after: &Snapshot, anew: bool) -> Result<(), StateFault> {
+        self.gone.clear();
+        if let Some(before) = self.received.last().filter(|_| anew) {
+            let there = before.entries().map(|(seat, _)| &seat.entry);
+            self.doubtful.extend(there.map(|entry| (entry.name.clone(), Arc::clone(entry))));
+        }
+        if self.doubtful.is_empty() {
+            return Ok(());
+        }
+        for (seat, _) in after.entries() {
+            self.doubtful.remove(&seat.entry.name);
+        }
+        if after.complete {
+            self.gone = take(&mut self.doubtful).into_values().collect();
+        } else if self.doubtful.len() > self.limit {
+            return Err(StateFault::TooMany { limit: self.limit });
+        }
+        Ok(())
     }
 
     fn introduced(

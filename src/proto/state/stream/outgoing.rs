@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::values::{Current, Values};
 use super::{
-    Entry, GONE, History, Id, Known, MOST_BEHIND, NEWS, PACE, PATIENCE, Seat, SetError, Snapshot,
-    WAKES, width,
+    COMPLETE, Entry, GONE, History, Id, Known, MOST_BEHIND, NEWS, PACE, PATIENCE, Seat, SetError,
+    Snapshot, WAKES, width,
 };
 use crate::proto::state::coder::Writer;
 use crate::proto::state::grid::{COMPONENTS, Kind, Truth};
@@ -167,6 +167,12 @@ impl Outgoing {
         self.numbered
     }
 
+    /// Whether something is different since the last frame, or had no room in it.
+    #[must_use]
+    pub const fn lacks(&self) -> bool {
+        self.dirty
+    }
+
     /// Whether the receiver has all that there is to tell.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -208,8 +214,11 @@ impl Outgoing {
         let number = self.numbered + 1;
         let room = self.sent.room();
         let base = self.acknowledged.and_then(|base| self.sent.find(base));
-        let base = base
-            .filter(|base| number - base.number <= MOST_BEHIND && tick - base.tick < u32::MAX / 2);
+        let near = |base: &&Snapshot| {
+            let ticks = tick.checked_sub(base.tick);
+            number - base.number <= MOST_BEHIND && ticks.is_some_and(|ticks| ticks < u32::MAX / 2)
+        };
+        let base = base.filter(near);
         let empty = Snapshot::default();
         let (back, ticks, base) = match base {
             Some(base) => (number - base.number, tick - base.tick, base),
@@ -369,6 +378,7 @@ impl Plan {
             }));
         }
         let mut after = Snapshot { slots, seats: Arc::clone(&base.seats), ..Snapshot::default() };
+        after.complete = base.complete || !self.lacks;
         writer.bit(!self.new.is_empty(), NEWS);
         if !self.new.is_empty() {
             residual::long(writer, u32::try_from(self.new.len()).unwrap_or(u32::MAX));
@@ -382,6 +392,9 @@ impl Plan {
                     values.say(id.at(), tick);
                 }
             }
+        }
+        if !base.complete {
+            writer.bit(after.complete, COMPLETE);
         }
         after
     }
