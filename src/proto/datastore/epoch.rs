@@ -317,11 +317,6 @@ impl Step {
         self.object.join(&self.key)
     }
 
-    /// Where in the mirror it shows.
-    pub(super) fn spot(&self) -> Spot {
-        (self.object.clone(), self.key.to_string())
-    }
-
     /// The model that it makes, if it makes one that is in a collection.
     pub(super) fn makes(&self) -> Option<Path> {
         matches!(self.deed, Deed::Make { fixed: false }).then(|| self.place())

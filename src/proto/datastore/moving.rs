@@ -60,6 +60,8 @@ pub(crate) struct Written {
 pub(super) struct Moving {
     shown: BTreeMap<Path, BTreeMap<u16, Moved>>,
     written: BTreeSet<(Path, u16)>,
+    /// Models of which it was heard whose they are, since that was last asked.
+    owned: BTreeSet<Path>,
 }
 
 impl Moving {
@@ -219,9 +221,16 @@ impl Datastore {
         }
     }
 
-    /// Whether this peer has written state properties since it was last asked what.
+    /// Whether this peer has written state properties since it was last asked what, or heard whose a
+    /// model is.
     pub(crate) fn has_written(&self) -> bool {
-        !self.moving.written.is_empty()
+        !self.moving.written.is_empty() || !self.moving.owned.is_empty()
+    }
+
+    /// Of which models it was heard whose they are, since that was last asked: what counts of them may
+    /// be another's value.
+    pub(crate) fn take_owned(&mut self) -> BTreeSet<Path> {
+        std::mem::take(&mut self.moving.owned)
     }
 
     /// Whether a property is one of these.
@@ -399,6 +408,7 @@ impl Datastore {
     /// A model has another owner: what others said of it is as the document says, into which the relay
     /// wrote it with the grant.
     pub(super) fn hand_over(&mut self, model: &Path) {
+        self.moving.owned.insert(model.clone());
         let Some(grant) = self.models.ledger().grant(model.as_str()).filter(|grant| grant.held)
         else {
             return;

@@ -8,13 +8,14 @@ use super::mirror::{Known, Node};
 use super::refresh::Spot;
 use super::write::touched_by;
 use super::{Datastore, EditError};
+use crate::proto::change::ObjectId;
 use crate::proto::document::Image;
 use crate::proto::event::{Event, Origin};
-use crate::proto::id::{DocumentId, PeerId};
+use crate::proto::id::DocumentId;
 use crate::proto::log::{ChangeLog, Index};
 use crate::proto::model::path::Path;
 use crate::proto::reason::Denial;
-use crate::proto::table::Role;
+use crate::proto::table::{ObjectIndex, Role};
 use crate::proto::wire::message::{Actor, Introduction};
 
 /// Places that somebody wrote.
@@ -115,7 +116,14 @@ impl Datastore {
     ) {
         // What others wrote that a relay forgot is no difference of this peer's.
         self.models.leave_pending(doomed);
-        let own = self.written_by(self.author.peer, doomed);
+        let own = |at: &Index| self.models.writer(*at) == Some(self.author.peer);
+        let own = Written(
+            self.places(doomed.iter().filter(|at| own(at)))
+                .map(|(path, key)| path.join(&key))
+                .collect(),
+        );
+        // What others did may be taken back with it.
+        let spots: Vec<Spot> = self.places(doomed.iter()).collect();
         let unconfirmed = steps(self.models.table()).into_iter();
         let unconfirmed: Vec<_> = unconfirmed.filter(|step| own.contains(&step.place())).collect();
         let rest = self.models.without(doomed);
@@ -130,7 +138,6 @@ impl Datastore {
         let made: Vec<Path> = kept.iter().filter_map(|step| step.makes()).collect();
         let dropped = self.write_steps(kept);
         made.iter().for_each(|path| self.learn_anew(path));
-        let spots: Vec<Spot> = refused.iter().chain(&dropped).map(|step| step.spot()).collect();
         let models = refused.into_iter().map(|step| step.model()).collect();
         self.tell_rolled_back(models, (model, why));
         self.origin = Origin::Rollback;
@@ -152,20 +159,20 @@ impl Datastore {
         }
     }
 
-    /// Where a peer wrote something in changes of the models, and everything below that.
-    fn written_by(&self, peer: PeerId, changes: &BTreeSet<Index>) -> Written {
-        let own = changes.iter().filter(|place| self.models.writer(**place) == Some(peer));
+    /// Where changes of the models wrote something.
+    fn places<'a>(&self, changes: impl Iterator<Item = &'a Index>) -> impl Iterator<Item = Spot> {
+        let table = self.models.table();
         let mut places = BTreeSet::new();
-        for change in own.filter_map(|place| self.models.change(*place)) {
+        for change in changes.filter_map(|place| self.models.change(*place)) {
             for at in 0..change.operations.len() {
-                let role = self.models.table().role(change.id(at)).and_then(Role::register);
+                let role = table.role(change.id(at)).and_then(Role::register);
                 places.extend(role.map(|register| {
-                    let (object, key) = self.models.table().place(register);
-                    self.models.table().path(object).join(key)
+                    let (object, key) = table.place(register);
+                    (table.path(object).clone(), key.to_string())
                 }));
             }
         }
-        Written(places)
+        places.into_iter()
     }
 
     /// Another log of the same epoch, which lacks some changes. What the mirror shows of what it has is
@@ -180,9 +187,14 @@ impl Datastore {
         std::mem::replace(&mut self.models, rest)
     }
 
-    /// A model that shows was made again.
+    /// A model that shows was made again, unless another's stands under its key: that is to be read.
     fn learn_anew(&mut self, path: &Path) {
-        let (found, cuts) = (self.models.table().find(path), self.cuts);
+        let (table, cuts) = (self.models.table(), self.cuts);
+        let own = |object: &ObjectIndex| match table.id(*object) {
+            ObjectId::Made(made) => made.actor == self.actor,
+            ObjectId::Root => false,
+        };
+        let found = table.find(path).filter(own);
         if let Some(Node::Model(model)) = self.mirror.node_mut(path) {
             model.object = found.map(|object| Known { object, cuts });
         }

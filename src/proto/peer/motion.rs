@@ -136,8 +136,9 @@ impl Peer {
         } else {
             None
         };
+        let learned = (open && self.knows_more()).then_some(self.motion.due);
         let interest = self.motion.interest.as_ref().filter(|_| open).map(|(_, at)| *at);
-        [written, self.motion.changes, lane, interest].into_iter().flatten().min()
+        [written, self.motion.changes, lane, learned, interest].into_iter().flatten().min()
     }
 
     /// Lets time pass for what moves.
@@ -149,6 +150,8 @@ impl Peer {
         let ticks = now >= self.motion.due;
         self.take_own(now);
         self.check_own(now);
+        let owned = self.store.take_owned();
+        self.show_owners(&owned);
         // A tick in which nothing was said is still to come: what is written then goes at once.
         if self.speak(now, ticks) {
             self.motion.due = now + self.until_next_tick(now);
@@ -172,15 +175,16 @@ impl Peer {
         let Some(at) = self.clock.room_time(now) else { return ticks };
         let client = self.client.filter(|_| self.connection.as_ref().is_some_and(speaks));
         let Some(client) = client else { return ticks };
-        let known = self.known_grant();
+        let (known, learned) = (self.known_grant(), self.knows_more());
         let lane = &mut self.motion.lane;
         if lane.unheard_since.is_some_and(|at| at + config.patience_of(round_trip) <= now) {
             lane.unheard_since = None;
             lane.outgoing.restart();
             lane.stirred = true;
         }
-        if known != lane.known && !self.motion.own.is_empty() {
+        if learned {
             (lane.known, lane.stirred) = (known, true);
+            lane.outgoing.repeat();
         }
         let unheard = lane.resent_at(config, round_trip).is_some_and(|at| at <= now);
         let wanted = ticks && (lane.stirred || lane.again > 0);
@@ -212,6 +216,12 @@ impl Peer {
         let message = if whole { Message::StateWhole(packet) } else { Message::State(packet) };
         self.say(&message, now);
         wanted
+    }
+
+    /// Whether the relay has to be told that later grants are known here: then more may count of what
+    /// this peer says.
+    fn knows_more(&self) -> bool {
+        self.known_grant() != self.motion.lane.known && !self.motion.own.is_empty()
     }
 
     /// The last grant of the relay's present boot that is known here.

@@ -6,6 +6,7 @@
 
 mod incoming;
 mod outgoing;
+mod price;
 mod values;
 
 use std::collections::VecDeque;

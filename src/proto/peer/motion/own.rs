@@ -1,5 +1,6 @@
 //! Values that this peer says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use smol_str::{SmolStr, ToSmolStr};
@@ -127,9 +128,7 @@ impl Peer {
                 || !self.store.moves(&own.name.model, own.name.property);
             lost.extend(over.then(|| text.clone()));
         }
-        for text in lost {
-            self.stop_own(&text, None);
-        }
+        self.stop_all(lost, None);
         self.fold_own(now, |own| own.folds(rest, fold).is_some_and(|at| at <= now));
         let due = self.motion.own.values().flat_map(|own| {
             [own.passes(), own.folds(rest, fold), own.missing.map(|since| since + fold)]
@@ -147,7 +146,8 @@ impl Peer {
         let soon = now + fold / 4;
         for own in self.motion.own.values_mut() {
             let moving = own.folded_at + fold <= soon;
-            if !due(own) && !(moving && own.folds(rest, fold).is_some()) {
+            let wanted = due(own) || (moving && own.folds(rest, fold).is_some());
+            if !wanted {
                 continue;
             }
             let place = (own.name.model.clone(), own.name.property);
@@ -169,22 +169,34 @@ impl Peer {
         self.fold_own(now, |own| own.folds(Duration::ZERO, Duration::ZERO).is_some());
     }
 
-    /// This peer does not say a value any more, unless it wrote it since a packet went out.
-    pub(super) fn stop_own(&mut self, text: &str, yielded: Option<u16>) {
+    /// This peer does not say some values any more, but for those that it wrote since a packet went out.
+    pub(super) fn stop_all(
+        &mut self,
+        names: impl IntoIterator<Item = SmolStr>,
+        yielded: Option<u16>,
+    ) {
+        let names: BTreeSet<SmolStr> =
+            names.into_iter().filter(|name| self.stop_own(name, yielded)).collect();
+        if !names.is_empty() {
+            self.show_again(|name| names.contains(name));
+        }
+    }
+
+    fn stop_own(&mut self, text: &str, yielded: Option<u16>) -> bool {
         let Motion { own, lane, .. } = &mut *self.motion;
         let stays = |own: &Own| {
             let written = self.store.is_written(&own.name.model, own.name.property);
             yielded.is_some_and(|at| written || own.is_newer_than(at))
         };
         if own.get(text).is_none_or(stays) {
-            return;
+            return false;
         }
-        let Some(own) = own.remove(text) else { return };
+        let Some(own) = own.remove(text) else { return false };
         lane.outgoing.remove(text);
         lane.stirred = true;
         let Name { model, property, ephemeral, .. } = &own.name;
         let origin = if *ephemeral && yielded.is_none() { Origin::Local } else { Origin::Remote };
         self.store.stop_moved(model, *property, origin);
-        self.show_again(text);
+        true
     }
 }

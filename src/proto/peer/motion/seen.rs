@@ -1,14 +1,18 @@
 //! Values that others say.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Motion, Peer};
+use smol_str::SmolStr;
+
+use super::Peer;
 use crate::proto::datastore::Mover;
 use crate::proto::id::{ClientNumber, PeerId};
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::motion::name::Name;
 use crate::proto::motion::pace::Pace;
+use crate::proto::ownership::prefixes;
 use crate::proto::state::grid::Truth;
 use crate::proto::state::stream::{Entry, Incoming, StateFault};
 use crate::proto::wire::bounded::Line;
@@ -33,6 +37,8 @@ pub(super) struct Source {
 struct Changes {
     said: Vec<(Path, u16, Value)>,
     ended: Vec<(Path, u16)>,
+    /// The names of those.
+    names: BTreeSet<SmolStr>,
 }
 
 impl Source {
@@ -44,7 +50,10 @@ impl Source {
             let Some(name) = Name::parse(&entry.name) else { continue };
             match truth {
                 Some(truth) => changes.said.extend(value(name, truth)),
-                None => changes.ended.push((name.model, name.property)),
+                None => {
+                    changes.ended.push((name.model, name.property));
+                    changes.names.insert(entry.name.clone());
+                }
             }
         }
         changes
@@ -112,21 +121,39 @@ impl Peer {
         }
         self.store.end_moved(by, changes.ended);
         self.store.show_moved(by, at, changes.said);
+        if !changes.names.is_empty() {
+            // Another may say it, and have said it all the while.
+            self.show_again(|name| changes.names.contains(name));
+        }
         Ok(())
     }
 
-    /// Shows what others say of a value that this peer says no more.
-    pub(super) fn show_again(&mut self, text: &str) {
-        let Motion { lane, .. } = &*self.motion;
-        let found = lane.sources.iter().find_map(|(client, source)| {
-            let mut values = source.incoming.values(source.tick);
-            let (entry, truth) =
-                values.find(|(entry, _): &(&Arc<Entry>, Truth)| entry.name == text)?;
-            Some((*client, source.at, value(Name::parse(&entry.name)?, truth)?))
-        });
-        if let Some((client, at, value)) = found {
+    /// Shows what others say of some values, by their names: another said them, whose word counted.
+    pub(super) fn show_again(&mut self, wanted: impl Fn(&str) -> bool) {
+        let mut said = Vec::new();
+        for (client, source) in &self.motion.lane.sources {
+            let values = source.incoming.values(source.tick);
+            let values = values.filter(|(entry, _): &(&Arc<Entry>, Truth)| wanted(&entry.name));
+            let values: Vec<_> = values
+                .filter_map(|(entry, truth)| value(Name::parse(&entry.name)?, truth))
+                .collect();
+            if !values.is_empty() {
+                said.push((source.at, *client, values));
+            }
+        }
+        // What was said last counts.
+        said.sort_by_key(|(at, client, _)| (*at, *client));
+        for (at, client, values) in said {
             let by = Mover::Member { client, peer: self.peer_of(client) };
-            self.store.show_moved(by, at, [value]);
+            self.store.show_moved(by, at, values);
+        }
+    }
+
+    /// Shows what the owners of some models say, who became that only now as far as this peer knows.
+    pub(super) fn show_owners(&mut self, models: &BTreeSet<Path>) {
+        if !models.is_empty() {
+            let models: BTreeSet<&str> = models.iter().map(Path::as_str).collect();
+            self.show_again(|name| prefixes(name).any(|path| models.contains(path)));
         }
     }
 
@@ -136,9 +163,8 @@ impl Peer {
 
     /// Others' values count before some of this peer's, that it did not write since a packet.
     pub(in crate::proto::peer) fn on_yield(&mut self, received: [u8; 2], names: &[Line<512>]) {
-        for name in names {
-            self.stop_own(name, Some(u16::from_le_bytes(received)));
-        }
+        let names = names.iter().map(|name| SmolStr::new(&**name));
+        self.stop_all(names, Some(u16::from_le_bytes(received)));
     }
 }
 

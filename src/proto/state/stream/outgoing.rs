@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::price::{Price, cost, introduction};
 use super::values::{Current, Values};
 use super::{
     COMPLETE, Entry, GONE, History, Id, Known, MOST_BEHIND, NEWS, PACE, PATIENCE, Seat, SetError,
@@ -33,39 +34,6 @@ pub struct Outgoing {
     everything: bool,
     price: Price,
 }
-
-/// What a byte of [`cost`] takes really, in 256ths, as frames have shown: of most things that move it is
-/// far less. Were the estimate taken for it, a frame would be full long before it is, and what was left
-/// out would cost more in every later one.
-#[derive(Clone, Copy, Debug)]
-struct Price(usize);
-
-impl Default for Price {
-    fn default() -> Self {
-        Self(PRICE)
-    }
-}
-
-impl Price {
-    fn of(self, cost: usize) -> usize {
-        (cost * self.0).div_ceil(PRICE)
-    }
-
-    /// A frame of some bytes said what was estimated at others. An eighth is left for the next one to
-    /// take more; dear is believed at once, cheap by and by.
-    fn learn(&mut self, bytes: usize, estimated: usize) {
-        if estimated >= ESTIMATED {
-            let seen = (bytes * (PRICE + PRICE / 8) / estimated).clamp(PRICE / 8, PRICE);
-            self.0 = seen.max((3 * self.0 + seen) / 4);
-        }
-    }
-}
-
-/// As estimated.
-const PRICE: usize = 256;
-
-/// Of a frame of less nothing is learned.
-const ESTIMATED: usize = 64;
 
 /// What a frame says.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +133,11 @@ impl Outgoing {
     #[must_use]
     pub const fn numbered(&self) -> u32 {
         self.numbered
+    }
+
+    /// A frame is to go out and to arrive though all is as it was: something goes beside it.
+    pub fn repeat(&mut self) {
+        self.dirty |= self.values.len() > 0;
     }
 
     /// Whether something is different since the last frame, or had no room in it.
@@ -489,18 +462,4 @@ pub(super) const fn origin(kind: Kind) -> Truth {
         Kind::Vector { .. } | Kind::Circle { .. } => Truth::Numbers([0; COMPONENTS]),
         Kind::Rotation { .. } => Truth::Rotation(Turn::NONE),
     }
-}
-
-/// About how many bytes a word of an entry takes, from above for what moves as things do.
-fn cost(kind: Kind) -> usize {
-    match kind {
-        Kind::Vector { components } => 1 + usize::from(components) * 3 / 2,
-        Kind::Circle { .. } => 2,
-        Kind::Rotation { .. } => 6,
-    }
-}
-
-/// The same of what is new.
-fn introduction(current: &Current) -> usize {
-    current.entry.name.len() + 16
 }
