@@ -1,4 +1,8 @@
-//! What shows others' movement: values that change all the time, made smooth again behind a network.
+//! A scene bound to a room: what stands in it, and where everything is to be shown.
+//!
+//! [`scene`] makes views of prefabs for everybody and builds what others made; [`transform`] and
+//! [`smooth`] show what others move without jumps, by a [`timeline`] each. Nothing here knows an engine:
+//! the host says what stands for a view, and when it draws.
 //!
 //! Pure, as [`proto`](crate::proto) is: time is an argument, and nothing is drawn or waited for.
 #![deny(
@@ -8,4 +12,8 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod scene;
+pub mod smooth;
 pub mod timeline;
+pub mod transform;
+pub mod view;

@@ -47,7 +47,8 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::lane", "proto::motion"], Above),
     (&["proto::datastore"], Above),
     (&["proto::peer", "proto::hub"], Above),
-    (&["realtime"], Only(&["proto::model"])),
+    (&["realtime::timeline"], Only(&["proto::model"])),
+    (&["realtime"], Above),
     // The wall: no tokio, no libp2p and no files above this line.
     (&["sim", "net"], Only(&["proto"])),
     (&["room"], Only(&["proto", "net"])),

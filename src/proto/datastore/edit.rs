@@ -155,10 +155,35 @@ impl Datastore {
         self.update_at(&Path::root(), edit)
     }
 
+    /// [`Self::update`] of a model that was made in this frame: what moves begins in the document too,
+    /// in the change that makes the model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update`].
+    pub(crate) fn begin<T: Model, R>(
+        &mut self,
+        model: &ModelRef<T>,
+        edit: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, EditError> {
+        let path = model.path().ok_or(EditError::Nowhere)?.clone();
+        self.edit_at(&path, edit, |shape, id| shape.property(id).is_some_and(moving::passes))
+    }
+
     fn update_at<T: Model, R>(
         &mut self,
         path: &Path,
         edit: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, EditError> {
+        self.edit_at(path, edit, is_moved)
+    }
+
+    /// Edits a model. What goes beside the document is for `beside` to say.
+    fn edit_at<T: Model, R>(
+        &mut self,
+        path: &Path,
+        edit: impl FnOnce(&mut T) -> R,
+        beside: impl Fn(&Shape, u16) -> bool,
     ) -> Result<R, EditError> {
         self.make_room();
         self.may_write()?;
@@ -170,10 +195,11 @@ impl Datastore {
         let before: &mut T = node.data.as_any_mut().downcast_mut().ok_or_else(|| absent(path))?;
         let mut after = before.clone();
         let outcome = edit(&mut after);
-        let moves = moving::moved(&node.shape, (before, &after));
+        let mut moves = moving::moved(&node.shape, (before, &after));
+        moves.retain(|(property, _)| beside(&node.shape, property.id));
         moving::fits(path, &moves)?;
         let mut intents = differences(path, &node.shape, before, &after);
-        intents.retain(|intent| !property_of(intent).is_some_and(|id| is_moved(&node.shape, id)));
+        intents.retain(|intent| !property_of(intent).is_some_and(|id| beside(&node.shape, id)));
         fits(intents.iter().map(Intent::size).sum(), limit)?;
         bind(path, &node.shape, &mut after);
         *before = after;

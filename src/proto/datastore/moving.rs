@@ -212,6 +212,12 @@ impl Datastore {
         self.moving.get(model, property)
     }
 
+    /// The values of a model's state properties that show, by property, as [`Self::moved`] has them.
+    pub fn moved_of(&self, model: &Path) -> impl Iterator<Item = (u16, &Moved)> {
+        let properties = self.moving.shown.get(model).into_iter().flatten();
+        properties.map(|(property, moved)| (*property, moved))
+    }
+
     /// This peer has written state properties of a model.
     pub(super) fn write_moved(&mut self, model: &Path, moved: Vec<(PropertyShape, Value)>) {
         for (PropertyShape { id, .. }, value) in moved {

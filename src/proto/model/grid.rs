@@ -159,36 +159,26 @@ impl Grid {
             (Form::Rotation, Truth::Numbers(_)) | (_, Truth::Rotation(_)) => return None,
             (_, Truth::Numbers(places)) => places,
         };
-        let numbers = places.map(|place| self.number(place));
-        let [first, ..] = numbers;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "rounded to an f32, as every vector; integers end where their type does"
-        )]
-        match self.form {
-            Form::Signed => Some(Value::Int(first.round() as i64)),
-            Form::Unsigned => Some(Value::Uint(first.round() as u64)),
-            Form::Flag => Some(Value::Bool(first >= 0.5)),
-            Form::Float => Some(Value::Float(first)),
-            Form::Vector(components) => {
-                let narrow = numbers.map(|number| number as f32);
-                narrow.get(..usize::from(components)).map(join)
-            }
-            Form::Rotation => None,
-        }
+        of_numbers(self.form, places.map(|place| self.number(place)))
     }
 
     /// Whether two values are within two steps of each other, each number or component for itself: as
     /// near as two peers show what a third wrote, over two hops and a rounding.
     #[must_use]
     pub fn is_near(&self, one: &Value, other: &Value) -> bool {
+        self.is_within(2.0, one, other)
+    }
+
+    /// Whether two values are within so many steps of each other, each number or component for itself.
+    /// Not if either cannot be on the grid.
+    #[must_use]
+    pub fn is_within(&self, steps: f64, one: &Value, other: &Value) -> bool {
         let round = self.circle().map(|(_, steps)| i64::from(steps) * PARTS);
         match self.truth(one).zip(self.truth(other)) {
             Some((Truth::Numbers(one), Truth::Numbers(other))) => {
                 one.iter().zip(&other).all(|(one, other)| {
                     let off = (one - other).abs();
-                    off.min(round.map_or(off, |round| round - off)) <= 2 * PARTS
+                    number(off.min(round.map_or(off, |round| round - off)), 1.0) <= steps
                 })
             }
             Some((Truth::Rotation(one), Truth::Rotation(other))) => {
@@ -196,7 +186,7 @@ impl Grid {
                 let along: f32 = one.iter().zip(&other).map(|(one, other)| one * other).sum();
                 // Of a rotation and its opposite either.
                 let off = one.iter().zip(&other).map(|(one, other)| one - other * along.signum());
-                off.into_iter().all(|off| f64::from(off.abs()) <= 4.0 * self.step)
+                off.into_iter().all(|off| f64::from(off.abs()) <= 2.0 * steps * self.step)
             }
             _ => false,
         }
@@ -241,8 +231,30 @@ const fn count(number: f64) -> u32 {
     number.round() as u32
 }
 
+/// The value that has some numbers. Integers are rounded, and unsigned ones not below 0; a rotation is
+/// not of these.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded to an f32, as every vector; integers end where their type does"
+)]
+pub(crate) fn of_numbers(form: Form, numbers: [f64; COMPONENTS]) -> Option<Value> {
+    let [first, ..] = numbers;
+    match form {
+        Form::Signed => Some(Value::Int(first.round() as i64)),
+        Form::Unsigned => Some(Value::Uint(first.round() as u64)),
+        Form::Flag => Some(Value::Bool(first >= 0.5)),
+        Form::Float => Some(Value::Float(first)),
+        Form::Vector(components) => {
+            let narrow = numbers.map(|number| number as f32);
+            narrow.get(..usize::from(components)).map(join)
+        }
+        Form::Rotation => None,
+    }
+}
+
 /// The numbers of a value that has the form, and how many there are.
-fn numbers(form: Form, value: &Value) -> Option<([f64; COMPONENTS], usize)> {
+pub(crate) fn numbers(form: Form, value: &Value) -> Option<([f64; COMPONENTS], usize)> {
     #[expect(clippy::cast_precision_loss, reason = "an integer that large is between grid points")]
     let number = match (form, value) {
         (Form::Signed, Value::Int(number)) => *number as f64,

@@ -51,12 +51,12 @@ impl From<Colour> for [f32; 4] {
 }
 
 /// The value of some numbers.
-pub(in crate::proto::model) fn join(numbers: &[f32]) -> Value {
+pub(crate) fn join(numbers: &[f32]) -> Value {
     Value::Bytes(numbers.iter().flat_map(|part| part.to_le_bytes()).collect())
 }
 
 /// The numbers of a value that has as many.
-pub(in crate::proto::model) fn split<const N: usize>(bytes: &[u8]) -> Option<[f32; N]> {
+pub(crate) fn split<const N: usize>(bytes: &[u8]) -> Option<[f32; N]> {
     let (parts, rest) = bytes.as_chunks::<4>();
     let parts: &[[u8; 4]; N] = parts.try_into().ok()?;
     rest.is_empty().then(|| parts.map(f32::from_le_bytes))

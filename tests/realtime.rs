@@ -1,0 +1,227 @@
+//! Scenes bound to rooms, in the simulator. `PARLOR_FULL=1 cargo test --all-features --test realtime`
+//! plays more seeds.
+#![cfg(feature = "sim")]
+#![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
+
+#[path = "realtime/moving.rs"]
+mod moving;
+#[path = "realtime/theatre.rs"]
+mod theatre;
+
+use std::time::Duration;
+
+use parlor::proto::config::PeerConfig;
+use parlor::proto::datastore::{ClaimError, EditError};
+use parlor::proto::event::Origin;
+use parlor::proto::model::handle::{Handle, ModelRef};
+use parlor::proto::ownership::Terms;
+use parlor::proto::reason::Denial;
+use parlor::realtime::scene::{Instantiate, InstantiateError, Reference};
+use parlor::realtime::transform::Transform;
+use parlor::sim::network::Network;
+
+use self::theatre::{Theatre, Thing};
+
+fn at(position: [f32; 3]) -> Instantiate<Thing> {
+    let transform = Some(Transform { position, ..Transform::default() });
+    Instantiate { transform, about: b"red".to_vec(), ..Instantiate::default() }
+}
+
+#[test]
+fn a_view_is_built_by_everybody_from_one_change() {
+    let mut theatre = Theatre::new(1, Network::LAN, 3);
+    let view = theatre.instantiate(0, "ship", at([1.0, 2.0, 3.0])).unwrap();
+    // At once here, in one step there: with prefab, place, owner and what else it was made with.
+    assert_eq!(theatre.log(0), ["spawn ship red [1.0, 2.0, 3.0] Local"]);
+    theatre.run(Duration::from_secs(1));
+    for peer in [1, 2] {
+        assert_eq!(theatre.log(peer), ["spawn ship red [1.0, 2.0, 3.0] Remote"]);
+        assert!(theatre.has(peer, &view));
+        let owner = theatre.store(peer).owner(&view);
+        assert_eq!(owner, Some(theatre.world.peer(0).peer()));
+    }
+    assert_eq!(theatre.log(0).len(), 1, "nothing is built twice");
+}
+
+#[test]
+fn everything_that_makes_a_view_is_in_one_change() {
+    let mut theatre = Theatre::new(2, Network::LAN, 2);
+    theatre.world.keep_history();
+    theatre.run(Duration::from_secs(5));
+    let before = theatre.changes_of(1, 0);
+    theatre.instantiate(0, "ship", at([1.0, 2.0, 3.0])).unwrap();
+    theatre.run(Duration::from_secs(2));
+    assert_eq!(theatre.changes_of(1, 0) - before, 1);
+}
+
+#[test]
+fn a_late_joiner_builds_what_stands_and_knows_where() {
+    let mut theatre = Theatre::new(3, Network::LAN, 2);
+    let ship = theatre.instantiate(0, "ship", at([1.0, 0.0, 0.0])).unwrap();
+    let gone = theatre.instantiate(0, "ship", at([9.0, 0.0, 0.0])).unwrap();
+    theatre.run(Duration::from_secs(1));
+    theatre.destroy(0, &gone).unwrap();
+    theatre.run(Duration::from_secs(1));
+    assert_eq!(theatre.log(1).last().unwrap(), "despawn");
+    let late = theatre.join(PeerConfig::default());
+    theatre.run(Duration::from_secs(3));
+    assert_eq!(theatre.log(late), ["spawn ship red [1.0, 0.0, 0.0] Remote"]);
+    assert!(theatre.has(late, &ship));
+}
+
+#[test]
+fn what_its_owner_leaves_behind_goes_with_it_unless_it_is_to_stay() {
+    let mut theatre = Theatre::new(4, Network::LAN, 2);
+    let hers = theatre.instantiate(0, "ship", at([0.0; 3])).unwrap();
+    let lasting = Instantiate { terms: None, ..at([0.0; 3]) };
+    let everybodys = theatre.instantiate(0, "ship", lasting).unwrap();
+    theatre.run(Duration::from_secs(1));
+    theatre.leave(0);
+    theatre.run(Duration::from_secs(12));
+    assert!(!theatre.has(1, &hers));
+    assert!(theatre.has(1, &everybodys));
+    assert_eq!(theatre.log(1).iter().filter(|line| *line == "despawn").count(), 1);
+}
+
+#[test]
+fn an_unknown_prefab_is_told_and_appears_when_it_is_registered() {
+    let mut theatre = Theatre::new(5, Network::LAN, 2);
+    theatre.register(0, "balloon");
+    let balloon = theatre.instantiate(0, "balloon", at([0.0, 5.0, 0.0])).unwrap();
+    theatre.run(Duration::from_secs(1));
+    assert_eq!(theatre.log(1), ["unknown balloon"]);
+    assert_eq!(theatre.unknown(1), ["balloon"]);
+    assert!(!theatre.has(1, &balloon));
+    theatre.register(1, "balloon");
+    theatre.appear(1);
+    assert_eq!(theatre.log(1).last().unwrap(), "spawn balloon red [0.0, 5.0, 0.0] Remote");
+    assert!(theatre.unknown(1).is_empty());
+    // Nobody makes what he could not build.
+    let error = theatre.instantiate(1, "dragon", at([0.0; 3])).unwrap_err();
+    assert_eq!(error, InstantiateError::Unknown { prefab: "dragon".to_owned() });
+    theatre.destroy(0, &balloon).unwrap();
+    theatre.run(Duration::from_secs(1));
+    assert_eq!(theatre.log(1).last().unwrap(), "despawn");
+}
+
+#[test]
+fn what_is_destroyed_before_it_could_be_built_is_forgotten() {
+    let mut theatre = Theatre::new(6, Network::LAN, 2);
+    theatre.register(0, "balloon");
+    let balloon = theatre.instantiate(0, "balloon", at([0.0; 3])).unwrap();
+    theatre.run(Duration::from_secs(1));
+    theatre.destroy(0, &balloon).unwrap();
+    theatre.run(Duration::from_secs(1));
+    theatre.register(1, "balloon");
+    theatre.appear(1);
+    assert_eq!(theatre.log(1), ["unknown balloon"]);
+}
+
+#[test]
+fn only_its_owner_destroys_a_view() {
+    let mut theatre = Theatre::new(7, Network::LAN, 2);
+    let ship = theatre.instantiate(0, "ship", at([0.0; 3])).unwrap();
+    theatre.run(Duration::from_secs(1));
+    let by = theatre.world.peer(0).peer();
+    let model = ship.path().unwrap().clone();
+    assert_eq!(theatre.destroy(1, &ship), Err(EditError::Owned { model, by }));
+    assert!(theatre.has(1, &ship));
+    assert_eq!(theatre.destroy(0, &ship), Ok(true));
+    assert_eq!(theatre.destroy(0, &ship), Ok(false), "twice is once");
+}
+
+#[test]
+fn a_view_that_cannot_be_claimed_is_not_made() {
+    let mut theatre = Theatre::new(8, Network::LAN, 2);
+    // The set is another's, and with it all that is in it.
+    let stage = theatre.world.edit(0, |store| {
+        let actors = store.root::<theatre::Scene>().unwrap().things.clone();
+        store.claim(&actors, Terms { prevent_takeover: true, ..Terms::default() })
+    });
+    if stage.unwrap().is_ok() {
+        theatre.run(Duration::from_secs(1));
+        let by = theatre.world.peer(0).peer();
+        let error = theatre.instantiate(1, "ship", at([0.0; 3])).unwrap_err();
+        let owned = matches!(&error, InstantiateError::Edit(EditError::Owned { by: of, .. }) if *of == by)
+            || error == InstantiateError::Claim(ClaimError::from(Denial::Owned { by }));
+        assert!(owned, "{error}");
+        assert_eq!(theatre.count(1), 0);
+        assert!(theatre.log(1).is_empty());
+    }
+}
+
+#[test]
+fn two_first_joiners_bind_an_object_of_the_scene_to_one_model() {
+    for seed in 0..20 {
+        let mut theatre = Theatre::new(seed, Network::MOBILE, 2);
+        // Both at once: neither has heard of the other's.
+        for peer in [0, 1] {
+            let actor = Thing { name: format!("by {peer}"), ..Thing::default() };
+            theatre.bind(peer, "door-7f3a", actor).unwrap();
+        }
+        theatre.run(Duration::from_secs(10));
+        let names: Vec<String> = [0, 1].map(|peer| theatre.fixture(peer, "door-7f3a").name).into();
+        assert_eq!(names[0], names[1], "seed {seed}");
+        for peer in [0, 1] {
+            assert_eq!(theatre.log(peer), ["bound door-7f3a"], "seed {seed}");
+        }
+        let late = theatre.join(PeerConfig::default());
+        theatre.run(Duration::from_secs(10));
+        theatre.bind(late, "door-7f3a", Thing::default()).unwrap();
+        assert_eq!(theatre.log(late), ["bound door-7f3a"], "seed {seed}: it stands already");
+        assert_eq!(theatre.fixture(late, "door-7f3a").name, names[0], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_reference_is_nothing_or_waits_or_leads_there() {
+    let mut theatre = Theatre::new(9, Network::LAN, 2);
+    theatre.register(0, "balloon");
+    let ship = theatre.instantiate(0, "ship", at([0.0; 3])).unwrap();
+    assert_eq!(theatre.resolve(0, &ModelRef::default()), Reference::Unassigned);
+    let balloon = theatre.instantiate(0, "balloon", at([0.0; 3])).unwrap();
+    theatre.world.edit(0, |store| store.update(&ship, |ship| ship.target = balloon.clone()));
+    theatre.run(Duration::from_secs(1));
+    let target = theatre.store(1).get(&ship).unwrap().target.clone();
+    // Its model is there, and nothing stands for it yet.
+    assert_eq!(theatre.resolve(1, &target), Reference::Unresolved);
+    theatre.register(1, "balloon");
+    theatre.appear(1);
+    assert!(matches!(theatre.resolve(1, &target), Reference::Resolved(_)));
+    theatre.destroy(0, &balloon).unwrap();
+    theatre.run(Duration::from_secs(1));
+    assert_eq!(theatre.resolve(1, &target), Reference::Unresolved);
+}
+
+#[test]
+fn a_peer_that_comes_back_has_every_view_once() {
+    for seed in 0..10 {
+        let mut theatre = Theatre::new(seed, Network::LAN, 2);
+        let first = theatre.instantiate(0, "ship", at([1.0, 0.0, 0.0])).unwrap();
+        theatre.run(Duration::from_secs(1));
+        theatre.world.cut(1);
+        let second = theatre.instantiate(0, "ship", at([2.0, 0.0, 0.0])).unwrap();
+        theatre.destroy(0, &first).unwrap();
+        let apart = Instantiate { terms: None, ..at([3.0, 0.0, 0.0]) };
+        let third = theatre.instantiate(1, "ship", apart).unwrap();
+        theatre.run(Duration::from_secs(20));
+        theatre.world.mend(1);
+        theatre.run(Duration::from_secs(30));
+        for peer in [0, 1] {
+            assert!(!theatre.has(peer, &first), "seed {seed}, peer {peer}");
+            assert!(theatre.has(peer, &second), "seed {seed}, peer {peer}");
+            assert!(theatre.has(peer, &third), "seed {seed}, peer {peer}");
+            let spawned = theatre.log(peer).iter().filter(|line| line.starts_with("spawn")).count();
+            assert_eq!(spawned, 3, "seed {seed}, peer {peer}: {:?}", theatre.log(peer));
+        }
+        assert_eq!(theatre.world.peer(1).store().get(&third).unwrap().name, "");
+    }
+}
+
+#[test]
+fn a_view_says_who_made_it_here() {
+    let mut theatre = Theatre::new(10, Network::LAN, 1);
+    theatre.instantiate(0, "ship", at([0.0; 3])).unwrap();
+    theatre.run(Duration::from_secs(1));
+    assert!(theatre.log(0)[0].ends_with(&format!("{:?}", Origin::Local)));
+}
