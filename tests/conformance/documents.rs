@@ -17,11 +17,11 @@ use crate::vectors::check;
 use crate::world::{Colour, Item, Lobby, Seat, later};
 
 #[derive(Serialize)]
-struct Case {
-    name: String,
-    why: &'static str,
-    given: Value,
-    gives: Value,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) why: &'static str,
+    pub(crate) given: Value,
+    pub(crate) gives: Value,
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn schemas() -> Vec<Case> {
     records.chain([digest]).collect()
 }
 
-fn store(seed: u8, shape: Shape) -> Datastore {
+pub(crate) fn store(seed: u8, shape: Shape) -> Datastore {
     Datastore::new(&scope(), author(seed), shape, Limits::default(), 1_024)
 }
 
@@ -249,7 +249,7 @@ fn fill(store: &mut Datastore) {
 }
 
 /// What a frame adds to the logs: well-known records and changes.
-fn flush(store: &mut Datastore) -> Value {
+pub(crate) fn flush(store: &mut Datastore) -> Value {
     let before = DocumentId::ALL.map(|document| store.log(document).len());
     store.flush();
     let documents = DocumentId::ALL.into_iter().zip(before).map(|(document, before)| {

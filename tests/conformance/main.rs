@@ -13,6 +13,7 @@ mod owners;
 mod ownership;
 mod passages;
 mod readme;
+mod realtime;
 mod refused;
 mod scripts;
 mod session;
