@@ -1,36 +1,32 @@
 //! gossipsub over libp2p's own QUIC, in the shape of a star: everybody knows the relay alone.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt;
-use libp2p::gossipsub::{
-    Behaviour, ConfigBuilder, Event, IdentTopic, MessageAuthenticity, MessageId, ValidationMode,
-};
+use libp2p::gossipsub::{Behaviour, Event, IdentTopic};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, Swarm, SwarmBuilder};
+use libp2p::{Multiaddr, Swarm};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use crate::hub::Hub;
+use crate::mesh::{MEETING, TOPIC, swarm};
 use crate::script::Script;
 use crate::seen::{Measured, Seen};
 use crate::{Outcome, Plan, Way, udp};
 
-/// Eight letters, as the name of a room might have.
-const TOPIC: &str = "the-room";
-
-/// How long everybody may take to be there.
-const MEETING: Duration = Duration::from_secs(20);
-
 /// More than there are peers: the mesh has room for everybody.
 const MANY: usize = 256;
 
+/// A message begins with who wrote it and which one it is.
+const NAME: usize = 8;
+
 /// The relay, in another task.
 pub(crate) async fn hub(runtime: &Handle) -> Outcome<String> {
-    let mut hub = swarm()?;
+    let mut hub = swarm(MANY, NAME)?;
     hub.listen_on("/ip4/127.0.0.1/udp/0/quic-v1".parse()?)?;
     let address = loop {
         if let SwarmEvent::NewListenAddr { address, .. } = hub.select_next_some().await {
@@ -50,7 +46,7 @@ pub(crate) async fn measure(plan: Plan) -> Outcome<Measured> {
     let address: Multiaddr = hub.address().parse()?;
     let mut leaves = JoinSet::new();
     for _ in 0..plan.peers {
-        let mut leaf = swarm()?;
+        let mut leaf = swarm(MANY, NAME)?;
         leaf.dial(address.clone())?;
         leaves.spawn(async move {
             timeout(MEETING, subscribed(&mut leaf)).await?;
@@ -66,28 +62,6 @@ pub(crate) async fn measure(plan: Plan) -> Outcome<Measured> {
     let usage = hub.watch(&script).await?;
     let seen = peers.join_all().await.into_iter().collect::<Outcome<_>>()?;
     Ok(Measured { seen, written: script.counted(), usage })
-}
-
-/// A peer that has subscribed. Nothing is signed, which is the fastest that gossipsub can do, and
-/// the relay's mesh has room for everybody, without which it would lose most of them.
-fn swarm() -> Outcome<Swarm<Behaviour>> {
-    let config = ConfigBuilder::default()
-        .validation_mode(ValidationMode::None)
-        .message_id_fn(|message| MessageId::from(message.data.get(..8).unwrap_or_default()))
-        .mesh_outbound_min(0)
-        .mesh_n_low(MANY)
-        .mesh_n(MANY)
-        .mesh_n_high(2 * MANY)
-        .idontwant_message_size_threshold(usize::MAX)
-        .build()?;
-    let mut behaviour = Behaviour::new(MessageAuthenticity::Anonymous, config)?;
-    behaviour.subscribe(&IdentTopic::new(TOPIC))?;
-    Ok(SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_quic()
-        .with_behaviour(|_| behaviour)?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(MEETING))
-        .build())
 }
 
 /// Waits until the relay says that it has subscribed too.

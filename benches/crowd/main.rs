@@ -20,6 +20,10 @@
 mod asteroids;
 mod gossip;
 mod hub;
+#[path = "../sockets/mesh.rs"]
+mod mesh;
+#[path = "../sockets/options.rs"]
+mod options;
 mod proxy;
 mod report;
 mod rooms;
@@ -36,6 +40,7 @@ use clap::{Parser, ValueEnum};
 use parlor::StateConfig;
 use tokio::runtime::Runtime;
 
+use self::options::Run;
 use self::report::{Report, Row, WireRow};
 use self::seen::Measured;
 
@@ -69,15 +74,8 @@ struct Options {
     /// Of the wire: how long packets are on their way to or from the relay, in milliseconds.
     #[arg(long, default_value_t = 10)]
     delay: u64,
-    /// How long is measured, each.
-    #[arg(long, default_value_t = 20)]
-    seconds: u32,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-    /// Where chance begins.
-    #[arg(long, default_value_t = 20)]
-    seed: u64,
+    #[command(flatten)]
+    run: Run,
     /// Be the relay of one way.
     #[arg(long, hide = true)]
     relay: Option<Way>,
@@ -154,8 +152,8 @@ fn run(mut options: Options) -> Outcome<()> {
         for &way in options.only.iter().filter(|way| **way != Way::Wire) {
             let relays = if way == Way::Room { &options.relay_rate[..] } else { &[rate] };
             for &relay_rate in relays {
-                let (peers, seed) = (options.peers, options.seed);
-                let length = Duration::from_secs(options.seconds.into());
+                let (peers, seed) = (options.peers, options.run.seed);
+                let length = Duration::from_secs(options.run.seconds.into());
                 let relay = Tuning { rate: relay_rate, resend: options.resend };
                 let plan = Plan { peers, rate, relay, length, seed };
                 report.add(Row::new(way, plan, crowd(way, plan)?));
@@ -165,7 +163,7 @@ fn run(mut options: Options) -> Outcome<()> {
     if options.only.contains(&Way::Wire) {
         wires(&options, &mut report)?;
     }
-    report.show(options.json)?;
+    report.show(options.run.json)?;
     Ok(())
 }
 
@@ -181,7 +179,7 @@ fn crowd(way: Way, plan: Plan) -> Outcome<Measured> {
 }
 
 fn wires(options: &Options, report: &mut Report) -> Outcome<()> {
-    let scene = wire::Scene::new(options.seed, options.seconds);
+    let scene = wire::Scene::new(options.run.seed, options.run.seconds);
     for &loss in &options.loss {
         let delay = Duration::from_millis(options.delay);
         let relay_rate = options.relay_rate.first().copied().unwrap_or(60);
@@ -191,7 +189,7 @@ fn wires(options: &Options, report: &mut Report) -> Outcome<()> {
             delay,
             relay: tuned(relay_rate),
             receiver: tuned(options.answer_rate),
-            seed: options.seed,
+            seed: options.run.seed,
         };
         let measured = Runtime::new()?.block_on(Box::pin(wire::measure(plan, &scene)))?;
         report.add_wire(WireRow::new(plan, measured));

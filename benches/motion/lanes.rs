@@ -9,7 +9,7 @@ use loro::awareness::EphemeralStore;
 use loro::{ExportMode, LoroDoc};
 use parlor::proto::state::grid::{Kind, Truth, number, parts};
 use parlor::proto::state::stream::{Incoming, Outgoing};
-use yrs::{Doc, Map, Transact};
+use yrs::{Doc, Map, ReadTxn, StateVector, Transact};
 
 use crate::trace::{Pose, ROUND, Tick};
 
@@ -19,6 +19,12 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 pub(crate) trait Lane {
     /// Tells a tick. Returns how many bytes that takes, of all messages.
     fn tell(&mut self, tick: &Tick) -> Outcome<usize>;
+
+    /// How many bytes the document is that has all of it, with its history; none is kept if there is
+    /// no document.
+    fn stored(&mut self) -> Outcome<usize> {
+        Ok(0)
+    }
 
     /// How far what the other end shows is off at most, in steps, of what this end meant; nothing for
     /// those that carry whole numbers as they are.
@@ -124,6 +130,10 @@ impl Lane for Automerge {
         let change = self.0.commit().and_then(|hash| self.0.get_change_by_hash(&hash));
         Ok(change.map_or(0, |change| change.raw_bytes().len()))
     }
+
+    fn stored(&mut self) -> Outcome<usize> {
+        Ok(self.0.save().len())
+    }
 }
 
 /// loro: one update a tick.
@@ -141,6 +151,10 @@ impl Lane for Loro {
         }
         self.0.commit();
         Ok(self.0.export(ExportMode::updates(&before))?.len())
+    }
+
+    fn stored(&mut self) -> Outcome<usize> {
+        Ok(self.0.export(ExportMode::Snapshot)?.len())
     }
 }
 
@@ -180,5 +194,10 @@ impl Lane for Yrs {
             }
         }
         Ok(transaction.encode_update_v1().len())
+    }
+
+    fn stored(&mut self) -> Outcome<usize> {
+        let all = StateVector::default();
+        Ok(self.0.transact().encode_state_as_update_v1(&all).len())
     }
 }

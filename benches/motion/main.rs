@@ -1,16 +1,21 @@
-//! What motion costs: a recorded match by Parlor's state codec and by documents, and asteroids by the
-//! codec over hops that lose frames.
+//! What motion costs: a recorded match by Parlor's state codec and by documents, asteroids by the codec
+//! over hops that lose frames, and what movement leaves at a relay.
 //!
 //! `cargo bench -p parlor-bench --bench motion -- --trace FILE`, with the options that `--help` lists.
 //! Bytes are payloads, without what a transport adds. Times are of this thread's processor time; of
-//! the match, both ends' of a codec. Without cargo's `--bench`, as under `cargo test`, nothing is done;
-//! without a trace the match is left out.
+//! the match, both ends' of a codec. What is stored is counted in virtual time, of a relay and peers
+//! without sockets. Without cargo's `--bench`, as under `cargo test`, nothing is done; without a trace
+//! the match is left out.
 
 mod asteroids;
+mod bars;
+mod growth;
 mod hop;
+mod hour;
 mod lanes;
 mod report;
 mod trace;
+mod wander;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -22,7 +27,7 @@ use cpu_time::ThreadTime;
 use self::hop::{Grid, Outcomes, Plan};
 use self::lanes::{Automerge, Ephemeral, Lane, Loro, Outcome, State, Yrs};
 use self::report::{Flight, Flights, Report, Row};
-use self::trace::Tick;
+use self::trace::{Match, Tick};
 
 /// Whose scenes are flown where nothing is said.
 const SEEDS: RangeInclusive<u64> = 1..=5;
@@ -40,6 +45,8 @@ struct Options {
     /// Only so many ticks.
     #[arg(long)]
     ticks: Option<usize>,
+    #[command(flatten)]
+    room: InRoom,
     #[command(flatten)]
     hops: Hops,
     /// One JSON object a line.
@@ -72,6 +79,17 @@ struct Hops {
     grid: Grid,
 }
 
+/// Movement at a relay, of which some is stored.
+#[derive(Debug, Args)]
+struct InRoom {
+    /// How many peers move what moves: a run for each.
+    #[arg(long, value_delimiter = ',')]
+    movers: Vec<usize>,
+    /// Of the hour: history is cut as somebody comes, to see what that would save.
+    #[arg(long)]
+    cut_for_guests: bool,
+}
+
 /// What moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Scene {
@@ -79,6 +97,10 @@ enum Scene {
     Football,
     /// 250 asteroids at 30 Hz.
     Asteroids,
+    /// What the match leaves in a document.
+    Growth,
+    /// 20 objects at 20 Hz for an hour: what a relay stores, and what somebody who comes is sent.
+    Hour,
 }
 
 fn main() -> ExitCode {
@@ -102,12 +124,27 @@ fn run(options: &Options) -> Outcome<()> {
     if wanted(Scene::Asteroids) {
         fly(&options.hops, options.ticks)?.show(options.json)?;
     }
+    if let Some(trace) = options.trace.as_ref().filter(|_| wanted(Scene::Growth)) {
+        let played = read(trace, options.ticks)?;
+        growth::measure(&played, &options.room.movers)?.show(options.json)?;
+    }
+    if wanted(Scene::Hour) {
+        let seed = options.hops.seed.unwrap_or(*SEEDS.start());
+        let ticks = options.ticks.unwrap_or(hour::TICKS);
+        let plan = hour::Plan { seed, ticks, cut_for_guests: options.room.cut_for_guests };
+        hour::measure(plan, &options.room.movers)?.show(options.json)?;
+    }
     Ok(())
 }
 
+/// The ticks of a match in which anybody was seen, or so many of them.
+fn read(trace: &Path, most: Option<usize>) -> Outcome<Match> {
+    let played = trace::read(trace).map_err(|why| format!("{}: {why}", trace.display()))?;
+    Ok(played.into_iter().take(most.unwrap_or(usize::MAX)).collect())
+}
+
 fn football(trace: &Path, most: Option<usize>) -> Outcome<Report> {
-    let mut ticks = trace::read(trace).map_err(|why| format!("{}: {why}", trace.display()))?;
-    ticks.truncate(most.unwrap_or(usize::MAX));
+    let ticks: Vec<Tick> = read(trace, most)?.into_values().collect();
     let mut report = Report::default();
     report.add(play("parlor, acknowledged at once", &mut State::new(0), &ticks)?);
     report.add(play("parlor, a tick later", &mut State::new(1), &ticks)?);

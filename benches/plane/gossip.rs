@@ -6,27 +6,25 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::join_all;
-use libp2p::gossipsub::{
-    Behaviour, ConfigBuilder, Event, IdentTopic, MessageAuthenticity, MessageId, ValidationMode,
-};
+use libp2p::gossipsub::{Behaviour, Event, IdentTopic};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, Swarm, SwarmBuilder};
+use libp2p::{Multiaddr, Swarm};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::frame::{self, Arrivals};
+use crate::mesh::{MEETING, TOPIC, swarm};
 use crate::proxy::Proxy;
 use crate::{Failure, Plan};
 
-/// Eight letters, as the name of a room might have.
-const TOPIC: &str = "the-room";
-
-/// How long everybody may take to be there.
-const MEETING: Duration = Duration::from_secs(20);
+/// A frame begins with its number and when it was sent.
+const NAME: usize = 12;
 
 pub(crate) async fn measure(plan: Plan) -> Result<Arrivals, Failure> {
-    let mut hub = swarm(plan)?;
+    // Room for everybody.
+    let many = plan.receivers + 2;
+    let mut hub = swarm(many, NAME)?;
     hub.listen_on("/ip4/127.0.0.1/udp/0/quic-v1".parse()?)?;
     let at = loop {
         if let SwarmEvent::NewListenAddr { address, .. } = hub.select_next_some().await {
@@ -48,7 +46,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Arrivals, Failure> {
     others.spawn(run(hub));
     let mut leaves = Vec::new();
     for _ in 0..=plan.receivers {
-        let mut leaf = swarm(plan)?;
+        let mut leaf = swarm(many, NAME)?;
         leaf.dial(address.clone())?;
         timeout(MEETING, subscribed(&mut leaf)).await?;
         leaves.push(leaf);
@@ -70,29 +68,6 @@ pub(crate) async fn measure(plan: Plan) -> Result<Arrivals, Failure> {
         all.merge(arrivals?);
     }
     Ok(all)
-}
-
-/// A peer that has subscribed. Nothing is signed, which is the fastest that gossipsub can do, and
-/// the relay's mesh has room for everybody, without which it would lose most of them.
-fn swarm(plan: Plan) -> Result<Swarm<Behaviour>, Failure> {
-    let many = plan.receivers + 2;
-    let config = ConfigBuilder::default()
-        .validation_mode(ValidationMode::None)
-        .message_id_fn(|message| MessageId::from(message.data.get(..12).unwrap_or_default()))
-        .mesh_outbound_min(0)
-        .mesh_n_low(many)
-        .mesh_n(many)
-        .mesh_n_high(2 * many)
-        .idontwant_message_size_threshold(usize::MAX)
-        .build()?;
-    let mut behaviour = Behaviour::new(MessageAuthenticity::Anonymous, config)?;
-    behaviour.subscribe(&IdentTopic::new(TOPIC))?;
-    Ok(SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_quic()
-        .with_behaviour(|_| behaviour)?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(MEETING))
-        .build())
 }
 
 async fn run(mut swarm: Swarm<Behaviour>) {

@@ -9,6 +9,10 @@
 
 mod frame;
 mod gossip;
+#[path = "../sockets/mesh.rs"]
+mod mesh;
+#[path = "../sockets/options.rs"]
+mod options;
 mod ours;
 mod proxy;
 mod report;
@@ -22,6 +26,7 @@ use clap::{Parser, ValueEnum};
 use tokio::runtime::Runtime;
 
 use self::frame::Arrivals;
+use self::options::Run;
 use self::report::{Report, Row};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -45,15 +50,8 @@ struct Options {
     /// How many receive.
     #[arg(long, default_value_t = 8)]
     receivers: usize,
-    /// How long is sent, in seconds.
-    #[arg(long, default_value_t = 20)]
-    seconds: u32,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-    /// Where chance begins.
-    #[arg(long, default_value_t = 20)]
-    seed: u64,
+    #[command(flatten)]
+    run: Run,
     /// Cargo says that it measures.
     #[arg(long, hide = true)]
     bench: bool,
@@ -103,7 +101,7 @@ async fn measure(way: Way, plan: Plan) -> Result<Arrivals, Failure> {
 fn main() -> io::Result<ExitCode> {
     let mut options = Options::parse();
     if options.quick || !options.bench {
-        (options.seconds, options.receivers) = (1, 2);
+        (options.run.seconds, options.receivers) = (1, 2);
     }
     if options.only.is_empty() {
         options.only = Way::value_variants().to_vec();
@@ -117,8 +115,8 @@ fn main() -> io::Result<ExitCode> {
                 loss,
                 delay: Duration::from_millis(options.delay),
                 receivers: options.receivers,
-                frames: options.seconds * frame::RATE,
-                seed: options.seed,
+                frames: options.run.seconds * frame::RATE,
+                seed: options.run.seed,
             };
             // A runtime of its own, so that nothing of one way is left when the next begins.
             let measured = Runtime::new()?.block_on(measure(way, plan));
@@ -132,10 +130,10 @@ fn main() -> io::Result<ExitCode> {
         }
     }
     let mut out = anstream::stdout().lock();
-    if options.json {
+    if options.run.json {
         report.write_json(&mut out)?;
     } else {
-        writeln!(out, "seed {}, {} receivers", options.seed, options.receivers)?;
+        writeln!(out, "seed {}, {} receivers", options.run.seed, options.receivers)?;
         report.write_table(&mut out)?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -1,1 +1,3 @@
-//! Measurements.
+//! Measurements, and what they share.
+
+pub mod room;

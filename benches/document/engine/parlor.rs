@@ -17,13 +17,15 @@ use parlor::proto::base::columns;
 use parlor::proto::cut::Cut;
 use parlor::proto::datastore::Kept;
 use parlor::proto::delta::{Member, Token};
-use parlor::proto::id::{AppKey, DocumentId, EpochId, Identity, RoomName};
+use parlor::proto::id::{DocumentId, EpochId};
 use parlor::proto::lane::{DocumentLane, Side};
 use parlor::proto::model::handle::Handle as _;
 use parlor::proto::time::Time;
 use parlor::proto::wire::message::{Introduction, Message, RecordBytes};
 use parlor::proto::wire::{self, MAX_FRAME};
 use parlor::{Datastore, Event, Limits, Model, ModelRef};
+
+use parlor_bench::room::{app_key, identity, room_name};
 
 use self::model::{Mover, Thing, assign, read};
 pub(crate) use self::model::{Space, thing};
@@ -293,23 +295,6 @@ pub(crate) fn document_of(message: &Message) -> Outcome<DocumentId> {
 
 fn scope() -> Outcome<Scope> {
     Ok(Scope::first(app_key()?.app(), room_name()?))
-}
-
-/// The key of the application.
-pub(crate) fn app_key() -> Outcome<AppKey> {
-    Ok(AppKey::new("benchmark")?)
-}
-
-/// The name of the room.
-pub(crate) fn room_name() -> Outcome<RoomName> {
-    Ok(RoomName::new("benchmark")?)
-}
-
-/// The `number`th author.
-pub(crate) fn identity(number: usize) -> Identity {
-    let mut seed = [7; 32];
-    seed[..8].copy_from_slice(&(number as u64).to_le_bytes());
-    Identity::from_seed(seed)
 }
 
 fn introduction(number: usize) -> Introduction {
