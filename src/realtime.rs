@@ -12,6 +12,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod line;
 pub mod scene;
 pub mod smooth;
 pub mod timeline;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::Frame;
-use ratatui::crossterm::event::{self, Event, KeyCode};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::symbols::Marker;
@@ -34,10 +34,16 @@ impl Screen {
             }
         })?;
         while event::poll(Duration::ZERO)? {
-            if let Event::Key(key) = event::read()?
-                && matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
-            {
-                return Ok(true);
+            if let Event::Key(KeyEvent { code, modifiers, .. }) = event::read()? {
+                let interrupt = modifiers.contains(KeyModifiers::CONTROL);
+                let ends = match code {
+                    KeyCode::Char('q') | KeyCode::Esc => true,
+                    KeyCode::Char('c') => interrupt,
+                    _ => false,
+                };
+                if ends {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -60,7 +66,7 @@ fn show(frame: &mut Frame<'_>, area: Rect, side: &Side) {
         .paint(|context| paint(context, side));
     frame.render_widget(canvas, field);
     let figures = side.figures();
-    let each = figures.per_second / f64::from(u32::try_from(figures.others.max(1)).unwrap_or(1));
+    let each = figures.now / f64::from(u32::try_from(figures.others.max(1)).unwrap_or(1));
     let lines = [
         format!("moves {} (green), is told of {} (yellow)", figures.own, figures.others),
         format!("{:.1} bytes/s a player, {:.2} an update", each, figures.per_update),

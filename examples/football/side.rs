@@ -47,6 +47,8 @@ pub(crate) struct Figures {
     /// player that the other side moves.
     pub(crate) per_update: f64,
     pub(crate) per_second: f64,
+    /// Bytes of the last second.
+    pub(crate) now: f64,
     /// How long ago the last that came was written.
     pub(crate) behind: Duration,
 }
@@ -161,12 +163,14 @@ impl Side {
     #[expect(clippy::cast_precision_loss, reason = "counts of a match")]
     pub(crate) fn figures(&self) -> Figures {
         let others = self.seen.values().filter(|seen| !seen.own).count();
-        let bytes = (self.room.statistics().state.received.bytes - self.before) as f64;
+        let received = self.room.statistics().state.received;
+        let bytes = (received.bytes - self.before) as f64;
         Figures {
             own: self.own.len(),
             others,
             per_update: bytes / self.updates.max(1) as f64,
             per_second: bytes / (self.clock.now() - self.since).as_secs_f64().max(0.001),
+            now: received.byte_rate as f64,
             behind: self.behind,
         }
     }

@@ -356,10 +356,15 @@ impl Datastore {
     /// edit is looked at, so that nothing it is based on moves.
     fn make_room(&mut self) {
         if self.pending.size() > self.share() {
-            // What waits must fit one change: a cut that takes so long is finished at once.
-            while !self.step_cut(DocumentId::MODELS, usize::MAX) {}
-            self.write_out();
+            self.write_now();
         }
+    }
+
+    /// Writes out what waits, in the middle of a frame.
+    fn write_now(&mut self) {
+        // What waits must fit one change: a cut that takes so long is finished at once.
+        while !self.step_cut(DocumentId::MODELS, usize::MAX) {}
+        self.write_out();
     }
 
     /// The places in the log of a document of what this peer wrote since this was asked.

@@ -242,6 +242,8 @@ impl DocumentLane {
         now: Time,
     ) -> Option<Unpacked> {
         if self.is_behind(log.document()) {
+            // What was wanted in full is nothing any more.
+            self.stream_mut(log.document()).wants_full = false;
             return incoming.follows().map(Unpacked::apart);
         }
         let record = incoming.records.next()?;

@@ -1,6 +1,6 @@
 //! A scene in a room: what stands in it is a model each, and something of the host's stands for that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use thiserror::Error;
@@ -31,7 +31,14 @@ pub trait Stage<A: Actor> {
         tracing::debug!(uuid, ?view, "bound");
     }
 
-    /// An object of the scene gets no model, and why; it may be bound again.
+    /// An object of the scene has a model here, and nothing of this host's was bound to it, or is any
+    /// more: [`Realtime::bind`] does that.
+    fn stands(&mut self, uuid: &str, view: &ModelRef<A>) {
+        tracing::debug!(uuid, ?view, "nothing is bound to it");
+    }
+
+    /// An object of the scene gets no model, and why, or another was bound in its place; it may be bound
+    /// again.
     fn unbound(&mut self, uuid: &str, object: Self::Object, outcome: Outcome) {
         drop(object);
         tracing::warn!(uuid, ?outcome, "not bound");
@@ -197,6 +204,7 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             return Err(InstantiateError::Unknown { prefab: prefab.to_owned() });
         }
         let Instantiate { actor, about, transform, terms } = options;
+        store.gather(&actor, prefab.len() + about.len() + BESIDES)?;
         let view = self.actors.add(store, actor)?;
         let filled = fill(store, &view, |of| (of.prefab, of.about) = (prefab.to_owned(), about))
             .map_err(InstantiateError::from)
@@ -205,7 +213,9 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
                 terms.map_or(Ok(()), |terms| store.claim(&view, terms).map_err(Into::into))
             });
         if let Err(error) = filled {
-            store.remove(&view)?;
+            if let Err(why) = store.remove(&view) {
+                tracing::debug!(%why, ?view, "left half made");
+            }
             return Err(error);
         }
         if let Some(path) = view.path() {
@@ -214,7 +224,8 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
         Ok(view)
     }
 
-    /// Takes a view out of the scene, for everybody. Returns whether it was there: twice is once.
+    /// Takes a view of a prefab out of the scene, for everybody. Returns whether it was there: twice is
+    /// once, and what the scene has by itself is not of these.
     ///
     /// # Errors
     ///
@@ -225,9 +236,9 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
         stage: &mut S,
         view: &ModelRef<A>,
     ) -> Result<bool, EditError> {
-        let removed = store.remove(view)?;
+        let removed = self.actors.remove(store, view)?;
         if let Some(path) = view.path().filter(|_| removed) {
-            self.part(stage, path);
+            self.part(store, stage, path);
         }
         Ok(removed)
     }
@@ -249,23 +260,30 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
         let uuid = uuid.to_owned();
         if let Some(view) = self.fixtures.get(store, &uuid) {
             let path = view.path().cloned().ok_or(EditError::Nowhere)?;
-            self.views.insert(path, object);
+            if let Some(before) = self.views.insert(path, object) {
+                stage.unbound(&uuid, before, Outcome::Found);
+            }
             stage.bound(&uuid, &view);
             return Ok(());
         }
         let place = self.fixtures.path().ok_or(EditError::Nowhere)?.join(&uuid);
         let ticket = self.fixtures.get_or_insert(store, &uuid, actor)?;
-        self.awaited.insert(place, Awaited { uuid, object, ticket });
+        let before = self.awaited.insert(place, Awaited { uuid, object, ticket });
+        if let Some(Awaited { uuid, object, .. }) = before {
+            stage.unbound(&uuid, object, Outcome::Found);
+        }
         Ok(())
     }
 
     /// Hears what happened in the room. Call it with every event, in order.
     pub fn handle(&mut self, store: &Datastore, event: &Event, stage: &mut S) {
         match event {
-            Event::Added { model, origin } | Event::Replaced { model, origin } => {
+            Event::Added { model, origin } => self.meet(store, stage, model.clone(), *origin),
+            Event::Replaced { model, origin } => {
+                self.part(store, stage, model);
                 self.meet(store, stage, model.clone(), *origin);
             }
-            Event::Removed { model, .. } => self.part(stage, model),
+            Event::Removed { model, .. } => self.part(store, stage, model),
             Event::Changed(changed) if !self.waiting.is_empty() => {
                 // Its prefab may have come now, where a view was written in two changes.
                 let above = changed.model.split().map(|(above, _)| above);
@@ -347,7 +365,8 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
         let view = ModelRef::<A>::at(path.clone());
         let Some(actor) = store.get(&view) else { return };
         let Some(of) = store.get(&actor.view().as_ref()) else { return };
-        let Some(builder) = self.prefabs.get_mut(&of.prefab) else {
+        let known = self.prefabs.get_mut(&of.prefab).filter(|_| !of.prefab.is_empty());
+        let Some(builder) = known else {
             let before = self.waiting.insert(path, of.prefab.clone());
             if !of.prefab.is_empty() && before.as_ref() != Some(&of.prefab) {
                 stage.unknown(&view, &of.prefab);
@@ -364,8 +383,13 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
 
     /// An object of the scene has its model, or gets none.
     fn settle(&mut self, store: &Datastore, stage: &mut S, (place, outcome): (&Path, Outcome)) {
-        let Some(Awaited { uuid, object, .. }) = self.awaited.remove(place) else { return };
         let view = ModelRef::<A>::at(place.clone());
+        let Some(Awaited { uuid, object, .. }) = self.awaited.remove(place) else {
+            if let Some((_, uuid)) = place.split().filter(|_| store.get(&view).is_some()) {
+                stage.stands(&uuid, &view);
+            }
+            return;
+        };
         if store.get(&view).is_some() {
             self.views.insert(place.clone(), object);
             stage.bound(&uuid, &view);
@@ -374,30 +398,38 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
         }
     }
 
-    /// Nothing stands at a path any more.
-    fn part(&mut self, stage: &mut S, path: &Path) {
-        self.waiting.remove(path);
-        if let Some(object) = self.views.remove(path) {
-            stage.despawn(&ModelRef::at(path.clone()), object);
+    /// Something is gone, with all that was below it; what came back since is not.
+    fn part(&mut self, store: &Datastore, stage: &mut S, gone: &Path) {
+        let below = |path: &&Path| path.as_str().starts_with(gone.as_str());
+        let views = self.views.range(gone..).map(|(path, _)| path).take_while(below);
+        let waiting = self.waiting.range(gone..).map(|(path, _)| path).take_while(below);
+        let over = |path: &&Path| {
+            let view = ModelRef::<A>::at((*path).clone());
+            gone.contains(path) && store.get(&view).is_none()
+        };
+        let over: Vec<Path> = views.chain(waiting).filter(over).cloned().collect();
+        for path in over {
+            self.waiting.remove(&path);
+            if let Some(object) = self.views.remove(&path) {
+                stage.despawn(&ModelRef::at(path), object);
+            }
         }
     }
 
     /// Sees everything anew.
     fn sweep(&mut self, store: &Datastore, stage: &mut S) {
+        self.part(store, stage, &Path::root());
         let actors = self.actors.iter(store).filter_map(|(view, _)| view.path().cloned());
         let fixtures = self.fixtures.iter(store).filter_map(|(_, view, _)| view.path().cloned());
-        let here: BTreeSet<Path> = actors.chain(fixtures).collect();
-        let gone = |path: &&Path| !here.contains(*path);
-        let over: Vec<Path> =
-            self.views.keys().chain(self.waiting.keys()).filter(gone).cloned().collect();
-        for path in over {
-            self.part(stage, &path);
-        }
+        let here: Vec<Path> = actors.chain(fixtures).collect();
         for path in here {
             self.meet(store, stage, path, Origin::Remote);
         }
     }
 }
+
+/// What the components of a view take in a change beside what is written to them, from above.
+const BESIDES: usize = 1_024;
 
 /// Says of what a view is built.
 fn fill<A: Actor>(

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::proto::datastore::{Datastore, Mover};
+use crate::proto::datastore::Datastore;
 use crate::proto::model::grid::{Form, Grid, numbers, of_numbers};
 use crate::proto::model::handle::{Handle, ModelRef};
 use crate::proto::model::property::vector::{Quaternion, join, split};
 use crate::proto::model::value::Value;
-use crate::proto::model::{Model, PropertyShape, Shape};
+use crate::proto::model::{Kind, Model, PropertyShape, Shape};
+use crate::realtime::line::{Line, Said};
 use crate::realtime::timeline::blend::Blend;
 use crate::realtime::timeline::config::TimelineConfig;
-use crate::realtime::timeline::{Sample, Timeline};
 
 /// One model of a room, whose properties that say `interpolate` show smoothly where others write them.
 ///
@@ -24,15 +24,7 @@ pub struct Smooth<T> {
     model: ModelRef<T>,
     config: TimelineConfig,
     shape: Shape,
-    lines: BTreeMap<u16, Line>,
-}
-
-/// One property's.
-#[derive(Clone, Debug)]
-struct Line {
-    timeline: Timeline<Place>,
-    /// What was last taken into it, and of when.
-    heard: Option<(Value, u64)>,
+    lines: BTreeMap<u16, Line<Place>>,
 }
 
 impl<T: Model> Smooth<T> {
@@ -45,20 +37,23 @@ impl<T: Model> Smooth<T> {
     /// The model as it is to be shown at a room time, in microseconds, which is not before that of the
     /// last call; nothing while it is not here. Call it once for each picture.
     pub fn show(&mut self, store: &Datastore, now: u64) -> Option<T> {
-        let model = store.get(&self.model)?;
         let path = self.model.path()?;
+        let Some(model) = store.get(&self.model) else {
+            // Another may stand in its place.
+            self.lines.clear();
+            return None;
+        };
         let mut shown = model.clone();
         for property in &self.shape.properties {
-            let Some(grid) = smooth(property) else { continue };
-            let Some(value) = Model::field(model, property.id).and_then(|it| it.to_value()) else {
-                continue;
-            };
-            let moved = store.moved(path, property.id).map(|moved| (moved.by, moved.at));
-            let line = self.lines.entry(property.id).or_insert_with(|| Line {
-                timeline: Timeline::new(self.config.clone()),
-                heard: None,
-            });
-            if let Some(value) = line.show(grid, (value, moved), now)
+            let Some(form) = Smoothed::of(property) else { continue };
+            let value = Model::field(model, property.id).and_then(|field| field.to_value());
+            let Some(place) = value.and_then(|value| form.place(&value)) else { continue };
+            let said = Said::of(store, path, property.id);
+            let line =
+                self.lines.entry(property.id).or_insert_with(|| Line::new(self.config.clone()));
+            line.hear(place, said, false, now);
+            let Some(there) = line.show(now).filter(|_| !said.is_own()) else { continue };
+            if let Some(value) = form.value(there.value)
                 && let Some(field) = Model::field_mut(&mut shown, property.id)
             {
                 field.take_value(&value);
@@ -68,35 +63,43 @@ impl<T: Model> Smooth<T> {
     }
 }
 
-/// The grid of a property that is to be shown smoothly.
-fn smooth(property: &PropertyShape) -> Option<Grid> {
-    property.state.filter(|terms| terms.interpolate).map(|terms| terms.grid)
+/// How a property's values are shown smoothly.
+#[derive(Clone, Copy)]
+struct Smoothed {
+    grid: Grid,
+    /// Whether nothing is between its values.
+    steps: bool,
 }
 
-impl Line {
-    /// Takes what is said now, and shows what is to be shown: nothing if that is what is said.
-    fn show(
-        &mut self,
-        grid: Grid,
-        (value, moved): (Value, Option<(Mover, u64)>),
-        now: u64,
-    ) -> Option<Value> {
-        let (at, writer) = match moved {
-            Some((Mover::Member { client, .. }, at)) => (at, u64::from(client.0)),
-            Some((Mover::Me, _)) => (now, u64::MAX),
-            None => (now, u64::MAX - 1),
-        };
-        let others = matches!(moved, Some((Mover::Member { .. }, _)));
-        let known =
-            |(heard, heard_at): &(Value, u64)| heard.same(&value) && (*heard_at == at || !others);
-        if !self.heard.as_ref().is_some_and(known) {
-            let place = Place::of(grid, &value)?;
-            self.timeline.push(now, Sample { at, value: place, teleport: false, writer });
-            self.heard = Some((value, at));
+impl Smoothed {
+    fn of(property: &PropertyShape) -> Option<Self> {
+        let grid = property.state.filter(|terms| terms.interpolate)?.grid;
+        // A choice is a number, and what is between two is a third.
+        let choice = matches!(property.kind, Kind::Value(name) if name.contains("choice "));
+        Some(Self { grid, steps: choice || grid.form == Form::Flag })
+    }
+
+    fn place(self, value: &Value) -> Option<Place> {
+        if let (Form::Rotation, Value::Bytes(bytes)) = (self.grid.form, value) {
+            return split(bytes).map(|all| Place::Rotation(Quaternion(all)));
         }
-        let shown = self.timeline.show(now)?;
-        let own = matches!(moved, Some((Mover::Me, _)));
-        if own { None } else { shown.value.value(grid.form) }
+        let (all, _) = numbers(self.grid.form, value)?;
+        Some(match self.grid.round {
+            _ if self.steps => Place::Step(value.clone()),
+            Some(round) => Place::Round((all[0] - self.grid.origin).rem_euclid(round), round),
+            None => Place::Numbers(all),
+        })
+    }
+
+    fn value(self, place: Place) -> Option<Value> {
+        match place {
+            Place::Numbers(all) => of_numbers(self.grid.form, all),
+            Place::Round(at, _) => {
+                of_numbers(self.grid.form, [at + self.grid.origin, 0.0, 0.0, 0.0])
+            }
+            Place::Step(value) => Some(value),
+            Place::Rotation(Quaternion(all)) => Some(join(&all)),
+        }
     }
 }
 
@@ -104,34 +107,11 @@ impl Line {
 #[derive(Clone, PartialEq, Debug)]
 enum Place {
     Numbers([f64; 4]),
-    /// A number that goes round, and what once round is.
+    /// A number that goes round, beyond where that begins, and what once round is.
     Round(f64, f64),
-    /// What is not between anything.
-    Flag(Value),
+    /// What has nothing between.
+    Step(Value),
     Rotation(Quaternion),
-}
-
-impl Place {
-    fn of(grid: Grid, value: &Value) -> Option<Self> {
-        if let (Form::Rotation, Value::Bytes(bytes)) = (grid.form, value) {
-            return split(bytes).map(|all| Self::Rotation(Quaternion(all)));
-        }
-        let (all, _) = numbers(grid.form, value)?;
-        Some(match (grid.form, grid.round) {
-            (Form::Flag, _) => Self::Flag(value.clone()),
-            (_, Some(round)) => Self::Round(all[0], round),
-            (_, None) => Self::Numbers(all),
-        })
-    }
-
-    fn value(self, form: Form) -> Option<Value> {
-        match self {
-            Self::Numbers(all) => of_numbers(form, all),
-            Self::Round(at, _) => of_numbers(form, [at, 0.0, 0.0, 0.0]),
-            Self::Flag(value) => Some(value),
-            Self::Rotation(Quaternion(all)) => Some(join(&all)),
-        }
-    }
 }
 
 /// What leads from one to another.
@@ -155,7 +135,7 @@ impl Blend for Place {
         match self {
             Self::Numbers(numbers) => numbers.iter().all(f64::is_sound),
             Self::Round(number, round) => number.is_finite() && *round > 0.0,
-            Self::Flag(_) => true,
+            Self::Step(_) => true,
             Self::Rotation(rotation) => rotation.is_sound(),
         }
     }
@@ -190,8 +170,8 @@ impl Blend for Place {
                 Blend::offset(from, to).map(Way::Rotation)
             }
             (
-                Self::Numbers(_) | Self::Round(..) | Self::Flag(_) | Self::Rotation(_),
-                Self::Numbers(_) | Self::Round(..) | Self::Flag(_) | Self::Rotation(_),
+                Self::Numbers(_) | Self::Round(..) | Self::Step(_) | Self::Rotation(_),
+                Self::Numbers(_) | Self::Round(..) | Self::Step(_) | Self::Rotation(_),
             ) => None,
         }
     }
@@ -209,7 +189,7 @@ impl Blend for Place {
                 Self::Rotation(rotation.displaced(way, share))
             }
             (
-                Self::Numbers(_) | Self::Round(..) | Self::Flag(_) | Self::Rotation(_),
+                Self::Numbers(_) | Self::Round(..) | Self::Step(_) | Self::Rotation(_),
                 Way::Numbers(_) | Way::Round(_) | Way::Rotation(_),
             ) => self.clone(),
         }

@@ -146,6 +146,12 @@ impl<V: Blend> Timeline<V> {
         Some(Shown { value, at: at.max(0).cast_unsigned(), motion })
     }
 
+    /// The time of the newest sample that is kept.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        self.track.newest().map(|newest| newest.at.max(0).cast_unsigned())
+    }
+
     /// How far what is shown lies behind now, as of the last call of [`Self::show`]; nothing before
     /// enough is known.
     #[must_use]

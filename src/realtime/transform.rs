@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::proto::datastore::{Datastore, EditError, Moved, Mover};
+use crate::proto::datastore::{Datastore, EditError};
 use crate::proto::model::handle::{Handle, ModelRef};
-use crate::proto::model::path::Path;
 use crate::proto::model::property::vector::Quaternion;
 use crate::proto::model::{Model, Shape};
+use crate::realtime::line::{Line, Said};
+use crate::realtime::timeline::blend::Blend;
 use crate::realtime::timeline::config::TimelineConfig;
-use crate::realtime::timeline::{Motion, Sample, Timeline};
+use crate::realtime::timeline::{Motion, Shown};
 use parlor_derive::Model;
 
 /// Where something is and how it moves, in units and axes that the application chooses. All of it goes
@@ -33,7 +34,7 @@ pub struct Transform {
     /// How fast it turns, in radians a second about each axis. Nothing here reckons with it.
     #[property(5, unreliable, quantize = 0.01)]
     pub spin: [f32; 3],
-    /// How often it has gone somewhere without moving there.
+    /// How often it has gone somewhere without moving there, up to 65,535 and then from 0.
     #[property(6, unreliable)]
     pub leaps: u32,
 }
@@ -49,19 +50,6 @@ impl Default for Transform {
             spin: [0.0; 3],
             leaps: 0,
         }
-    }
-}
-
-/// What of a transform shows: place, rotation and scale.
-type Pose = ([f32; 3], Quaternion, [f32; 3]);
-
-impl Transform {
-    fn pose(&self) -> Pose {
-        (self.position, self.rotation, self.scale)
-    }
-
-    fn posed(&self, (position, rotation, scale): Pose) -> Self {
-        Self { position, rotation, scale, ..self.clone() }
     }
 }
 
@@ -89,6 +77,9 @@ pub struct Placed {
     pub at: u64,
     /// How that came about; [`Motion::Resting`] where this peer moves it.
     pub motion: Motion,
+    /// Whether this peer has said all that anybody says of its place, rotation and scale: others move
+    /// nothing of it.
+    pub own: bool,
 }
 
 /// One [`Transform`] of a room, as this peer moves it or sees it move.
@@ -99,27 +90,32 @@ pub struct Placed {
 #[derive(Clone, Debug)]
 pub struct RealtimeTransform {
     model: ModelRef<Transform>,
-    config: TransformConfig,
-    timeline: Timeline<Pose>,
-    /// What was last taken into the timeline, and of when.
-    heard: Option<(Pose, u64)>,
-    /// How often it had leapt then.
-    leaps: u32,
+    sleep: Duration,
+    position: Line<[f32; 3]>,
+    rotation: Line<Quaternion>,
+    scale: Line<[f32; 3]>,
+    /// How often it had leapt when it was last looked at.
+    leaps: Option<u32>,
+    /// What it is to be, where that differs by too little to be written, and what is there instead.
+    wanted: Option<(Transform, Transform)>,
     /// When it was last seen somewhere else than before.
     moved_at: Option<u64>,
-    shown: Option<Pose>,
+    shown: Option<Transform>,
 }
 
 impl RealtimeTransform {
     /// Of a transform that is in a room, or will be.
     #[must_use]
     pub fn new(model: ModelRef<Transform>, config: TransformConfig) -> Self {
+        let TransformConfig { timeline, sleep } = config;
         Self {
-            timeline: Timeline::new(config.timeline.clone()),
             model,
-            config,
-            heard: None,
-            leaps: 0,
+            sleep,
+            position: Line::new(timeline.clone()),
+            rotation: Line::new(timeline.clone()),
+            scale: Line::new(timeline),
+            leaps: None,
+            wanted: None,
             moved_at: None,
             shown: None,
         }
@@ -131,8 +127,9 @@ impl RealtimeTransform {
         &self.model
     }
 
-    /// Moves it. What stays where it was on the grid is not written, so that what is still costs
-    /// nothing. Returns whether anything was.
+    /// Moves it: `edit` goes on from where it was left, to the last bit. What is less than half a step
+    /// of its grid away is not written, so that what is still costs nothing. Returns whether anything
+    /// was.
     ///
     /// # Errors
     ///
@@ -142,13 +139,15 @@ impl RealtimeTransform {
         store: &mut Datastore,
         edit: impl FnOnce(&mut Transform),
     ) -> Result<bool, EditError> {
-        let Some(before) = store.get(&self.model) else {
+        let Some(there) = store.get(&self.model) else {
             let path = self.model.path().cloned().ok_or(EditError::Nowhere)?;
             return Err(EditError::Absent { path });
         };
-        let mut after = before.clone();
+        let left = self.wanted.take().filter(|(_, instead)| instead == there);
+        let mut after = left.map_or_else(|| there.clone(), |(wanted, _)| wanted);
         edit(&mut after);
-        if same_on_grid(before, &after) {
+        if same_on_grid(there, &after) {
+            self.wanted = Some((after, there.clone()));
             return Ok(false);
         }
         store.update(&self.model, |transform| *transform = after)?;
@@ -167,73 +166,77 @@ impl RealtimeTransform {
     ) -> Result<bool, EditError> {
         self.set(store, |transform| {
             edit(transform);
-            transform.leaps = transform.leaps.wrapping_add(1);
+            transform.leaps = (transform.leaps + 1) % LEAPS;
         })
     }
 
     /// Where to show it at a room time that is not before that of the last call; nothing while it is not
     /// here. Call it once for each picture.
     pub fn show(&mut self, store: &Datastore, now: u64) -> Option<Placed> {
-        let model = store.get(&self.model)?;
-        let newest = self.model.path().and_then(|path| newest(store, path));
-        let own = newest.is_some_and(|moved| moved.by == Mover::Me);
-        self.hear(model, newest, now);
-        let said = self.timeline.show(now)?;
-        // What this peer writes goes into the timeline too, which so begins where it is when it changes
-        // hands.
-        let (pose, at, motion) = if own {
-            (model.pose(), now, Motion::Resting)
-        } else {
-            (said.value, said.at, said.motion)
+        let path = self.model.path()?;
+        let Some(model) = store.get(&self.model) else {
+            self.forget();
+            return None;
         };
-        if self.shown.as_ref() != Some(&pose) {
+        let teleport = self.leaps.replace(model.leaps).is_some_and(|leaps| leaps != model.leaps);
+        let said = [1, 2, 3].map(|property| Said::of(store, path, property));
+        let position = show(&mut self.position, (model.position, said[0]), teleport, now)?;
+        let rotation = show(&mut self.rotation, (model.rotation, said[1]), teleport, now)?;
+        let scale = show(&mut self.scale, (model.scale, said[2]), teleport, now)?;
+        let (at, motion) = (position.at, position.motion);
+        let own =
+            said.iter().any(|said| said.is_own()) && !said.iter().any(|said| said.is_others());
+        let transform = Transform {
+            position: position.value,
+            rotation: rotation.value,
+            scale: scale.value,
+            ..model.clone()
+        };
+        let moved = |shown: &Transform| {
+            (shown.position, shown.rotation, shown.scale)
+                != (transform.position, transform.rotation, transform.scale)
+        };
+        if self.shown.as_ref().is_none_or(moved) {
             self.moved_at = Some(now);
         }
-        self.shown = Some(pose);
-        Some(Placed { transform: model.posed(pose), at, motion })
+        self.shown = Some(transform.clone());
+        Some(Placed { transform, at, motion, own })
     }
 
     /// Whether it has not moved for [`TransformConfig::sleep`], as it is shown.
     #[must_use]
     pub fn sleeps(&self, now: u64) -> bool {
-        let sleep = u64::try_from(self.config.sleep.as_micros()).unwrap_or(u64::MAX);
+        let sleep = u64::try_from(self.sleep.as_micros()).unwrap_or(u64::MAX);
         self.moved_at.is_some_and(|moved| moved.saturating_add(sleep) <= now)
     }
 
-    /// Takes what was said last into the timeline, if it was not there.
-    fn hear(&mut self, model: &Transform, newest: Option<&Moved>, now: u64) {
-        let pose = model.pose();
-        let (at, writer) = match newest.map(|moved| (moved.by, moved.at)) {
-            Some((Mover::Me, _)) => (now, OWN),
-            Some((Mover::Member { client, .. }, at)) => (at, u64::from(client.0)),
-            // The document's: there it has rested, for as long as anybody knows.
-            None => (self.heard.as_ref().map_or(now, |(_, at)| *at), DOCUMENT),
-        };
-        let known = self.heard.as_ref().is_some_and(|(heard, heard_at)| {
-            *heard == pose && (*heard_at == at || writer == OWN || writer == DOCUMENT)
-        });
-        if known {
-            return;
-        }
-        let teleport = self.heard.is_some() && model.leaps != self.leaps;
-        // What the document says anew was not said at any time.
-        let at = if writer == DOCUMENT && self.heard.is_some() { now } else { at };
-        self.timeline.push(now, Sample { at, value: pose, teleport, writer });
-        (self.heard, self.leaps) = (Some((pose, at)), model.leaps);
+    /// Another may stand in its place.
+    fn forget(&mut self) {
+        self.position.forget();
+        self.rotation.forget();
+        self.scale.forget();
+        (self.leaps, self.wanted, self.shown, self.moved_at) = (None, None, None, None);
     }
 }
 
-/// Who writes what this peer writes, and what stands in the document: no client has such a number.
-const OWN: u64 = u64::MAX;
-const DOCUMENT: u64 = u64::MAX - 1;
+/// Leaps are counted up to this, and from 0 again.
+const LEAPS: u32 = 1 << 16;
 
-/// The value of a transform that was written last, if any shows that is not the document's.
-fn newest<'a>(store: &'a Datastore, path: &Path) -> Option<&'a Moved> {
-    let rank = |moved: &Moved| (moved.by == Mover::Me, moved.at);
-    store.moved_of(path).map(|(_, moved)| moved).max_by_key(|moved| rank(moved))
+/// One part of a transform: at once where this peer says it, else as its line shows it.
+fn show<V: Blend>(
+    line: &mut Line<V>,
+    (value, said): (V, Said),
+    teleport: bool,
+    now: u64,
+) -> Option<Shown<V>> {
+    line.hear(value.clone(), said, teleport, now);
+    let shown = line.show(now)?;
+    // What this peer says is on the line too, which so begins where it is when it changes hands.
+    Some(if said.is_own() { Shown { value, at: now, motion: Motion::Resting } } else { shown })
 }
 
-/// Whether two transforms are the same for others, as far as a grid tells: less than half a step apart.
+/// Whether two transforms are the same for others: less than half a step of its grid apart in
+/// everything.
 fn same_on_grid(one: &Transform, other: &Transform) -> bool {
     static SHAPE: LazyLock<Shape> = LazyLock::new(Transform::shape);
     SHAPE.properties.iter().all(|property| {

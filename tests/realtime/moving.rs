@@ -5,6 +5,7 @@ use std::time::Duration;
 use parlor::proto::config::PeerConfig;
 use parlor::proto::datastore::EditError;
 use parlor::proto::model::handle::{Handle, ModelRef};
+use parlor::proto::model::property::vector::Quaternion;
 use parlor::proto::ownership::Terms;
 use parlor::realtime::scene::Instantiate;
 use parlor::realtime::smooth::Smooth;
@@ -254,4 +255,90 @@ fn what_this_peer_dials_shows_at_once() {
     let shown = dial(&mut theatre, (0, 0), (&thing, &mut smooth), 20, |it, step| it.level = step);
     let levels: Vec<f32> = shown.iter().step_by(5).map(|thing| thing.level).collect();
     assert_eq!(levels, (0..20_u8).map(f32::from).collect::<Vec<_>>());
+}
+
+/// Shows a view for so long, and how far that is in the end from what the store says.
+fn off(theatre: &mut Theatre, peer: usize, view: &ModelRef<Thing>, seconds: u16) -> f32 {
+    for _ in 0..seconds * 100 {
+        theatre.run(FRAME);
+        theatre.show(peer, view);
+    }
+    let shown = theatre.show(peer, view).unwrap().transform.position[0];
+    let child = theatre.store(peer).get(view).unwrap().transform.as_ref();
+    (shown - theatre.store(peer).get(&child).unwrap().position[0]).abs()
+}
+
+#[test]
+fn what_rests_shows_where_it_is_however_it_came_there() {
+    for seed in 0..30 {
+        let network = [Network::LAN, Network::MOBILE][usize::from(seed % 2 == 1)];
+        let mut theatre = Theatre::new(seed, network, 2);
+        let ship = ship(&mut theatre, None);
+        // Faster than it is told, ending at any time within a tick.
+        for step in 0..100 + u16::try_from(seed).unwrap() {
+            theatre.shift(0, &ship, |it| it.position[0] = f32::from(step) * 0.04).unwrap();
+            theatre.run(FRAME);
+            theatre.show(1, &ship);
+        }
+        let late = theatre.join(PeerConfig::default());
+        theatre.run(Duration::from_millis(500));
+        assert!(off(&mut theatre, 1, &ship, 3) < 0.002, "seed {seed}");
+        if theatre.has(late, &ship) {
+            assert!(off(&mut theatre, late, &ship, 5) < 0.002, "seed {seed}, late");
+        }
+        // Another places it once.
+        theatre.shift(1, &ship, |it| it.position[0] = -50.0).unwrap();
+        for peer in [0, 1] {
+            assert!(off(&mut theatre, peer, &ship, 3) < 0.002, "seed {seed}, placed, {peer}");
+        }
+    }
+}
+
+#[test]
+fn what_moves_by_less_than_a_step_at_a_time_moves() {
+    let mut theatre = Theatre::new(24, Network::LAN, 2);
+    let ship = ship(&mut theatre, Some(Terms::default()));
+    for picture in 0..1_000_u16 {
+        let half = f32::from(picture) * 0.000_5;
+        theatre
+            .shift(0, &ship, |it| {
+                it.position[0] += 0.000_4;
+                it.rotation = Quaternion([0.0, half.sin(), 0.0, half.cos()]);
+            })
+            .unwrap();
+        theatre.run(FRAME);
+    }
+    theatre.run(Duration::from_secs(1));
+    assert!(off(&mut theatre, 1, &ship, 1) < 0.002);
+    let placed = theatre.show(1, &ship).unwrap().transform;
+    assert!((placed.position[0] - 0.4).abs() < 0.002, "{placed:?}");
+    assert!((placed.rotation.0[1] - 0.4995_f32.sin()).abs() < 0.002, "{placed:?}");
+}
+
+#[test]
+fn who_writes_one_part_does_not_own_the_others() {
+    let mut theatre = Theatre::new(25, Network::LAN, 2);
+    let ship = ship(&mut theatre, None);
+    theatre.shift(1, &ship, |it| it.scale = [2.0; 3]).unwrap();
+    theatre.run(Duration::from_secs(1));
+    let shown = fly(&mut theatre, (0, 1), &ship, (0.0, 4.0), 200);
+    assert!(largest(&shown[100..]) <= 0.06, "{}", largest(&shown[100..]));
+    assert_eq!(theatre.show(1, &ship).unwrap().transform.scale, [2.0; 3]);
+    assert_eq!(theatre.show(0, &ship).unwrap().transform.scale, [2.0; 3]);
+}
+
+#[test]
+fn what_is_nobodys_shows_where_another_has_moved_it_though_parts_are_ones_own() {
+    let mut theatre = Theatre::new(41, Network::LAN, 2);
+    let view = ship(&mut theatre, None);
+    let turned = Quaternion([0.0, 1.0, 0.0, 0.0]);
+    theatre.shift(1, &view, |it| (it.position, it.rotation) = ([1.0, 0.0, 0.0], turned)).unwrap();
+    theatre.run(Duration::from_secs(1));
+    assert!(theatre.show(1, &view).unwrap().own);
+    let shown = fly(&mut theatre, (0, 1), &view, (2.0, 1.0), 200);
+    let placed = theatre.show(1, &view).unwrap();
+    assert!(!placed.own, "the rotation is, and the place is another's");
+    assert_eq!(placed.transform.rotation, turned);
+    assert!(largest(&shown[50..]) < 0.05, "{shown:?}");
+    assert!((3.5..4.0).contains(shown.last().unwrap()), "{shown:?}");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parlor::Model;
 use parlor::proto::config::PeerConfig;
 use parlor::proto::datastore::{Datastore, EditError};
+use parlor::proto::event::Outcome;
 use parlor::proto::id::DocumentId;
 use parlor::proto::model::handle::{Child, ConfirmedDictionary, ModelRef, RealtimeSet};
 use parlor::realtime::scene::{Instantiate, InstantiateError, Realtime, Reference, Spawn, Stage};
@@ -82,6 +83,14 @@ impl Stage<Thing> for Log {
 
     fn bound(&mut self, uuid: &str, _: &ModelRef<Thing>) {
         self.0.push(format!("bound {uuid}"));
+    }
+
+    fn stands(&mut self, uuid: &str, _: &ModelRef<Thing>) {
+        self.0.push(format!("stands {uuid}"));
+    }
+
+    fn unbound(&mut self, uuid: &str, _: Prop, _: Outcome) {
+        self.0.push(format!("unbound {uuid}"));
     }
 }
 
@@ -209,6 +218,13 @@ impl Theatre {
 
     pub(crate) fn count(&self, peer: usize) -> usize {
         self.store(peer).root::<Scene>().unwrap().things.len(self.store(peer))
+    }
+
+    /// How many views are nobody's.
+    pub(crate) fn unowned(&self, peer: usize) -> usize {
+        let store = self.store(peer);
+        let things = &store.root::<Scene>().unwrap().things;
+        things.iter(store).filter(|(view, _)| store.owner(view).is_none()).count()
     }
 
     pub(crate) fn fixture(&self, peer: usize, uuid: &str) -> Thing {

@@ -29,7 +29,7 @@ const MAX_TEXT_PATH: usize = 512;
 pub(super) struct Seed {
     /// What makes it, and gives it its values.
     intents: Vec<Intent>,
-    /// Values that go beside the document.
+    /// Values of state properties. Those that are never in a document go beside it.
     moves: Vec<(PropertyShape, Value)>,
     /// The model as it shows here; nothing for tools, which know no types.
     model: Option<Box<dyn AnyModel>>,
@@ -44,8 +44,7 @@ impl Seed {
         let passes = |id| shape.property(id).is_some_and(moving::passes);
         let values = differences(path, &shape, &T::default(), &model).into_iter();
         intents.extend(values.filter(|intent| !property_of(intent).is_some_and(passes)));
-        let mut moves = moving::moved(&shape, (&T::default(), &model));
-        moves.retain(|(property, _)| moving::passes(property));
+        let moves = moving::moved(&shape, (&T::default(), &model));
         bind(path, &shape, &mut model);
         Self { intents, moves, model: Some(Box::new(model)) }
     }
@@ -196,8 +195,8 @@ impl Datastore {
         let mut after = before.clone();
         let outcome = edit(&mut after);
         let mut moves = moving::moved(&node.shape, (before, &after));
-        moves.retain(|(property, _)| beside(&node.shape, property.id));
         moving::fits(path, &moves)?;
+        moves.retain(|(property, _)| beside(&node.shape, property.id));
         let mut intents = differences(path, &node.shape, before, &after);
         intents.retain(|intent| !property_of(intent).is_some_and(|id| beside(&node.shape, id)));
         fits(intents.iter().map(Intent::size).sum(), limit)?;
@@ -271,11 +270,11 @@ impl Datastore {
     ) -> Result<(), EditError> {
         self.make_room();
         self.fits_change(path, &seed)?;
-        moving::fits(path, &seed.moves)?;
         self.may_touch(path)?;
         let (collection, key) = path.split().ok_or(EditError::Nowhere)?;
         self.moving.forget(path);
-        self.write_moved(path, seed.moves);
+        let beside = seed.moves.into_iter().filter(|(property, _)| moving::passes(property));
+        self.write_moved(path, beside.collect());
         let splices = self.emptying(path);
         if let Some(data) = seed.model {
             let replaced = self.mirror.detach(path);
@@ -303,9 +302,26 @@ impl Datastore {
         if size > limit {
             return Err(EditError::TooLarge { limit, size });
         }
+        moving::fits(path, &seed.moves)?;
         let splices = self.emptying(path);
         let size = seed.intents.iter().map(Intent::size).chain(splices.iter().map(Splice::size));
         self.allow_bytes(size.sum())
+    }
+
+    /// What is done next is to be in one change: a model that is made, and edits of about so many bytes
+    /// more. What waits is written out before, if there is too much of it.
+    ///
+    /// # Errors
+    ///
+    /// When that is too large for one change.
+    pub(crate) fn gather<T: Model>(&mut self, model: &T, more: usize) -> Result<(), EditError> {
+        let seed = Seed::of(&Path::root(), model.clone(), None);
+        let size = seed.intents.iter().map(Intent::size).sum::<usize>() + more;
+        self.allow_bytes(size)?;
+        if self.pending.size() + size > self.share() {
+            self.write_now();
+        }
+        Ok(())
     }
 
     /// What takes out what earlier models under the same key of a dictionary left in their texts.

@@ -239,11 +239,19 @@ impl Datastore {
             redeemed.extend(self.redeemed_by(&step.place()).map(|place| (place, at)));
         }
         let (mut steps, mut written) = (steps.into_iter().peekable(), 0);
+        // The model that was made last, with all that is below it.
+        let mut whole = Path::parse(META);
         while steps.peek().is_some() {
             let mut size = 0;
             let part: Vec<Step> = std::iter::from_fn(|| {
-                size += steps.peek()?.size();
-                if size > share && size > steps.peek()?.size() { None } else { steps.next() }
+                let next = steps.peek()?;
+                size += next.size();
+                let made = next.makes().filter(|path| !whole.contains(path));
+                let begins = made.is_some();
+                whole = made.unwrap_or_else(|| std::mem::take(&mut whole));
+                // What is made comes whole, if there is room for it at all.
+                let ends = size > share && (begins || size > 2 * share + share / 2);
+                if ends && size > next.size() { None } else { steps.next() }
             })
             .collect();
             let range = written..written + part.len();

@@ -73,6 +73,8 @@ struct Asked {
     id: Option<OpId>,
     /// The model is made in the same frame: what is written to it goes along.
     fresh: bool,
+    /// The claim that was asked for before and not answered, if this gives it up.
+    given_up: Option<u64>,
 }
 
 /// What a peer knows of ownership beside what stands in the document.
@@ -215,7 +217,12 @@ impl Datastore {
             // From here on it is not this peer's by that grant, whatever it asks for next.
             self.let_go(&path, before);
         }
-        self.estate.asked.insert(path.clone(), Asked { claim, before, id: None, fresh });
+        let takes = |claim: &Claim| matches!(claim, Claim::Take(_));
+        let before_this = self.estate.asked.get(&path).filter(|asked| takes(&asked.claim));
+        let given_up = before_this.filter(|_| !takes(&claim)).and_then(|asked| asked.id);
+        let given_up = given_up.map(|id| id.counter);
+        let asked = Asked { claim, before, id: None, fresh, given_up };
+        self.estate.asked.insert(path.clone(), asked);
         self.tell_owner(&path);
         Ok(())
     }

@@ -166,7 +166,9 @@ impl Grid {
     /// near as two peers show what a third wrote, over two hops and a rounding.
     #[must_use]
     pub fn is_near(&self, one: &Value, other: &Value) -> bool {
-        self.is_within(2.0, one, other)
+        // The component of a rotation that is left out is reckoned from the others.
+        let steps = if self.form == Form::Rotation { 4.0 } else { 2.0 };
+        self.is_within(steps, one, other)
     }
 
     /// Whether two values are within so many steps of each other, each number or component for itself.
@@ -186,7 +188,7 @@ impl Grid {
                 let along: f32 = one.iter().zip(&other).map(|(one, other)| one * other).sum();
                 // Of a rotation and its opposite either.
                 let off = one.iter().zip(&other).map(|(one, other)| one - other * along.signum());
-                off.into_iter().all(|off| f64::from(off.abs()) <= 2.0 * steps * self.step)
+                off.into_iter().all(|off| f64::from(off.abs()) <= steps * self.step)
             }
             _ => false,
         }

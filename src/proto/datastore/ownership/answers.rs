@@ -82,6 +82,7 @@ impl Datastore {
     pub(in crate::proto::datastore) fn hear(&mut self, subjects: BTreeSet<Path>) {
         for path in subjects {
             let grant = self.models.ledger().grant(path.as_str());
+            self.pass_by(&path, grant);
             let answered = self.estate.asked.get(&path).is_some_and(|asked| {
                 let named = |grant: &Grant| asked.id.is_some_and(|id| id.counter == grant.claim);
                 match (asked.claim, grant) {
@@ -107,6 +108,17 @@ impl Datastore {
             }
             self.tell_owner(&path);
             self.hand_over(&path);
+        }
+    }
+
+    /// A grant came that this peer asked for, and gave up before it came: it is not this peer's by that
+    /// one either, which says nothing of what became of giving it up.
+    fn pass_by(&mut self, path: &Path, grant: Option<Grant>) {
+        let Some(grant) = grant.filter(|grant| grant.held && self.is_mine(grant)) else { return };
+        let Some(asked) = self.estate.asked.get_mut(path) else { return };
+        if asked.given_up == Some(grant.claim) && grant.token > asked.before {
+            asked.before = grant.token;
+            self.let_go(path, grant.token);
         }
     }
 
