@@ -70,11 +70,7 @@ fn show(frame: &mut Frame<'_>, area: Rect, side: &Side) {
     let lines = [
         format!("moves {} (green), is told of {} (yellow)", figures.own, figures.others),
         format!("{:.1} bytes/s a player, {:.2} an update", each, figures.per_update),
-        format!(
-            "{:.0} bytes/s in all, {} ms behind",
-            figures.per_second,
-            figures.behind.as_millis()
-        ),
+        format!("{:.0} bytes/s in all, {} ms behind", figures.now, figures.behind.as_millis()),
         "q ends it".to_owned(),
     ];
     let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::from(Span::raw(line))).collect();
