@@ -19,6 +19,7 @@ mod proposal;
 mod refresh;
 mod rollback;
 mod script;
+mod seed;
 pub mod tree;
 mod write;
 

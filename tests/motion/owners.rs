@@ -143,3 +143,25 @@ fn what_a_lost_peer_moved_stays_where_it_was_last_seen() {
     };
     assert!(stage.events().iter().any(lost));
 }
+
+#[test]
+fn a_grant_of_something_else_makes_nobody_talk() {
+    let mut stage = Stage::new(5, Network::LAN, 2);
+    let (ada, bob) = (stage.add(0, "ada"), stage.add(1, "bob"));
+    stage.world.edit(0, |store| store.claim(&ada, Terms::default()).unwrap()).unwrap();
+    stage.world.run(Duration::from_secs(1));
+    stage.dance(0, &ada, |pose| pose.level = 1.0);
+    stage.world.run(Duration::from_secs(3));
+    let before = stage.state_bytes(0);
+    for _ in 0..5 {
+        stage.world.edit(1, |store| store.claim(&bob, Terms::default()).unwrap()).unwrap();
+        stage.world.run(Duration::from_secs(1));
+        stage.world.edit(1, |store| store.release(&bob).unwrap()).unwrap();
+        stage.world.run(Duration::from_secs(1));
+    }
+    assert_eq!(stage.state_bytes(0), before);
+    // What is above what it says is its business.
+    stage.world.edit(0, |store| store.release(&ada).unwrap()).unwrap();
+    stage.world.run(Duration::from_secs(1));
+    assert!(stage.state_bytes(0) > before);
+}

@@ -2,9 +2,10 @@
 
 use smol_str::SmolStr;
 
-use super::edit::{Seed, absent};
+use super::edit::absent;
 use super::intent::Splice;
 use super::mirror::{ListNode, Node};
+use super::seed::Seed;
 use super::{Datastore, EditError};
 use crate::proto::event::Ticket;
 use crate::proto::model::Model;

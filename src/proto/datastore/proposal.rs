@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use super::edit::{Seed, absent};
+use super::edit::absent;
 use super::intent::Intent;
 use super::refresh::members;
+use super::seed::Seed;
 use super::{ClaimError, Datastore, EditError};
 use crate::proto::change::{ObjectId, OpId};
 use crate::proto::event::{Event, Origin, Outcome, Ticket};

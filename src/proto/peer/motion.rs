@@ -17,6 +17,7 @@ use crate::proto::id::ClientNumber;
 use crate::proto::motion::interest::{Interest, InterestError};
 use crate::proto::motion::pace::Pace;
 use crate::proto::motion::packets::{Arrivals, Departures};
+use crate::proto::ownership::{Fence, prefixes};
 use crate::proto::state::stream::Outgoing;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::{Blob, List};
@@ -64,6 +65,8 @@ struct StateLane {
     unheard_since: Option<Time>,
     /// Of which grant the relay was told last that it is known here.
     known: u32,
+    /// The last grant that says nothing of what this peer says.
+    beside_it: u32,
 }
 
 impl StateLane {
@@ -176,15 +179,18 @@ impl Peer {
         let client = self.client.filter(|_| self.connection.as_ref().is_some_and(speaks));
         let Some(client) = client else { return ticks };
         let (known, learned) = (self.known_grant(), self.knows_more());
+        let concerned = learned && self.is_concerned();
         let lane = &mut self.motion.lane;
         if lane.unheard_since.is_some_and(|at| at + config.patience_of(round_trip) <= now) {
             lane.unheard_since = None;
             lane.outgoing.restart();
             lane.stirred = true;
         }
-        if learned {
+        if learned && concerned {
             (lane.known, lane.stirred) = (known, true);
             lane.outgoing.repeat();
+        } else if learned {
+            lane.beside_it = known;
         }
         let unheard = lane.resent_at(config, round_trip).is_some_and(|at| at <= now);
         let wanted = ticks && (lane.stirred || lane.again > 0);
@@ -218,10 +224,21 @@ impl Peer {
         wanted
     }
 
-    /// Whether the relay has to be told that later grants are known here: then more may count of what
-    /// this peer says.
+    /// Whether there are later grants than the relay was told of, or than say nothing of what this peer
+    /// says.
     fn knows_more(&self) -> bool {
-        self.known_grant() != self.motion.lane.known && !self.motion.own.is_empty()
+        let (known, lane) = (self.known_grant(), &self.motion.lane);
+        known != lane.known && known != lane.beside_it && !self.motion.own.is_empty()
+    }
+
+    /// Whether any of them is of something above what this peer says: then more of that may count, once
+    /// the relay knows.
+    fn is_concerned(&self) -> bool {
+        let told = Fence::new(self.lease.boot(), self.motion.lane.known);
+        self.motion.own.values().any(|own| {
+            let place = own.name.place();
+            prefixes(place.as_str()).any(|path| self.store.token(path) > told)
+        })
     }
 
     /// The last grant of the relay's present boot that is known here.

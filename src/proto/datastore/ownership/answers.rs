@@ -243,6 +243,11 @@ impl Datastore {
         self.models.newest_grant()
     }
 
+    /// The last grant of what is at a path, whoever holds it.
+    pub(crate) fn token(&self, path: &str) -> Fence {
+        self.models.ledger().grant(path).map_or(Fence::NONE, |grant| grant.token)
+    }
+
     /// The grants of `relay` count from now on.
     pub(crate) fn set_authority(&mut self, relay: PeerId) {
         self.models.set_authority(relay);
