@@ -16,11 +16,11 @@ use parlor::proto::event::Origin;
 use parlor::proto::model::handle::{Handle, ModelRef};
 use parlor::proto::model::path::Path;
 use parlor::proto::ownership::Terms;
-use parlor::realtime::scene::{Instantiate, InstantiateError, Reference};
+use parlor::realtime::scene::{Instantiate, InstantiateError, Realtime, Reference};
 use parlor::realtime::transform::Transform;
 use parlor::sim::network::Network;
 
-use self::theatre::{Theatre, Thing};
+use self::theatre::{Hall, Log, Scene, Theatre, Thing, build};
 
 fn at(position: [f32; 3]) -> Instantiate<Thing> {
     let transform = Some(Transform { position, ..Transform::default() });
@@ -150,7 +150,7 @@ fn a_view_that_cannot_be_written_is_not_made() {
 #[test]
 fn where_everything_is_anothers_nobody_else_makes_a_view() {
     let mut theatre = Theatre::new(8, Network::LAN, 2);
-    let root = ModelRef::<theatre::Scene>::at(Path::root());
+    let root = ModelRef::<Scene>::at(Path::root());
     theatre.world.edit(0, |store| store.claim(&root, Terms::default())).unwrap().unwrap();
     theatre.run(Duration::from_secs(1));
     let by = theatre.world.peer(0).peer();
@@ -184,7 +184,7 @@ fn views_come_whole_however_many_are_made_at_once() {
 #[test]
 fn an_edit_that_is_taken_back_takes_its_view_with_it() {
     let mut theatre = Theatre::new(21, Network::LAN, 2);
-    let root = ModelRef::<theatre::Scene>::at(Path::root());
+    let root = ModelRef::<Scene>::at(Path::root());
     theatre.world.cut(1);
     theatre.run(Duration::from_secs(20));
     theatre.world.edit(0, |store| store.claim(&root, Terms::default())).unwrap().unwrap();
@@ -294,4 +294,29 @@ fn a_view_says_who_made_it_here() {
     theatre.instantiate(0, "ship", at([0.0; 3])).unwrap();
     theatre.run(Duration::from_secs(1));
     assert!(theatre.log(0)[0].ends_with(&format!("{:?}", Origin::Local)));
+}
+
+#[test]
+fn what_a_scene_is_in_takes_its_views_with_it() {
+    let mut theatre = Theatre::new(27, Network::LAN, 1);
+    let hall = theatre.world.edit(0, |store| {
+        let halls = store.root::<Scene>().unwrap().halls.clone();
+        halls.add(store, Hall::default()).unwrap()
+    });
+    let hall = hall.unwrap();
+    let Hall { things, fixtures } = theatre.store(0).get(&hall).unwrap().clone();
+    let (mut scene, mut log) = (Realtime::new(things, fixtures), Log::default());
+    scene.register("ship", build);
+    let view = theatre
+        .world
+        .edit(0, |store| scene.instantiate(store, &mut log, "ship", at([1.0; 3])).unwrap());
+    theatre.world.run(Duration::from_secs(1));
+    theatre.world.take_events();
+    theatre.world.edit(0, |store| store.remove(&hall)).unwrap().unwrap();
+    theatre.world.run(Duration::from_secs(1));
+    for (peer, event) in theatre.world.take_events() {
+        scene.handle(theatre.world.peer(peer).store(), &event, &mut log);
+    }
+    assert!(scene.object(&view.unwrap()).is_none());
+    assert_eq!(log.0.last().unwrap(), "despawn");
 }

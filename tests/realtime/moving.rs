@@ -14,7 +14,7 @@ use parlor::realtime::timeline::config::TimelineConfig;
 use parlor::realtime::transform::Transform;
 use parlor::sim::network::Network;
 
-use super::theatre::{Theatre, Thing};
+use super::theatre::{Light, Theatre, Thing};
 
 /// A picture.
 const FRAME: Duration = Duration::from_millis(10);
@@ -341,4 +341,18 @@ fn what_is_nobodys_shows_where_another_has_moved_it_though_parts_are_ones_own() 
     assert_eq!(placed.transform.rotation, turned);
     assert!(largest(&shown[50..]) < 0.05, "{shown:?}");
     assert!((3.5..4.0).contains(shown.last().unwrap()), "{shown:?}");
+}
+
+#[test]
+fn between_two_choices_there_is_none() {
+    let mut theatre = Theatre::new(26, Network::LAN, 2);
+    let thing = ship(&mut theatre, None);
+    let mut smooth = Smooth::new(thing.clone(), TimelineConfig::default());
+    let shown = dial(&mut theatre, (0, 1), (&thing, &mut smooth), 100, |thing, step| {
+        thing.light = if step % 4.0 < 2.0 { Light::Red } else { Light::Green };
+    });
+    for light in [Light::Red, Light::Green] {
+        assert!(shown.iter().any(|thing| thing.light == light), "{light:?}");
+    }
+    assert!(shown.iter().all(|thing| thing.light != Light::Amber));
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use parlor::Model;
 use parlor::proto::config::PeerConfig;
 use parlor::proto::datastore::{Datastore, EditError};
 use parlor::proto::event::Outcome;
@@ -14,10 +13,22 @@ use parlor::realtime::transform::{Placed, RealtimeTransform, Transform, Transfor
 use parlor::realtime::view::{Actor, View};
 use parlor::sim::World;
 use parlor::sim::network::Network;
+use parlor::{Choice, Model};
 
 /// The root.
 #[derive(Clone, Debug, Default, Model)]
 pub(crate) struct Scene {
+    #[property(1)]
+    pub(crate) things: RealtimeSet<Thing>,
+    #[property(2)]
+    pub(crate) fixtures: ConfirmedDictionary<String, Thing>,
+    #[property(3)]
+    pub(crate) halls: RealtimeSet<Hall>,
+}
+
+/// A scene within the scene.
+#[derive(Clone, Debug, Default, Model)]
+pub(crate) struct Hall {
     #[property(1)]
     pub(crate) things: RealtimeSet<Thing>,
     #[property(2)]
@@ -43,6 +54,17 @@ pub(crate) struct Thing {
     pub(crate) lit: bool,
     #[property(8, unreliable)]
     pub(crate) gear: f32,
+    #[property(9, unreliable, interpolate)]
+    pub(crate) light: Light,
+}
+
+/// What a thing shows to those who come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Choice)]
+pub(crate) enum Light {
+    #[default]
+    Red,
+    Amber,
+    Green,
 }
 
 impl Actor for Thing {
@@ -68,7 +90,7 @@ impl PartialEq for Prop {
 
 /// A host that writes down what it is told.
 #[derive(Default)]
-pub(crate) struct Log(Vec<String>);
+pub(crate) struct Log(pub(crate) Vec<String>);
 
 impl Stage<Thing> for Log {
     type Object = Prop;
@@ -94,7 +116,7 @@ impl Stage<Thing> for Log {
     }
 }
 
-fn build(log: &mut Log, spawn: &Spawn<'_, Thing>) -> Prop {
+pub(crate) fn build(log: &mut Log, spawn: &Spawn<'_, Thing>) -> Prop {
     let about = String::from_utf8_lossy(spawn.about);
     let place = spawn.transform.unwrap().position;
     log.0.push(format!("spawn {} {about} {place:?} {:?}", spawn.prefab, spawn.origin));
