@@ -303,7 +303,8 @@ impl<M: Model> Room<M> {
     }
 
     /// The room's time in microseconds since the Unix epoch, the same on every peer within a few
-    /// milliseconds, never going back; this computer's own while no relay was heard.
+    /// milliseconds; this computer's own while no relay was heard. It never goes back but once, if this
+    /// computer's clock is ahead when a relay is first heard.
     pub fn room_time(&mut self) -> u64 {
         let now = self.clock.now();
         self.peer.room_time(now).unwrap_or_else(Clock::unix_micros)

@@ -90,9 +90,10 @@ pub trait ParlorApp {
     /// Lets every entity of a view have a component that is a part of its model, as
     /// `app.replicate::<Lobby, Health>(|thing| &thing.health)`.
     ///
-    /// The component follows the model; properties that say `interpolate` follow smoothly. What this app changes of it is written at the end of the frame,
-    /// property by property and only what is different, where this peer may; what it may not write is put
-    /// back. Handles in it lead where those of the model do, and cannot be changed.
+    /// The component follows the model; properties that say `interpolate` follow smoothly. What this app
+    /// changes of it is written at the end of the frame, property by property and only what is different,
+    /// where this peer may; what it may not write is put back. Handles in it lead where those of the
+    /// model do, and cannot be changed.
     ///
     /// # Panics
     ///

@@ -164,7 +164,6 @@ fn a_hand_over_is_no_jump() {
         for (peer, shown) in all.iter().enumerate() {
             let around = &shown[150..450];
             // 0.04 m a picture; more while what is behind is caught up with.
-            eprintln!("largest {}", largest(around));
             assert!(largest(around) <= 0.1, "seed {seed}, peer {peer}: {}", largest(around));
         }
         let last: Vec<f32> = all.iter().map(|shown| *shown.last().unwrap()).collect();
