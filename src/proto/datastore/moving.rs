@@ -402,12 +402,13 @@ impl Datastore {
         self.origin = before;
     }
 
-    /// This peer does not say something any more: another's counts, or it is over.
+    /// This peer does not say something any more: another's counts, or it is over. Until another's is
+    /// shown it is as the document says: what did not count must not stay.
     pub(crate) fn stop_moved(&mut self, model: &Path, property: u16, origin: Origin) {
         self.moving.written.remove(&(model.clone(), property));
         if self.moving.get(model, property).is_some_and(|moved| moved.by == Mover::Me) {
-            let spot = self.end(model, property);
-            self.read_moved(spot.as_slice(), origin);
+            self.moving.take(model, property);
+            self.read_moved(&[(model.clone(), property.to_string())], origin);
         }
     }
 
