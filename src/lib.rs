@@ -43,13 +43,14 @@ extern crate self as parlor;
 
 pub mod proto;
 pub use proto::config::{HubConfig, Limits, PeerConfig, StateConfig};
-pub use proto::datastore::{ClaimError, Datastore, EditError};
+pub use proto::datastore::{ClaimError, Datastore, EditError, SignalError};
+pub use proto::event::signal::{Audience, SignalId, Signalled, Subject};
 pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, Outcome, State, Ticket};
 pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomName};
 pub use proto::model::Model;
 pub use proto::model::handle::{
     Child, ConfirmedDictionary, ModelRef, Presence, RealtimeDictionary, RealtimeList, RealtimeSet,
-    Text,
+    Signal, Text,
 };
 pub use proto::model::property::Counter;
 pub use proto::model::property::vector::{Colour, Quaternion};

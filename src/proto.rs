@@ -9,6 +9,7 @@
 pub mod authorship;
 pub mod base;
 pub mod change;
+pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod cut;

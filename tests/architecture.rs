@@ -44,7 +44,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::guard", "proto::base::walk"], Above),
     (&["proto::log"], Above),
     (&["proto::document", "proto::delta", "proto::cut", "proto::draft"], Above),
-    (&["proto::lane", "proto::motion"], Above),
+    (&["proto::lane", "proto::motion", "proto::channel"], Above),
     (&["proto::datastore"], Above),
     (&["proto::peer", "proto::hub"], Above),
     (&["realtime::timeline"], Only(&["proto::model"])),

@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use parlor::Model;
 use parlor::net::{Clock, Relay, RelayNetConfig};
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::{Event, State};
@@ -15,6 +14,7 @@ use parlor::proto::model::handle::{RealtimeSet, Text};
 use parlor::proto::model::property::Counter;
 use parlor::proto::reason::{Class, Reason, Refusal};
 use parlor::room::{ConnectOptions, Room};
+use parlor::{Audience, Model, Origin, Signal, Signalled, Subject};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -28,6 +28,8 @@ struct Table {
     notes: Text,
     #[property(4)]
     votes: Counter,
+    #[property(5)]
+    toast: Signal<String>,
 }
 
 #[derive(Clone, Debug, Default, Model)]
@@ -155,6 +157,51 @@ async fn rooms_share_what_is_edited_and_a_late_one_catches_up() {
     rooms.iter_mut().for_each(Room::leave);
     drop(rooms);
     host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_once_is_heard_once_by_everybody() {
+    let identity = Identity::from_seed([12; 32]);
+    let host = Host::start(&identity, &LISTEN, HubConfig::default()).await;
+    let mut rooms: Vec<_> = (0..3).map(|_| host.room("toast")).collect();
+    for room in &mut rooms {
+        within(room.ready()).await.unwrap();
+    }
+    until(&mut rooms, |rooms| rooms.iter().all(|room| room.members().count() == 3)).await;
+    let (toast, to) = (rooms[0].root().toast.clone(), rooms[2].peer());
+    toast.fire(&mut rooms[0], &"to Ada".to_owned()).unwrap();
+    let whisper = || Subject::Name("whisper".to_owned());
+    rooms[0].signal(Audience::Peer(to), whisper(), "psst".into()).unwrap();
+    let mut heard = vec![Vec::<Signalled>::new(); 3];
+    within(async {
+        while heard.iter().map(Vec::len).sum::<usize>() < 4 {
+            for (room, heard) in rooms.iter_mut().zip(&mut heard) {
+                room.wait(Duration::from_millis(5)).await;
+                heard.extend(std::iter::from_fn(|| room.poll_event()).filter_map(signal));
+            }
+        }
+    })
+    .await;
+    let by = rooms[0].peer();
+    for (place, heard) in heard.iter().enumerate() {
+        assert_eq!(toast.said(&heard[0]).unwrap(), "to Ada");
+        let origin = if place == 0 { Origin::Local } else { Origin::Remote };
+        assert_eq!((heard[0].by, heard[0].origin), (by, origin));
+        assert_eq!(heard.len(), if place == 2 { 2 } else { 1 });
+    }
+    assert_eq!((&heard[2][1].subject, &heard[2][1].payload[..]), (&whisper(), &b"psst"[..]));
+    let mut late = host.room("toast");
+    within(late.ready()).await.unwrap();
+    late.wait(Duration::from_millis(200)).await;
+    assert!(std::iter::from_fn(|| late.poll_event()).filter_map(signal).next().is_none());
+    host.stop().await;
+}
+
+fn signal(event: Event) -> Option<Signalled> {
+    match event {
+        Event::Signal(signal) => Some(signal),
+        _ => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

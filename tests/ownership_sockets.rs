@@ -271,7 +271,7 @@ async fn play(rounds: usize, config: HubConfig) -> usize {
     let mut host = Host::start(config).await;
     let mut rooms = Vec::new();
     for _ in 0..=OBSERVER {
-        rooms.push(host.room().await);
+        rooms.push(Box::pin(host.room()).await);
     }
     let mut game = Match { rooms };
     let clock = Clock::new();
@@ -286,7 +286,7 @@ async fn play(rounds: usize, config: HubConfig) -> usize {
         let round_trip = room.statistics().round_trip;
         assert!(round_trip >= 2 * DELAY, "the wire is too short: {round_trip:?}");
     }
-    let late = host.room().await;
+    let late = Box::pin(host.room()).await;
     game.rooms.push(late);
     for (round, (winner, stone)) in stones.iter().enumerate() {
         let painted = Some(format!("of {winner}"));

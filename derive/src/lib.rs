@@ -39,6 +39,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// }
 /// ```
 ///
+/// A field may also be a `Signal<T>`: that is no value, but something that happens to the model and is
+/// told once.
+///
 /// # Values that change all the time
 ///
 /// A property stands in a document: nothing that is written is lost, and all of it is kept. With

@@ -50,6 +50,11 @@ pub struct PeerConfig {
     pub rest: Duration,
     /// How long what moves on goes without.
     pub fold: Duration,
+    /// How long a signal of this application may wait for a link to the relay. Then nobody hears it
+    /// ([`Event::SignalLost`](crate::proto::event::Event::SignalLost)).
+    pub signal_age: Duration,
+    /// How long another's signal of a model waits for that to arrive. Then it is dropped.
+    pub signal_patience: Duration,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -76,6 +81,8 @@ impl Default for PeerConfig {
             state: StateConfig::default(),
             rest: Duration::from_secs(1),
             fold: Duration::from_secs(10),
+            signal_age: Duration::from_secs(10),
+            signal_patience: Duration::from_secs(2),
             limits: Limits::default(),
         }
     }
@@ -126,8 +133,41 @@ pub struct HubConfig {
     pub ownership: OwnershipConfig,
     /// How what moves is told: to each member, at most so often and so much.
     pub state: StateConfig,
+    /// What is kept of signals, and how many are taken.
+    pub signals: SignalConfig,
     /// What is taken from others.
     pub limits: Limits,
+}
+
+/// What a relay does with signals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignalConfig {
+    /// The most that a room keeps for members that have not heard them; of more the oldest go. Who is
+    /// in the room and has not heard one that goes loses its link (`SlowConsumer`); who comes back is
+    /// told that it missed some.
+    pub kept: usize,
+    /// The most bytes of those.
+    pub kept_bytes: usize,
+    /// How long one is kept for who comes back.
+    pub kept_for: Duration,
+    /// How many of one member are taken in a second. What comes beyond is as if it had been lost: the
+    /// member says it again.
+    pub per_second: u32,
+    /// Of how many sessions a room remembers which of their signals it took, those of members not
+    /// counted. Who is forgotten and comes back does not know whether its last ones were heard.
+    pub senders: usize,
+}
+
+impl Default for SignalConfig {
+    fn default() -> Self {
+        Self {
+            kept: 8_192,
+            kept_bytes: 1 << 20,
+            kept_for: Duration::from_secs(30),
+            per_second: 4_000,
+            senders: 4_096,
+        }
+    }
 }
 
 /// How one side of a link tells what moves.
@@ -290,6 +330,7 @@ impl Default for HubConfig {
             epochs: EpochConfig::default(),
             ownership: OwnershipConfig::default(),
             state: StateConfig { rate: 60, ..StateConfig::default() },
+            signals: SignalConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -328,6 +369,16 @@ pub struct Limits {
     pub well_known: usize,
     /// Changes of one document. A room that has more takes no others (`HistoryFull`).
     pub history: usize,
+    /// Bytes that a signal says. More are an error to who gives it, and end the link of who tells it
+    /// (`TooLarge`). Never more than 64 KiB.
+    pub signal: usize,
+    /// Signals of this application that wait until the relay has them. More are an error.
+    pub signals: usize,
+    /// Signals sent and not yet acknowledged, per link and direction. More wait.
+    pub signals_in_flight: usize,
+    /// Bytes that the control lane has been handed and has not written, above which signals wait: so
+    /// much they may delay what else goes there.
+    pub signal_window: usize,
     /// Changes sent and not yet acknowledged, per link and document. More wait in the document.
     pub in_flight: usize,
     /// Positions of a link's order that changes may refer to, per document: what stands further back
@@ -364,6 +415,10 @@ impl Default for Limits {
             authors: 2_048,
             well_known: 65_536,
             history: 1_000_000,
+            signal: 16 << 10,
+            signals: 1_024,
+            signals_in_flight: 256,
+            signal_window: 64 << 10,
             in_flight: 4_096,
             order: 1_024,
             inflated: 1 << 20,

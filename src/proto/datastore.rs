@@ -20,6 +20,7 @@ mod refresh;
 mod rollback;
 mod script;
 mod seed;
+mod signal;
 pub mod tree;
 mod write;
 
@@ -40,6 +41,9 @@ pub use self::moving::{Moved, Mover};
 use self::ownership::Estate;
 pub use self::ownership::{ClaimError, Holding};
 use self::proposal::Proposals;
+pub(crate) use self::signal::Given;
+use self::signal::Outbox;
+pub use self::signal::SignalError;
 use crate::proto::authorship::Scope;
 use crate::proto::config::Limits;
 use crate::proto::cut::Cut;
@@ -96,6 +100,7 @@ pub struct Datastore {
     brought: Brought,
     estate: Estate,
     proposals: Proposals,
+    outbox: Outbox,
     /// Where what is read anew comes from.
     origin: Origin,
 }
@@ -139,6 +144,7 @@ impl Datastore {
             brought: Brought::default(),
             estate: Estate::default(),
             proposals: Proposals::default(),
+            outbox: Outbox::default(),
             origin: Origin::Remote,
         }
     }

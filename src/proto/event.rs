@@ -1,10 +1,13 @@
 //! The words of the wall: what happened outside, what to do outside, what to tell the application.
 
+pub mod signal;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::signal::{SignalId, Signalled};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::model::path::Path;
 use crate::proto::reason::{ChangeFault, Denial, Reason};
@@ -179,6 +182,17 @@ pub enum Event {
         /// Why.
         why: Denial,
     },
+    /// Something happened that is told once: see [`Signal`](crate::proto::model::handle::Signal).
+    Signal(Signalled),
+    /// It is not known whether anybody heard a signal of this application: the relay lost its memory,
+    /// or the link could not be mended in time.
+    SignalLost {
+        /// Which.
+        id: SignalId,
+    },
+    /// Signals of others were not heard: this peer was away for longer than the relay keeps them, or
+    /// the relay lost its memory.
+    SignalsMissed,
     /// More happened than the queue of events holds: the ones before this were discarded, but for
     /// [`Self::Settled`], and the application should read everything anew.
     Overrun,

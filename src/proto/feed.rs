@@ -135,6 +135,12 @@ impl<T: Clone> Feed<T> {
         self.base
     }
 
+    /// The first entry that is not known to have arrived.
+    #[must_use]
+    pub fn first(&self) -> Option<&T> {
+        self.in_flight.front().or_else(|| self.waiting.front())
+    }
+
     /// The position of the entry that [`Self::take`] would give.
     #[must_use]
     pub const fn next(&self) -> u64 {

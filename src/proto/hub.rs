@@ -11,6 +11,7 @@ mod join;
 mod motion;
 mod ownership;
 mod room;
+mod signals;
 mod unproven;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -332,6 +333,7 @@ impl Hub {
         for message in &messages {
             self.say(link, message);
         }
+        self.pump_signals(link, now);
         self.check_outbox(now, link);
     }
 

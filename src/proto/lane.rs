@@ -469,7 +469,8 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::Revoke { .. }
         | Message::StateWhole(_)
         | Message::StateYield { .. }
-        | Message::StateInterest(_) => Lane::Control,
+        | Message::StateInterest(_)
+        | Message::Signal(_) => Lane::Control,
     }
 }
 

@@ -100,6 +100,8 @@ pub enum Kind {
     List(fn() -> Shape),
     /// Models by key, each put there by one peer alone, with the name of the key's type.
     Confirmed(&'static str, fn() -> Shape),
+    /// Something that is told once and stands in no document.
+    Signal,
 }
 
 impl Kind {
@@ -107,7 +109,7 @@ impl Kind {
     #[must_use]
     pub fn below(&self) -> Option<fn() -> Shape> {
         match *self {
-            Self::Value(_) | Self::Counter | Self::Text => None,
+            Self::Value(_) | Self::Counter | Self::Text | Self::Signal => None,
             Self::Child(shape)
             | Self::Set(shape)
             | Self::Dictionary(_, shape)
@@ -129,6 +131,7 @@ impl Kind {
             Self::Value(name) => (*name).to_owned(),
             Self::Counter => "counter".to_owned(),
             Self::Text => "text".to_owned(),
+            Self::Signal => "signal".to_owned(),
             Self::Child(shape) => format!("model {}", shape().name),
             Self::Set(shape) => format!("set of {}", shape().name),
             Self::Dictionary(key, shape) => format!("dictionary from {key} to {}", shape().name),
@@ -175,7 +178,11 @@ impl PropertyShape {
 
     /// How schema records name what it travels on.
     fn lane(&self) -> String {
-        self.state.map_or_else(|| "document".to_owned(), |terms| terms.to_string())
+        match (self.state, self.kind) {
+            (Some(terms), _) => terms.to_string(),
+            (None, Kind::Signal) => "signal".to_owned(),
+            (None, _) => "document".to_owned(),
+        }
     }
 }
 
@@ -339,7 +346,8 @@ macro_rules! handle_field {
 }
 
 use self::handle::{
-    Child, ConfirmedDictionary, Key, RealtimeDictionary, RealtimeList, RealtimeSet, Text,
+    Child, ConfirmedDictionary, Key, Payload, RealtimeDictionary, RealtimeList, RealtimeSet,
+    Signal, Text,
 };
 
 handle_field!(Child<T: Model>, Kind::Child(T::shape));
@@ -348,3 +356,4 @@ handle_field!(RealtimeDictionary<K: Key, T: Model>, Kind::Dictionary(K::NAME, T:
 handle_field!(RealtimeList<T: Model>, Kind::List(T::shape));
 handle_field!(ConfirmedDictionary<K: Key, T: Model>, Kind::Confirmed(K::NAME, T::shape));
 handle_field!(Text, Kind::Text);
+handle_field!(Signal<T: Payload>, Kind::Signal);

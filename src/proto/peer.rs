@@ -9,6 +9,7 @@ mod join;
 mod motion;
 mod ownership;
 mod roster;
+mod signals;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use self::connection::{Connection, Incoming, Stage};
 use self::motion::Motion;
 use self::ownership::Lease;
 use self::roster::Roster;
+use self::signals::Signals;
 use crate::proto::authorship::Scope;
 use crate::proto::clock::RoomClock;
 use crate::proto::config::PeerConfig;
@@ -93,6 +95,7 @@ pub struct Peer {
     returning: [Option<EpochId>; 2],
     lease: Lease,
     motion: Box<Motion>,
+    signals: Box<Signals>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -137,6 +140,7 @@ impl Peer {
             returning: [None; 2],
             lease: Lease::default(),
             motion: Box::default(),
+            signals: Box::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -211,6 +215,7 @@ impl Peer {
             self.effects.push_back(Effect::Dial);
         }
         self.tick_connection(now);
+        self.tick_signals(now);
         self.store.tidy(self.config.cut_budget);
         for document in DocumentId::ALL {
             let at = self.connection.as_ref().and_then(|open| open.cut_at[document.place()]);
@@ -243,7 +248,8 @@ impl Peer {
     pub fn poll_timeout(&self) -> Option<Time> {
         let frame = self.store.is_waiting().then_some(self.frame_at);
         let connection = self.connection.as_ref().and_then(|open| open.deadline(&self.config));
-        [frame, self.backoff.due(), connection, self.motion_due()].into_iter().flatten().min()
+        let due = [frame, self.backoff.due(), connection, self.motion_due(), self.signals_due()];
+        due.into_iter().flatten().min()
     }
 
     /// The room's models and texts.
@@ -306,7 +312,8 @@ impl Peer {
         }
     }
 
-    /// Whether the relay has let in everything that was edited here, and decided what was proposed.
+    /// Whether the relay has let in everything that was edited here, decided what was proposed, and has
+    /// every signal.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let confirmed = |document| {
@@ -315,6 +322,7 @@ impl Peer {
         !self.store.is_waiting()
             && !self.store.is_pending()
             && !self.store.has_proposals()
+            && self.store.outbox().is_empty()
             && DocumentId::ALL.into_iter().all(confirmed)
             && self
                 .connection
@@ -370,6 +378,7 @@ impl Peer {
             }
         }
         self.pump(now);
+        self.pump_signals(now);
     }
 
     /// Sends what the document lane has, as far as the driver takes it.
@@ -446,6 +455,9 @@ impl Peer {
         let left = matches!(reason, Reason::Left);
         self.hang_up(if left { LeaveReason::Left } else { LeaveReason::Lost });
         self.begun = [None, None];
+        if left {
+            self.signals.forget();
+        }
         self.online = false;
         self.backoff = Backoff::default();
         self.store.end_quiet();
@@ -467,6 +479,7 @@ impl Peer {
             }
         }
         self.client = None;
+        self.signals.hang_up();
         self.backoff.stop();
         for event in self.roster.clear(reason) {
             self.tell(event);

@@ -316,7 +316,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 2, minor: 2 };
+    pub const CURRENT: Self = Self { major: 2, minor: 3 };
 }
 
 impl std::fmt::Display for Version {

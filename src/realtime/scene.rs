@@ -307,7 +307,10 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::Dropped { .. }
             | Event::Owner { .. }
             | Event::ClaimDenied { .. }
-            | Event::Refused { .. } => {}
+            | Event::Refused { .. }
+            | Event::Signal(_)
+            | Event::SignalLost { .. }
+            | Event::SignalsMissed => {}
         }
     }
 

@@ -329,5 +329,8 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Added { .. }
         | Event::Removed { .. }
         | Event::Overrun => None,
+        Event::Signal(_) => Some("signal heard"),
+        Event::SignalLost { .. } => Some("signal lost"),
+        Event::SignalsMissed => Some("signals missed"),
     }
 }

@@ -57,7 +57,10 @@ impl Follower {
             | Event::Owner { .. }
             | Event::ClaimDenied { .. }
             | Event::Settled { .. }
-            | Event::Refused { .. } => {}
+            | Event::Refused { .. }
+            | Event::Signal(_)
+            | Event::SignalLost { .. }
+            | Event::SignalsMissed => {}
         }
     }
 

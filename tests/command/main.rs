@@ -163,6 +163,21 @@ fn a_pipe_edits_what_an_application_made() {
 }
 
 #[test]
+fn what_one_says_another_that_watches_is_told() {
+    let relay = Relay::start();
+    let join = ["join", "hall", "--relay", relay.address(), "--json"];
+    let mut listener = Process::start(&join);
+    listener.tell("watch");
+    let mut speaker = Process::start(&join);
+    listener.until(|line| line["event"] == "joined");
+    speaker.tell("say greeting \"hello there\"");
+    speaker.tell("wait");
+    let heard = listener.until(|line| line["event"] == "signal");
+    assert_eq!((&heard["path"], &heard["says"]), (&json!("greeting"), &json!("hello there")));
+    assert!(listener.end() && speaker.end());
+}
+
+#[test]
 fn a_pipe_is_told_what_is_wrong() {
     let relay = Relay::start();
     furnish(&relay, "hall");

@@ -17,6 +17,7 @@ mod realtime;
 mod refused;
 mod scripts;
 mod session;
+mod signals;
 mod stage;
 mod state;
 mod timeline;

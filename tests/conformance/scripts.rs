@@ -24,6 +24,7 @@ use crate::epochs::at;
 use crate::owners::owners;
 use crate::passages;
 use crate::session::Rig;
+use crate::signals::signals;
 use crate::stage::{APP_KEY, RELAY, ROOM, app_key, author, identity, peer, room, scope};
 use crate::vectors::check;
 use crate::world::{Item, Lobby};
@@ -53,7 +54,9 @@ pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
     let [first, second] = match name {
         "replaced" => [1, 1],
         // There the script is the peer of the first seed.
-        "refused-change" | "forged-grant" => [2, 1],
+        "refused-change" | "forged-grant" | "signals-early" | "signals-large" | "signals-again" => {
+            [2, 1]
+        }
         _ => [1, 2],
     };
     let setup = Setup {
@@ -71,7 +74,8 @@ pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
 
 #[test]
 fn sessions() {
-    let cases = [meetings(), passages::epochs(), refusals(), strangers(), members(), owners()];
+    let cases =
+        [meetings(), passages::epochs(), refusals(), strangers(), members(), owners(), signals()];
     check("session.json", &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 

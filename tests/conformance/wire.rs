@@ -8,10 +8,11 @@ use parlor::proto::lane::lane_of;
 use parlor::proto::reason::{ChangeFault, Denial, Refusal, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::message::{
-    BaseRecord, CutRecord, Denied, DeniedRecord, EntryRecord, Hello, Join, Known, Made,
-    MemberRecord, Message, Offer, ParentRecord, Partial, ResumedRecord, SignatureRecord,
-    SnapshotOffer, StateAnswer, StateArea, StateInterest, StatePace, StatePacket, StateSection,
-    StateTag, Welcome, WellKnownRecord,
+    BaseRecord, CutRecord, Denied, DeniedRecord, EntryRecord, HeardRecord, Hello, Join, Known,
+    Made, MemberRecord, Message, Offer, ParentRecord, Partial, ResumedRecord, SignalAudience,
+    SignalMessage, SignalRecord, SignalSubject, SignatureRecord, SnapshotOffer, StateAnswer,
+    StateArea, StateInterest, StatePace, StatePacket, StateSection, StateTag, Welcome,
+    WellKnownRecord,
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use serde::Serialize;
@@ -67,6 +68,7 @@ fn messages() -> Vec<Named> {
         clock(),
         changes(),
         states(),
+        signals(),
         deltas(),
         progress(),
         ownership(),
@@ -353,6 +355,65 @@ fn states() -> Vec<Named> {
                     radius: 12_500,
                 }]),
             }),
+        ),
+    ]
+}
+
+/// What is said of signals.
+fn signals() -> Vec<Named> {
+    let by = peer(1);
+    let model = || Line::new("3/x").unwrap();
+    let subject = || SignalSubject::Property { model: model(), property: 300 };
+    let name = || SignalSubject::Name(Line::new("kick off").unwrap());
+    let payload = |bytes: &'static [u8]| Blob::new(Bytes::from_static(bytes)).unwrap();
+    let given =
+        |number, to, subject, bytes| SignalRecord { number, to, subject, payload: payload(bytes) };
+    let heard =
+        |number, subject, bytes| HeardRecord { number, by, subject, payload: payload(bytes) };
+    vec![
+        (
+            "signals-new",
+            "of no life",
+            Message::Signal(SignalMessage::From { life: [0; 8], heard: 0 }),
+        ),
+        (
+            "signals-from",
+            "again",
+            Message::Signal(SignalMessage::From { life: [7; 8], heard: 300 }),
+        ),
+        (
+            "signals-open",
+            "the first 5 of the peer's are here",
+            Message::Signal(SignalMessage::Open { life: [7; 8], heard: 300, taken: Some(5) }),
+        ),
+        (
+            "signals-unknown",
+            "it is not known which are",
+            Message::Signal(SignalMessage::Open { life: [8; 8], heard: 0, taken: None }),
+        ),
+        (
+            "signals",
+            "of a property to all others, and of a name to one",
+            Message::Signal(SignalMessage::Given {
+                position: 200,
+                signals: List::of([
+                    given(6, SignalAudience::Others, subject(), &[1, 2, 3]),
+                    given(300, SignalAudience::Peer(by), name(), &[]),
+                ]),
+            }),
+        ),
+        (
+            "signals-heard",
+            "the same, at another",
+            Message::Signal(SignalMessage::Heard {
+                position: 0,
+                signals: List::of([heard(301, subject(), &[1, 2, 3]), heard(999, name(), &[])]),
+            }),
+        ),
+        (
+            "signals-received",
+            "a gap",
+            Message::Signal(SignalMessage::Received { received: 202, gap: true }),
         ),
     ]
 }

@@ -133,7 +133,7 @@ impl Blueprint {
     fn nested(shape: &Shape, depth: usize) -> Self {
         let parts = shape.properties.iter().filter_map(|property| {
             let part = match property.kind {
-                Kind::Value(_) | Kind::Text => return None,
+                Kind::Value(_) | Kind::Text | Kind::Signal => return None,
                 Kind::Counter => Part::Counter,
                 Kind::Child(_) if depth == 0 => return None,
                 Kind::Child(shape) => Part::Map(Self::nested(&shape(), depth - 1)),

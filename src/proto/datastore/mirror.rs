@@ -237,7 +237,7 @@ impl Mirror {
                 field.bind(&at);
             }
             let node = match property.kind {
-                Kind::Value(_) | Kind::Counter => continue,
+                Kind::Value(_) | Kind::Counter | Kind::Signal => continue,
                 Kind::Child(shape) => {
                     if depth > 0 {
                         self.attach_nested(&at, &Arc::new(shape()), depth - 1);

@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
                             self.object(&path.property(property.id), *below);
                         }
                     }
-                    Kind::Text => {}
+                    Kind::Text | Kind::Signal => {}
                 }
             }
             Some(Node::Collection { .. } | Node::List(_)) => self.member(path, (key, cell)),

@@ -132,7 +132,8 @@ mod tests {
     fn begun(count: u32, number: u8) -> Room {
         let config = HubConfig::default();
         let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
-        let mut room = Room::new(app, name, &config, (PeerId::new([9; 32]), [1; 8], Time::ZERO));
+        let mut room =
+            Room::new(app, name, &config, (PeerId::new([9; 32]), [1; 8], [2; 8]), Time::ZERO);
         begin(&mut room, count, number);
         room
     }

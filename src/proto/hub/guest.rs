@@ -1,6 +1,7 @@
 //! What happens on one link of a relay: greeting, joining, and keeping in step.
 
 use super::room::Room;
+use super::signals::Ear;
 use super::unproven::Unproven;
 use super::{Hub, RoomKey};
 use crate::proto::config::{HubConfig, Limits};
@@ -81,6 +82,8 @@ pub(super) struct Guest {
     pub(super) round_trip: Duration,
     /// When the peer last asked for something that costs the relay much more than the question.
     asked: [Option<Time>; 4],
+    /// How the peer hears signals, and gives them.
+    pub(super) ear: Ear,
 }
 
 impl Guest {
@@ -104,6 +107,7 @@ impl Guest {
             compare_at: now,
             round_trip: Duration::ZERO,
             asked: [None; 4],
+            ear: Ear::new(0),
         }
     }
 
@@ -183,7 +187,7 @@ impl Guest {
         };
         let pieces =
             self.snapshots.iter().flatten().filter_map(|outgoing| outgoing.feed.deadline());
-        pieces.chain(self.lane.deadline()).chain([stage]).min()
+        pieces.chain(self.lane.deadline()).chain(self.ear.deadline()).chain([stage]).min()
     }
 
     /// The next pieces of snapshots, as many as the lane takes.
@@ -289,6 +293,7 @@ impl Hub {
             Message::State(packet) => self.on_state(now, link, packet, false),
             Message::StateWhole(packet) => self.on_state(now, link, packet, true),
             Message::StateInterest(interest) => self.on_interest(link, interest),
+            Message::Signal(signal) => self.on_signal(now, link, signal),
             Message::Changes { .. }
             | Message::Welcome(_)
             | Message::Refused(_)
@@ -440,6 +445,7 @@ impl Hub {
             return;
         }
         guest.lane.tick(now);
+        guest.ear.tick(now);
         for outgoing in guest.snapshots.iter_mut().flatten() {
             outgoing.feed.tick(now);
         }

@@ -6,6 +6,7 @@ use rand_core::Rng;
 
 use super::guest::{Guest, Outgoing, Question, Stage};
 use super::room::Room;
+use super::signals::Ear;
 use super::{Hub, HubEvent, RoomKey};
 use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
@@ -149,9 +150,11 @@ impl Hub {
                 Err(Refusal::RelayFull { limit: self.config.rooms })
             }
             None => {
-                let mut lineage = [0; 8];
+                let (mut lineage, mut life) = ([0; 8], [0; 8]);
                 self.rng.fill_bytes(&mut lineage);
-                let room = Room::new(key.0, key.1.clone(), &self.config, (self.me, lineage, now));
+                self.rng.fill_bytes(&mut life);
+                let drawn = (self.me, lineage, life);
+                let room = Room::new(key.0, key.1.clone(), &self.config, drawn, now);
                 self.rooms.insert(key.clone(), room);
                 self.report(HubEvent::Opened { room: key.clone() });
                 Ok(())
@@ -204,6 +207,7 @@ impl Hub {
         guest.welcome =
             vec![Message::Welcome(Welcome { proof, client, room_time, roster, documents })];
         guest.welcome.extend(room.roster());
+        guest.ear = Ear::new(room.signals().newest());
         guest.stage = Stage::Member { room: key.clone(), client };
         guest.compare_at = now + self.config.compare_interval;
         let welcome = guest.welcome.clone();

@@ -6,6 +6,7 @@ use super::columns::Columns;
 use super::epoch::Epochs;
 use super::motion::Motion;
 use super::ownership::Holdings;
+use super::signals::Signals;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
 use crate::proto::document::Image;
@@ -13,7 +14,7 @@ use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, Link, PeerId, R
 use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
-use crate::proto::wire::message::{Lineage, MemberRecord, Message};
+use crate::proto::wire::message::{Life, Lineage, MemberRecord, Message};
 
 /// How many bytes the members on one page of a roster take at most.
 const PAGE_BYTES: usize = 48 << 10;
@@ -42,6 +43,7 @@ pub(super) struct Room {
     remembered: usize,
     holdings: Holdings,
     motion: Motion,
+    signals: Signals,
 }
 
 impl Room {
@@ -49,7 +51,8 @@ impl Room {
         app: AppId,
         name: RoomName,
         config: &HubConfig,
-        (relay, lineage, now): (PeerId, Lineage, Time),
+        (relay, lineage, life): (PeerId, Lineage, Life),
+        now: Time,
     ) -> Self {
         let scope = Scope::first(app, name);
         let log = |document| {
@@ -73,6 +76,7 @@ impl Room {
             remembered: config.remembered,
             holdings: Holdings::default(),
             motion: Motion::default(),
+            signals: Signals::new(life),
         }
     }
 
@@ -90,6 +94,14 @@ impl Room {
 
     pub(super) const fn motion_mut(&mut self) -> &mut Motion {
         &mut self.motion
+    }
+
+    pub(super) const fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub(super) const fn signals_mut(&mut self) -> &mut Signals {
+        &mut self.signals
     }
 
     /// The models' log, and what moves.
@@ -197,6 +209,11 @@ impl Room {
 
     pub(super) fn links(&self) -> impl Iterator<Item = Link> + '_ {
         self.members.values().map(|(link, _)| *link)
+    }
+
+    /// Who is in the room.
+    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.members.values().map(|(_, record)| record.peer)
     }
 
     /// The link by which a peer is in the room.

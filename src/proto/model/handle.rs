@@ -4,6 +4,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::path::Path;
 
 /// A type that names something in a room.
@@ -100,6 +103,35 @@ handle! {
     RealtimeList<T>
 }
 handle! {
+    /// Something that happens to a model and is told once: a shot, a goal, a knock. Everybody in the
+    /// room hears it, once, and nothing of it is kept; who comes later does not hear it.
+    ///
+    /// Whoever may write the model may fire it. What it says is a `T`, which serde writes and reads.
+    ///
+    /// ```
+    /// # #[cfg(feature = "net")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use parlor::{ConnectOptions, Event, Model, Room, Signal};
+    ///
+    /// #[derive(Model, Clone, Debug, Default)]
+    /// struct Pitch {
+    ///     #[property(1)]
+    ///     goal: Signal<u8>,
+    /// }
+    ///
+    /// let mut room = Room::<Pitch>::connect(ConnectOptions::new("pitch", "our secret", &[]))?;
+    /// let goal = room.root().goal.clone();
+    /// goal.fire(&mut room, &11)?;
+    /// let Some(Event::Signal(heard)) = room.poll_event() else { panic!() };
+    /// assert_eq!(goal.said(&heard), Some(11));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "net"))]
+    /// # fn main() {}
+    /// ```
+    Signal<T>
+}
+handle! {
     /// A text that many edit at once, by Unicode scalar, in the room's second document.
     Text<>
 }
@@ -111,6 +143,11 @@ impl<T> Child<T> {
         ModelRef { path: self.path.clone(), of: PhantomData }
     }
 }
+
+/// What a [`Signal`] can say: whatever serde writes and reads again. `()` says nothing more.
+pub trait Payload: Serialize + DeserializeOwned + 'static {}
+
+impl<T: Serialize + DeserializeOwned + 'static> Payload for T {}
 
 /// Whether the model of a [`ModelRef`] is there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -16,7 +16,7 @@ use crate::proto::reason::{Reason, Refusal, Version};
 use crate::proto::statistics::Direction;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::{Blob, Line, List};
-use crate::proto::wire::message::{Hello, Join, Known, Message, Welcome};
+use crate::proto::wire::message::{Hello, Join, Known, MemberRecord, Message, Welcome};
 use crate::proto::wire::{self, DecodeError};
 
 /// How many pings there are before the clocks agree.
@@ -101,10 +101,8 @@ impl Peer {
                 let event = self.roster.leave(revision, client, reason);
                 self.on_roster(now, revision, event);
             }
-            Message::Roster { pages, .. } if pages > MAX_PAGES => self.fault("an endless roster"),
             Message::Roster { revision, page, pages, members } => {
-                let events = self.roster.page(revision, (page, pages), members.into_vec());
-                events.into_iter().for_each(|event| self.tell(event));
+                self.on_roster_page(revision, (page, pages), members.into_vec());
             }
             Message::Pong { sent, room_time } => self.on_pong(now, sent, room_time),
             Message::Beat { sent, room_time, boot, lease_ms, granted } => {
@@ -114,6 +112,7 @@ impl Peer {
             Message::State(packet) => self.on_state(packet, false),
             Message::StateWhole(packet) => self.on_state(packet, true),
             Message::StateYield { received, names } => self.on_yield(received, &names),
+            Message::Signal(signal) => self.on_signal(now, signal),
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);
             }
@@ -269,6 +268,15 @@ impl Peer {
         self.store.set_online(true);
         self.enter(State::Ready);
         self.tell(Event::Ready);
+    }
+
+    fn on_roster_page(&mut self, revision: u32, place: (u16, u16), members: Vec<MemberRecord>) {
+        if place.1 > MAX_PAGES {
+            self.fault("an endless roster");
+            return;
+        }
+        let events = self.roster.page(revision, place, members);
+        events.into_iter().for_each(|event| self.tell(event));
     }
 
     fn on_roster(&mut self, now: Time, revision: u32, event: Option<Event>) {

@@ -1,10 +1,14 @@
 //! Every message, in the order of the specification. Postcard writes the position of a variant, so
 //! variants are only added at the end, and none is ever removed.
 
+mod signal;
 mod state;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::signal::{
+    HeardRecord, Life, Payload, SignalAudience, SignalMessage, SignalRecord, SignalSubject,
+};
 pub use self::state::{
     StateAnswer, StateArea, StateInterest, StatePace, StatePacket, StateSection, StateTag,
 };
@@ -209,6 +213,8 @@ pub enum Message {
     /// Control, peer to relay, since 2.2: what of the state lane the peer wants to be told. Said again
     /// once a second, if it is not everything.
     StateInterest(StateInterest),
+    /// Control, both, since 2.3: what is told once.
+    Signal(SignalMessage),
 }
 
 /// Where the positions of frames begin anew: two bytes hold those below.

@@ -19,6 +19,7 @@ claim PATH [exclusive|fixed] [protected] [destroy]  own a model: only you edit i
 release PATH                    let go of a model
 give PATH PEER                  let a member own a model
 owner PATH                      who owns a model, and who decides about it
+say NAME TEXT                   tell everybody else, once; it is kept nowhere
 watch                           tell what happens until the next line
 members                         who is here
 stats                           the connection in numbers
@@ -41,6 +42,7 @@ pub(super) enum Command {
     Release { path: String },
     Give { path: String, to: String },
     Owner { path: String },
+    Say { name: String, text: String },
     Watch,
     Members,
     Statistics,
@@ -79,6 +81,9 @@ impl Command {
             ["release", path] => Self::Release { path: (*path).to_owned() },
             ["give", path, to] => Self::Give { path: (*path).to_owned(), to: (*to).to_owned() },
             ["owner", path] => Self::Owner { path: (*path).to_owned() },
+            ["say", name, text @ ..] => {
+                Self::Say { name: (*name).to_owned(), text: text.join(" ") }
+            }
             ["watch"] => Self::Watch,
             ["members"] => Self::Members,
             ["stats"] => Self::Statistics,

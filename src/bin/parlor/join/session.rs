@@ -10,7 +10,7 @@ use parlor::proto::id::DocumentId;
 use parlor::proto::model::list::Position;
 use parlor::proto::model::path::Path;
 use parlor::room::Room;
-use parlor::{Denial, Outcome, Ticket};
+use parlor::{Audience, Denial, Outcome, Subject, Ticket};
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
@@ -155,6 +155,10 @@ impl Session {
             Command::Give { path, to } => return self.give(&path, &to).await,
             Command::Release { path } => self.release(&path),
             Command::Owner { path } => return self.owner(&path),
+            Command::Say { name, text } => {
+                let said = self.room.signal(Audience::Others, Subject::Name(name), text.into());
+                said.map(drop).map_err(|error| error.to_string())
+            }
             Command::Set { path, value } => self.set(&path, &value),
             Command::Add { collection, arguments } => {
                 let added = match self.add(&collection, &arguments) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlor::proto::datastore::{Datastore, tree};
+use parlor::proto::event::signal::Subject;
 use parlor::proto::event::{Event, Member, Outcome, State};
 use parlor::proto::id::DocumentId;
 use parlor::proto::model::path::Path;
@@ -119,6 +120,18 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
         Event::Refused { model, why } => {
             json!({ "event": "refused", "path": name(model), "why": why.to_string() })
         }
+        Event::Signal(signal) => json!({
+            "event": "signal",
+            "path": match &signal.subject {
+                Subject::Property { model, property } => name(&model.property(*property)),
+                Subject::Name(subject) => subject.clone(),
+            },
+            "by": signal.by.to_string(),
+            "says": std::str::from_utf8(&signal.payload)
+                .map_or_else(|_| hex::encode(&signal.payload), ToOwned::to_owned),
+        }),
+        Event::SignalLost { .. } => json!({ "event": "signal lost" }),
+        Event::SignalsMissed => json!({ "event": "signals missed" }),
         _ => return None,
     })
 }
@@ -158,6 +171,8 @@ pub(super) fn line(happened: &Json) -> String {
             format!("{}: {} {}", text("path"), text("outcome"), text("why")).trim_end().to_owned()
         }
         ("owner", _) => format!("{} belongs to {}", text("path"), owner(happened)),
+        ("signal", _) => format!("{}: {} ({})", text("path"), text("says"), text("by")),
+        ("signal lost" | "signals missed", _) => text("event").to_owned(),
         ("claim denied" | "refused", _) => {
             format!("{}: {}: {}", text("event"), text("path"), text("why"))
         }
