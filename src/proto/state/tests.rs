@@ -381,6 +381,36 @@ fn what_is_removed_while_a_stream_begins_anew_is_gone_once_all_else_is_told() {
 }
 
 #[test]
+fn a_frame_that_lacks_something_behind_one_that_told_all_is_not_the_last_word() {
+    let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::new(100));
+    let set = |outgoing: &mut Outgoing, first: i64| {
+        for at in 0..20 {
+            outgoing.set(&format!("entry {at}"), VECTOR, numbers(first + at * 9_999_000)).unwrap();
+        }
+    };
+    for (tick, first) in [(1, 0), (2, 70_000_000)] {
+        set(&mut outgoing, first);
+        incoming.receive(&outgoing.frame(tick, 10_000, true).unwrap()).unwrap();
+        outgoing.acknowledge(tick);
+    }
+    set(&mut outgoing, -30_000_000);
+    let whole = outgoing.frame(3, 10_000, true).unwrap();
+    assert!(!outgoing.lacks());
+    // Said again before it was answered, with less room.
+    let part = outgoing.frame(3, 60, true).unwrap();
+    incoming.receive(&whole).unwrap();
+    outgoing.acknowledge(incoming.receive(&part).unwrap().number);
+    assert!(outgoing.lacks() && !outgoing.is_settled());
+    let last = outgoing.frame(3, 10_000, false).unwrap();
+    outgoing.acknowledge(incoming.receive(&last).unwrap().number);
+    assert!(outgoing.is_settled());
+    for (at, (_, shown)) in (0..).zip(incoming.values(3)) {
+        let off = apart(shown, numbers(-30_000_000 + at * 9_999_000), VECTOR);
+        assert!(off <= 0.501, "entry {at} is {off} steps off");
+    }
+}
+
+#[test]
 fn a_frame_of_an_earlier_tick_is_malformed() {
     let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::new(100));
     outgoing.set("one", VECTOR, numbers(5)).unwrap();

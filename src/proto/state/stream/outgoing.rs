@@ -220,7 +220,8 @@ impl Outgoing {
         let mut snapshot = plan.write(&mut writer, &mut self.values, base, (tick, ticks), room);
         (snapshot.number, snapshot.tick) = (number, tick);
         self.sent.push(snapshot);
-        if self.dirty {
+        // One that lacks something shows that wrong, whatever was told before it.
+        if self.dirty || plan.lacks {
             (self.dirty, self.telling) = (plan.lacks, number);
         }
         let frame = writer.finish();
