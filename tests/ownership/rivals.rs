@@ -127,7 +127,9 @@ fn who_owns_a_child_has_it_again_when_the_parent_that_another_claimed_is_let_go(
     let Ownership::Confirmed { token: before, .. } = world.ownership(1, &child) else { panic!() };
     claim(&mut world, 2, &parent, Mode::Instant).unwrap();
     world.flush(2);
-    // On its way at once: the owner of the child does not know of it yet.
+    // It is granted, and the owner of the child does not know of it yet.
+    let granted = |world: &World| owner_at_relay(world, &parent) == Some(id(world, 2));
+    assert!(world.run_until(millis(2), granted));
     count(&mut world, 1, &child, 10).unwrap();
     world.flush(1);
     world.run(secs(1));

@@ -8,12 +8,12 @@ use super::unproven::Unproven;
 use super::{Hub, RoomKey};
 use crate::proto::config::HubConfig;
 use crate::proto::delta::{DeltaError, Token};
-use crate::proto::id::{DocumentId, Link};
+use crate::proto::id::{DocumentId, Link, PeerId};
 use crate::proto::lane::Incoming;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{ChangeFault, Refusal};
 use crate::proto::time::Time;
-use crate::proto::wire::message::{DeniedRecord, EntryRecord, Hash, RecordBytes};
+use crate::proto::wire::message::{Actor, DeniedRecord, EntryRecord, Hash, RecordBytes};
 
 impl Hub {
     pub(super) fn on_records(
@@ -113,6 +113,10 @@ impl Hub {
                     }
                     // Nobody's or another's: it has its place when it comes back.
                     Token::Change(_) => guest.lane.push(document, *token),
+                    // What came of what it brought is signed by the relay: it may have to prove that.
+                    Token::Signature(actor) if is_of(log, actor, self.me) => {
+                        guest.lane.push(document, *token);
+                    }
                     Token::Placed(_)
                     | Token::Repair(_)
                     | Token::Signature(_)
@@ -259,6 +263,11 @@ impl Desk<'_> {
         let passed = (passed, motion);
         taken.tokens.extend(holdings.answer(log, passed, self.grantor, when));
     }
+}
+
+/// Whether an actor is a peer's.
+fn is_of(log: &ChangeLog, actor: &Actor, peer: PeerId) -> bool {
+    log.author(actor).is_some_and(|author| author.origin.is_of(peer).is_some())
 }
 
 /// The changes among what is new in a log.

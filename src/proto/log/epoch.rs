@@ -80,12 +80,20 @@ impl ChangeLog {
         self.weight
     }
 
-    /// This peer's change at a place has its place in the room's order now.
+    /// The change at a place has its place in the room's order now, and so has what it follows: nothing
+    /// may be said again of what somebody else had brought there before.
     pub fn confirm(&mut self, index: Index) {
-        if self.pending.remove(&index)
-            && let Some(change) = self.change(index)
-        {
-            self.table.confirm(&change, self.pending.is_empty());
+        let (mut due, mut placed) = (vec![index], BTreeSet::new());
+        while let Some(index) = due.pop() {
+            if self.pending.contains(&index) && placed.insert(index) {
+                due.extend(self.entries[index].deps());
+            }
+        }
+        for index in placed {
+            self.pending.remove(&index);
+            if let Some(change) = self.change(index) {
+                self.table.confirm(&change, self.pending.is_empty());
+            }
         }
     }
 
