@@ -50,10 +50,11 @@ pub struct PeerConfig {
     pub rest: Duration,
     /// How long what moves on goes without.
     pub fold: Duration,
-    /// How long a signal of this application may wait for a link to the relay. Then nobody hears it
+    /// How long a signal of this application may wait without a link to the relay. Then it is given up
     /// ([`Event::SignalLost`](crate::proto::event::Event::SignalLost)).
     pub signal_age: Duration,
-    /// How long another's signal of a model waits for that to arrive. Then it is dropped.
+    /// How long another's signal of a model waits for that to arrive, once all is here that was in the
+    /// room. Then it is dropped.
     pub signal_patience: Duration,
     /// What is taken from others.
     pub limits: Limits,
@@ -81,7 +82,7 @@ impl Default for PeerConfig {
             state: StateConfig::default(),
             rest: Duration::from_secs(1),
             fold: Duration::from_secs(10),
-            signal_age: Duration::from_secs(10),
+            signal_age: Duration::from_secs(30),
             signal_patience: Duration::from_secs(2),
             limits: Limits::default(),
         }
@@ -146,25 +147,32 @@ pub struct SignalConfig {
     /// in the room and has not heard one that goes loses its link (`SlowConsumer`); who comes back is
     /// told that it missed some.
     pub kept: usize,
-    /// The most bytes of those.
+    /// The most bytes of those, as an estimate from above.
     pub kept_bytes: usize,
-    /// How long one is kept for who comes back.
+    /// How long one is kept at most, for who comes back.
     pub kept_for: Duration,
-    /// How many of one member are taken in a second. What comes beyond is as if it had been lost: the
-    /// member says it again.
+    /// How long one is kept at least: so long a member may lag behind. While there is no room for that,
+    /// nothing is taken: it is as if it had been lost, and said again.
+    pub lag: Duration,
+    /// How many of one member are taken in a second, and how many bytes that they say. The rest is as if
+    /// it had been lost.
     pub per_second: u32,
-    /// Of how many sessions a room remembers which of their signals it took, those of members not
-    /// counted. Who is forgotten and comes back does not know whether its last ones were heard.
+    /// See there.
+    pub bytes_per_second: usize,
+    /// Of how many sessions a room remembers which of their signals it took. Of more, those that went
+    /// out first are forgotten; who comes back then does not know whether its last ones were heard.
     pub senders: usize,
 }
 
 impl Default for SignalConfig {
     fn default() -> Self {
         Self {
-            kept: 8_192,
-            kept_bytes: 1 << 20,
+            kept: 32_768,
+            kept_bytes: 4 << 20,
             kept_for: Duration::from_secs(30),
+            lag: Duration::from_secs(1),
             per_second: 4_000,
+            bytes_per_second: 512 << 10,
             senders: 4_096,
         }
     }
@@ -376,6 +384,8 @@ pub struct Limits {
     pub signals: usize,
     /// Signals sent and not yet acknowledged, per link and direction. More wait.
     pub signals_in_flight: usize,
+    /// Others' signals that wait for their models to arrive. More are dropped.
+    pub signals_waiting: usize,
     /// Bytes that the control lane has been handed and has not written, above which signals wait: so
     /// much they may delay what else goes there.
     pub signal_window: usize,
@@ -418,6 +428,7 @@ impl Default for Limits {
             signal: 16 << 10,
             signals: 1_024,
             signals_in_flight: 256,
+            signals_waiting: 1_024,
             signal_window: 64 << 10,
             in_flight: 4_096,
             order: 1_024,

@@ -154,6 +154,9 @@ impl Hub {
         self.tick_epochs(now);
         self.tick_columns(now);
         self.tick_motion(now);
+        for room in self.rooms.values_mut() {
+            room.signals_mut().expire(&self.config.signals, now);
+        }
         let empty: Vec<RoomKey> = self
             .rooms
             .iter()
@@ -196,9 +199,11 @@ impl Hub {
         guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
-    /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote.
+    /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote, nor
+    /// gave a signal.
     fn closes(&self, room: &Room) -> Option<Time> {
-        let linger = if room.is_blank() { Duration::ZERO } else { self.config.linger };
+        let blank = room.is_blank() && room.signals().is_blank();
+        let linger = if blank { Duration::ZERO } else { self.config.linger };
         room.empty_since().map(|since| since + linger)
     }
 
@@ -295,6 +300,8 @@ impl Hub {
             LeaveReason::Left | LeaveReason::Expelled => Duration::ZERO,
         };
         room.motion_mut().part(client, now + stays);
+        let left = reason == LeaveReason::Left;
+        room.signals_mut().part((guest.peer, guest.session()), left, now);
         let revision = room.leave(client, now);
         let others: Vec<Link> = room.links().collect();
         for other in others {

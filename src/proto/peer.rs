@@ -153,6 +153,7 @@ impl Peer {
             return;
         }
         self.online = true;
+        self.forget_signals();
         self.backoff = Backoff::default();
         self.enter(State::Connecting);
         self.backoff.start(now);
@@ -160,8 +161,8 @@ impl Peer {
     }
 
     /// Leaves the room. What was edited is sent first, as far as the link takes it at once
-    /// ([`Limits::outbox`](crate::proto::config::Limits::outbox)): see [`Self::is_settled`]. The
-    /// datastore stays.
+    /// ([`Limits::outbox`](crate::proto::config::Limits::outbox)): see [`Self::is_settled`]. A signal
+    /// that the relay does not have by then may not be heard. The datastore stays.
     pub fn leave(&mut self, now: Time) {
         if !self.online {
             return;
@@ -458,6 +459,7 @@ impl Peer {
         if left {
             self.signals.forget();
         }
+        self.give_up_signals();
         self.online = false;
         self.backoff = Backoff::default();
         self.store.end_quiet();

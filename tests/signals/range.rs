@@ -211,6 +211,8 @@ struct Score {
     /// Those that their senders were told may be lost.
     lost: BTreeSet<(PeerId, u32)>,
     ids: BTreeMap<(usize, SignalId), u32>,
+    /// Who was told that it missed some.
+    missed: BTreeSet<usize>,
 }
 
 impl Score {
@@ -226,8 +228,7 @@ impl Score {
                         let number = self.ids.get(&(peer, id)).ok_or("lost, and never given")?;
                         self.lost.insert((range.id(peer), *number));
                     }
-                    Event::SignalsMissed if range.world.sightings().contains("relay crashed") => {}
-                    Event::SignalsMissed => return Err(format!("peer {peer} missed some")),
+                    Event::SignalsMissed => drop(self.missed.insert(peer)),
                     _ => {}
                 }
             }
@@ -249,13 +250,16 @@ impl Score {
         for ((by, number), audience) in &self.given {
             for peer in audience {
                 let all = self.heard.get(peer).is_some_and(|all| all.contains(&(*by, *number)));
-                if !all && !forgot {
+                // Of what a relay forgot who gave it is told, or who was to hear it.
+                let told = self.lost.contains(&(*by, *number)) || self.missed.contains(peer);
+                if !(all || forgot && told) {
                     return Err(format!("peer {peer} never heard {number} of {by}"));
                 }
             }
         }
-        if !forgot && !self.lost.is_empty() {
-            return Err(format!("lost: {:?}", self.lost));
+        let whole = self.lost.is_empty() && self.missed.is_empty();
+        if !(forgot || whole) {
+            return Err(format!("lost: {:?}, missed by {:?}", self.lost, self.missed));
         }
         Ok(())
     }
@@ -270,7 +274,7 @@ pub(crate) fn play(seed: u64, crashes: bool) -> Result<(), String> {
     let mut range = Range::patient(seed, peers);
     let target = range.target(0);
     range.world.set_network(network);
-    let mut score = Score::default();
+    let (mut score, mut crashed) = (Score::default(), false);
     for number in 0..150 {
         let peer = usize::try_from(rng.next_u32()).unwrap() % peers;
         match rng.next_u32() % 12 {
@@ -278,6 +282,7 @@ pub(crate) fn play(seed: u64, crashes: bool) -> Result<(), String> {
             1 => range.world.sleep(peer),
             2 => range.world.cut_history(),
             3 if crashes && rng.next_u32() % 4 == 0 => {
+                crashed = true;
                 range.world.crash_relay();
                 range.world.start_relay();
             }
@@ -299,7 +304,7 @@ pub(crate) fn play(seed: u64, crashes: bool) -> Result<(), String> {
             return Err(format!("peer {peer} is {:?}", range.world.peer(peer).state()));
         }
     }
-    score.check(crashes)
+    score.check(crashed)
 }
 
 /// One shoots. Those that are asleep do not.

@@ -320,7 +320,7 @@ impl Datastore {
         winner.or_else(|| grant.and_then(|grant| grant.owner()).map(|owner| (owner, false)))
     }
 
-    fn is_mine(&self, grant: &Grant) -> bool {
+    pub(super) fn is_mine(&self, grant: &Grant) -> bool {
         let session = Session::of(self.author.incarnation);
         (grant.holder, grant.session) == (self.author.peer, session)
     }

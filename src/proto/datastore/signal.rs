@@ -16,6 +16,8 @@ use crate::proto::time::Time;
 
 /// The most bytes of a subject's name.
 const MAX_NAME: usize = 256;
+/// The most bytes of a payload, by the specification.
+const MAX_PAYLOAD: usize = 64 << 10;
 /// The most bytes of a model's path.
 const MAX_PATH: usize = 512;
 /// What a signal takes beside its payload and its subject, as an estimate from above.
@@ -113,6 +115,8 @@ pub(crate) struct Given {
     pub(crate) to: Audience,
     pub(crate) subject: Subject,
     pub(crate) payload: Bytes,
+    /// Which of this session's it is, for the relay; 0 until it may go.
+    pub(crate) number: u64,
     /// When its peer saw it first.
     pub(crate) since: Option<Time>,
     /// Whether it went out on any link.
@@ -130,58 +134,88 @@ impl Given {
     }
 }
 
-/// What a relay is to have, oldest first.
+/// What a relay is to have.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    given: VecDeque<Given>,
+    /// What may not go yet, oldest first.
+    held: VecDeque<Given>,
+    /// What may, in the order of its numbers.
+    numbered: VecDeque<Given>,
+    given: u64,
     last: u64,
 }
 
 impl Outbox {
-    /// One more, for others or not.
+    /// One more, if others are to hear it.
     fn put(&mut self, to: Audience, subject: Subject, payload: Bytes, others: bool) -> SignalId {
-        self.last += 1;
-        let id = SignalId(self.last);
+        self.given += 1;
+        let id = SignalId(self.given);
         if others {
-            self.given.push_back(Given { id, to, subject, payload, since: None, sent: false });
+            let given = Given { id, to, subject, payload, number: 0, since: None, sent: false };
+            self.held.push_back(given);
         }
         id
     }
 
-    /// All of it.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Given> {
-        self.given.iter()
+    /// What may go.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = &Given> {
+        self.numbered.iter()
+    }
+
+    /// Since when the oldest is here, that its peer saw.
+    pub(crate) fn oldest(&self) -> Option<Time> {
+        let first = [self.held.front(), self.numbered.front()].into_iter().flatten();
+        first.filter_map(|given| given.since).min()
     }
 
     /// Whether there is something that its peer has not seen.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.given.back().is_some_and(|given| given.since.is_none())
+        self.held.back().is_some_and(|given| given.since.is_none())
     }
 
-    /// All of it, to be marked.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Given> {
-        self.given.iter_mut()
-    }
-
-    /// One of them.
+    /// One of those that may go.
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Given> {
-        let place = self.given.binary_search_by_key(&number, |given| given.id.0).ok()?;
-        self.given.get_mut(place)
+        let place = self.numbered.binary_search_by_key(&number, |given| given.number).ok()?;
+        self.numbered.get_mut(place)
     }
 
-    /// Takes out the first ones, as long as they are such.
+    /// Takes out the first ones that may go, as long as they are such.
     pub(crate) fn take_while(&mut self, such: impl Fn(&Given) -> bool) -> Vec<SignalId> {
-        let count = self.given.iter().take_while(|given| such(given)).count();
-        self.given.drain(..count).map(|given| given.id).collect()
+        let count = self.numbered.iter().take_while(|given| such(given)).count();
+        self.numbered.drain(..count).map(|given| given.id).collect()
+    }
+
+    /// Takes out all that are such.
+    pub(crate) fn take(&mut self, such: impl Fn(&Given) -> bool) -> Vec<SignalId> {
+        let mut taken = Vec::new();
+        for queue in [&mut self.numbered, &mut self.held] {
+            queue.retain(|given| {
+                let goes = such(given);
+                taken.extend(goes.then_some(given.id));
+                !goes
+            });
+        }
+        taken.sort_unstable();
+        taken
     }
 
     fn len(&self) -> usize {
-        self.given.len()
+        self.held.len() + self.numbered.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.given.is_empty()
+        self.len() == 0
     }
+}
+
+/// Whether a signal may go.
+enum Leave {
+    /// It may.
+    Given,
+    /// A claim of its model is not answered.
+    Waits,
+    /// Its model is another's by now.
+    Denied,
 }
 
 impl Datastore {
@@ -197,7 +231,7 @@ impl Datastore {
         payload: Bytes,
     ) -> Result<SignalId, SignalError> {
         self.check_subject(&subject)?;
-        let (size, limit) = (payload.len(), self.limits.signal);
+        let (size, limit) = (payload.len(), self.limits.signal.min(MAX_PAYLOAD));
         if size > limit {
             return Err(SignalError::TooLarge { limit, size });
         }
@@ -227,6 +261,41 @@ impl Datastore {
             }
         };
         if size > limit { Err(SignalError::LongName { limit, size }) } else { Ok(()) }
+    }
+
+    /// Lets those go that may, which are numbered then. Returns their numbers; those that may not at all
+    /// are lost.
+    pub(crate) fn let_signals_go(&mut self, now: Time) -> Vec<u64> {
+        let (mut numbers, mut lost) = (Vec::new(), Vec::new());
+        for mut given in std::mem::take(&mut self.outbox.held) {
+            given.since.get_or_insert(now);
+            match self.may_leave(&given.subject) {
+                Leave::Given => {
+                    self.outbox.last += 1;
+                    given.number = self.outbox.last;
+                    numbers.push(given.number);
+                    self.outbox.numbered.push_back(given);
+                }
+                Leave::Waits => self.outbox.held.push_back(given),
+                Leave::Denied => lost.push(given.id),
+            }
+        }
+        self.lose_signals(lost);
+        numbers
+    }
+
+    /// Whether a signal may go: the relay drops what is of a model that is another's, so one that is
+    /// claimed comes first.
+    fn may_leave(&self, subject: &Subject) -> Leave {
+        let Subject::Property { model, .. } = subject else { return Leave::Given };
+        let grant = self.models.ledger().outermost(model.as_str());
+        if grant.is_none_or(|(_, grant)| self.is_mine(&grant)) {
+            Leave::Given
+        } else if self.may_touch(model).is_ok() {
+            Leave::Waits
+        } else {
+            Leave::Denied
+        }
     }
 
     /// What a relay is to have.

@@ -107,7 +107,7 @@ impl Guest {
             compare_at: now,
             round_trip: Duration::ZERO,
             asked: [None; 4],
-            ear: Ear::new(0),
+            ear: Ear::default(),
         }
     }
 

@@ -207,7 +207,8 @@ impl Hub {
         guest.welcome =
             vec![Message::Welcome(Welcome { proof, client, room_time, roster, documents })];
         guest.welcome.extend(room.roster());
-        guest.ear = Ear::new(room.signals().newest());
+        guest.ear = Ear::default();
+        room.signals_mut().enter((peer, session), self.config.signals.senders);
         guest.stage = Stage::Member { room: key.clone(), client };
         guest.compare_at = now + self.config.compare_interval;
         let welcome = guest.welcome.clone();

@@ -211,11 +211,6 @@ impl Room {
         self.members.values().map(|(link, _)| *link)
     }
 
-    /// Who is in the room.
-    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.members.values().map(|(_, record)| record.peer)
-    }
-
     /// The link by which a peer is in the room.
     pub(super) fn link_of(&self, peer: PeerId) -> Option<Link> {
         self.members.values().find(|(_, record)| record.peer == peer).map(|(link, _)| *link)

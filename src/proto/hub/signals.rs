@@ -28,8 +28,8 @@ pub(super) struct Signals {
     kept: VecDeque<Kept>,
     bytes: usize,
     newest: u64,
-    /// The last one that was taken of each session.
-    taken: BTreeMap<(PeerId, Session), u64>,
+    dropped: Dropped,
+    sessions: BTreeMap<(PeerId, Session), Sender>,
 }
 
 #[derive(Debug)]
@@ -37,6 +37,60 @@ struct Kept {
     record: HeardRecord,
     to: SignalAudience,
     at: Time,
+}
+
+/// One session of a peer that is here, or was.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    /// The last of its signals that was taken.
+    taken: u64,
+    /// The last signal before it came in; nothing if it has left and is new when it comes back.
+    since: Option<u64>,
+    /// When it went out; nothing while it is here.
+    gone_at: Option<Time>,
+}
+
+/// The newest signals that are not kept any more, by who was to hear them.
+#[derive(Debug, Default)]
+struct Dropped {
+    /// The newest that all but its giver were to hear, and the newest of another giver.
+    public: [Option<(PeerId, u64)>; 2],
+    /// Those that one peer was to hear.
+    private: BTreeMap<PeerId, u64>,
+}
+
+impl Dropped {
+    /// How many peers may be told apart of those to whom something was said alone.
+    const PRIVATE: usize = 1_024;
+
+    fn note(&mut self, kept: &Kept) {
+        let number = kept.record.number;
+        match kept.to {
+            SignalAudience::Others => {
+                let by = kept.record.by;
+                let [newest, other] = &mut self.public;
+                if newest.is_none_or(|(giver, _)| giver != by) {
+                    *other = *newest;
+                }
+                *newest = Some((by, number));
+            }
+            SignalAudience::Peer(to) => {
+                if self.private.len() >= Self::PRIVATE && !self.private.contains_key(&to) {
+                    // Of all of them together, anybody may have missed the newest.
+                    self.private.clear();
+                    self.public = [Some((to, number)); 2];
+                }
+                self.private.insert(to, number);
+            }
+        }
+    }
+
+    /// The newest one that a peer was to hear; 0 if there is none.
+    fn newest_for(&self, peer: PeerId) -> u64 {
+        let public = self.public.iter().flatten().filter(|(giver, _)| *giver != peer);
+        let private = self.private.get(&peer).copied();
+        public.map(|(_, number)| *number).chain(private).max().unwrap_or(0)
+    }
 }
 
 impl Kept {
@@ -55,15 +109,62 @@ impl Kept {
 
 impl Signals {
     pub(super) const fn new(life: Life) -> Self {
-        Self { life, kept: VecDeque::new(), bytes: 0, newest: 0, taken: BTreeMap::new() }
+        Self {
+            life,
+            kept: VecDeque::new(),
+            bytes: 0,
+            newest: 0,
+            dropped: Dropped { public: [None; 2], private: BTreeMap::new() },
+            sessions: BTreeMap::new(),
+        }
     }
 
-    /// The number of the last one.
-    pub(super) const fn newest(&self) -> u64 {
-        self.newest
+    /// Whether there was ever one.
+    pub(super) const fn is_blank(&self) -> bool {
+        self.newest == 0
     }
 
-    /// A signal of a member, which goes to `to`. Returns its number.
+    /// A session of a peer is here, or here again.
+    pub(super) fn enter(&mut self, who: (PeerId, Session), senders: usize) {
+        if self.sessions.len() >= senders && !self.sessions.contains_key(&who) {
+            let gone = |(who, sender): (&_, &Sender)| Some((sender.gone_at?, *who));
+            let mut gone: Vec<_> = self.sessions.iter().filter_map(gone).collect();
+            gone.sort_unstable();
+            for (_, who) in gone.into_iter().take(senders / 2 + 1) {
+                self.sessions.remove(&who);
+            }
+        }
+        let new = Sender { taken: 0, since: None, gone_at: None };
+        let sender = self.sessions.entry(who).or_insert(new);
+        sender.since.get_or_insert(self.newest);
+        sender.gone_at = None;
+    }
+
+    /// A session is gone, for good as far as it knows or not.
+    pub(super) fn part(&mut self, who: (PeerId, Session), left: bool, now: Time) {
+        if let Some(sender) = self.sessions.get_mut(&who) {
+            sender.gone_at = Some(now);
+            sender.since = sender.since.filter(|_| !left);
+        }
+    }
+
+    /// What a session is answered that heard the signal `heard` last in a life.
+    fn open(&self, who: (PeerId, Session), (life, heard): (Life, u64)) -> (u64, Option<u64>) {
+        let sender = self.sessions.get(&who);
+        let since = sender.and_then(|sender| sender.since).unwrap_or(self.newest);
+        let same = life == self.life;
+        let heard = if same { heard.max(since) } else { since };
+        let taken = sender.filter(|_| same).map(|sender| sender.taken);
+        (heard.max(self.dropped.newest_for(who.0)).min(self.newest), taken)
+    }
+
+    /// Whether there is room for more, without any that a member may not have heard yet.
+    fn has_room(&self, (config, now): (&SignalConfig, Time)) -> bool {
+        let full = self.kept.len() >= config.kept || self.bytes >= config.kept_bytes;
+        !full || self.kept.front().is_none_or(|kept| kept.at + config.lag <= now)
+    }
+
+    /// A signal of a member. Returns its number.
     fn keep(
         &mut self,
         by: PeerId,
@@ -76,18 +177,23 @@ impl Signals {
         let kept = Kept { record, to, at: now };
         self.bytes += kept.size();
         self.kept.push_back(kept);
-        while self.kept.len() > config.kept || self.bytes > config.kept_bytes {
+        while (self.kept.len() > config.kept || self.bytes > config.kept_bytes)
+            && self.kept.front().is_some_and(|kept| kept.at + config.lag <= now)
+        {
             self.drop_first();
         }
         self.newest
     }
 
     fn drop_first(&mut self) {
-        self.bytes -= self.kept.pop_front().map_or(0, |kept| kept.size());
+        if let Some(kept) = self.kept.pop_front() {
+            self.bytes -= kept.size();
+            self.dropped.note(&kept);
+        }
     }
 
     /// Lets those go that are too old for who comes back.
-    fn expire(&mut self, config: &SignalConfig, now: Time) {
+    pub(super) fn expire(&mut self, config: &SignalConfig, now: Time) {
         while self.kept.front().is_some_and(|kept| kept.at + config.kept_for <= now) {
             self.drop_first();
         }
@@ -98,55 +204,31 @@ impl Signals {
         self.kept.get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
-    /// The last number that is not here any more.
-    fn gone(&self) -> u64 {
-        self.kept.front().map_or(self.newest, |kept| kept.record.number - 1)
-    }
-
     /// The numbers of those behind one that a peer is to hear.
     fn behind(&self, heard: u64, peer: PeerId) -> Vec<u64> {
         let behind = self.kept.iter().filter(|kept| kept.record.number > heard);
         behind.filter(|kept| kept.is_for(peer)).map(|kept| kept.record.number).collect()
     }
 
-    /// A session begins in this life of the room: of its signals none was taken.
-    fn begin(
-        &mut self,
-        sender: (PeerId, Session),
-        senders: usize,
-        is_here: impl Fn(PeerId) -> bool,
-    ) {
-        if self.taken.len() >= senders {
-            self.taken.retain(|(peer, _), _| is_here(*peer));
-        }
-        self.taken.entry(sender).or_insert(0);
-    }
-
     /// Whether a signal of a session is one that was not taken yet. It counts as taken from now on.
-    fn takes(&mut self, sender: (PeerId, Session), number: u64) -> bool {
-        let taken = self.taken.entry(sender).or_default();
-        let new = number > *taken;
-        *taken = number.max(*taken);
+    fn takes(&mut self, who: (PeerId, Session), number: u64) -> bool {
+        let Some(sender) = self.sessions.get_mut(&who) else { return false };
+        let new = number > sender.taken;
+        sender.taken = number.max(sender.taken);
         new
     }
 }
 
 /// How one member hears signals, and gives them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ear {
-    /// The number of the last one before it came in.
-    since: u64,
     /// Once it has asked: what was answered.
     open: Option<(SignalMessage, Channel)>,
-    /// How many were taken in the second that began then.
-    second: (Time, u32),
+    /// How many were taken in the second that began then, and how many bytes.
+    second: (Time, u32, usize),
 }
 
 impl Ear {
-    pub(super) const fn new(since: u64) -> Self {
-        Self { since, open: None, second: (Time::ZERO, 0) }
-    }
-
     fn channel(&mut self) -> Option<&mut Channel> {
         self.open.as_mut().map(|(_, channel)| channel)
     }
@@ -161,15 +243,17 @@ impl Ear {
         self.open.as_ref().and_then(|(_, channel)| channel.deadline())
     }
 
-    /// Whether more may be taken in this second: so many are.
-    fn may_take(&mut self, count: usize, per_second: u32, now: Time) -> bool {
+    /// Whether more may be taken in this second.
+    fn may_take(&mut self, config: &SignalConfig, now: Time) -> bool {
         if now >= self.second.0 + Duration::from_secs(1) {
-            self.second = (now, 0);
+            self.second = (now, 0, 0);
         }
-        let may = self.second.1 < per_second;
-        let count = if may { u32::try_from(count).unwrap_or(u32::MAX) } else { 0 };
-        self.second.1 = self.second.1.saturating_add(count);
-        may
+        self.second.1 < config.per_second && self.second.2 < config.bytes_per_second
+    }
+
+    fn took(&mut self, signal: &SignalRecord) {
+        self.second.1 = self.second.1.saturating_add(1);
+        self.second.2 += signal.payload.len();
     }
 }
 
@@ -197,19 +281,9 @@ impl Hub {
             return;
         };
         if guest.ear.open.is_none() {
-            let config = &self.config.signals;
-            let here: Vec<PeerId> = room.peers().collect();
             let signals = room.signals_mut();
-            signals.expire(config, now);
-            let sender = (peer, guest.session());
-            // One that says a life was told it: if it is not known, it was forgotten.
-            let goes_on = life == signals.life;
-            if !goes_on {
-                signals.begin(sender, config.senders, |peer| here.contains(&peer));
-            }
-            let taken = signals.taken.get(&sender).copied().filter(|_| goes_on);
-            let heard = if goes_on { heard } else { guest.ear.since };
-            let heard = heard.max(signals.gone()).min(signals.newest);
+            signals.expire(&self.config.signals, now);
+            let (heard, taken) = signals.open((peer, guest.session()), (life, heard));
             let mut channel = Channel::new(&self.config.limits);
             signals.behind(heard, peer).into_iter().for_each(|number| channel.push(number));
             let answer = SignalMessage::Open { life: signals.life, heard, taken };
@@ -242,20 +316,20 @@ impl Hub {
             self.refuse(link, Refusal::TooLarge { limit, size }, now);
             return;
         }
-        let sender = (peer, guest.session());
-        let may = guest.ear.may_take(signals.len(), self.config.signals.per_second, now);
+        let who = (peer, guest.session());
+        let config = (&self.config.signals, now);
+        let may = guest.ear.may_take(config.0, now) && room.signals().has_room(config);
         let Some(channel) = guest.ear.channel() else {
             self.refuse(link, Refusal::BadMessage, now);
             return;
         };
-        let Some(known) = may.then(|| channel.offer(position, signals.len(), now)).flatten() else {
-            // Too many, or some before them are missing: they are said again.
-            return;
-        };
+        // Of too many, or where some before them are missing, none: they are said again.
+        let known = may.then(|| channel.offer(position, signals.len(), now)).flatten();
         let mut numbers = Vec::new();
-        for signal in signals.into_iter().skip(known) {
-            if room.signals_mut().takes(sender, signal.number) && may_give(room, peer, &signal) {
-                numbers.push(room.signals_mut().keep(peer, signal, (&self.config.signals, now)));
+        for signal in signals.into_iter().skip(known.unwrap_or(usize::MAX)) {
+            guest.ear.took(&signal);
+            if room.signals_mut().takes(who, signal.number) && may_give(room, peer, &signal) {
+                numbers.push(room.signals_mut().keep(peer, signal, config));
             }
         }
         self.spread(&key, &numbers, now);
@@ -283,8 +357,7 @@ impl Hub {
             let Some(channel) = guest.ear.channel() else { continue };
             let before = channel.pushed();
             for number in numbers {
-                // One that is gone already ends the link of who was to hear it.
-                if signals.get(*number).is_none_or(|kept| kept.is_for(peer)) {
+                if signals.get(*number).is_some_and(|kept| kept.is_for(peer)) {
                     channel.push(*number);
                 }
             }

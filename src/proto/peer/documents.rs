@@ -219,6 +219,7 @@ impl Peer {
                 self.fault(&format!("a change of the room is refused: {fault}"));
                 return;
             }
+            self.signals.look();
             if let Some(index) = unpacked.placed(self.store.log(document)) {
                 self.store.confirm(document, index);
             }

@@ -263,6 +263,7 @@ impl Peer {
         open.stage = Stage::Ready;
         self.flush(now);
         self.store.bring();
+        self.signals.look();
         self.drive(now);
         self.store.end_quiet();
         self.store.set_online(true);
