@@ -7,6 +7,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
 
+use crate::asteroids::COUNT;
 use crate::seen::{Measured, Seen};
 use crate::{Plan, Way, wire};
 
@@ -124,8 +125,12 @@ pub(crate) struct WireRow {
     kilobytes: [f64; 4],
     /// Packets a second: that the relay sent, and that arrived.
     packets: [f64; 2],
+    /// Bytes of the state lane for each transform that was written.
+    transform: f64,
     shown: f64,
-    strange: usize,
+    off: wire::Off,
+    checked: usize,
+    wrong: usize,
     ages: Ages,
 }
 
@@ -134,12 +139,16 @@ impl WireRow {
         let seconds = measured.length.as_secs_f64();
         let wire::Traffic { sent, arrived, state, rest } = measured.traffic;
         let second = |count: u64| float(count) / seconds;
+        let transforms = (measured.written * COUNT) as u64;
         Self {
             loss: plan.loss,
             kilobytes: [sent, arrived, state, rest].map(|[_, bytes]| second(bytes) / 1e3),
             packets: [sent, arrived].map(|[packets, _]| second(packets)),
+            transform: float(state[1]) / float(transforms.max(1)),
             shown: share(measured.ages.len(), measured.written),
-            strange: measured.strange,
+            off: measured.off,
+            checked: measured.checked,
+            wrong: measured.wrong,
             ages: Ages::of(measured.ages),
         }
     }
@@ -214,8 +223,12 @@ impl Report {
                 "other_lanes_kbytes_per_second": rest,
                 "packets_sent_per_second": packets_sent,
                 "packets_arrived_per_second": packets_arrived,
+                "state_bytes_per_transform": row.transform,
                 "shown_percent": row.shown,
-                "strange": row.strange,
+                "off_place_max_m": row.off.place,
+                "off_turn_max": row.off.turn,
+                "checked": row.checked,
+                "wrong": row.wrong,
                 "age_p50_ms": row.ages.middle,
                 "age_p99_ms": row.ages.slow,
                 "age_max_ms": row.ages.slowest,
@@ -279,7 +292,11 @@ impl Report {
             "state lane, kB/s",
             "other lanes, kB/s",
             "packets/s sent",
+            "B a transform",
             "shown",
+            "off, m",
+            "turn",
+            "wrong",
             "age, p50 ms",
             "p99 ms",
             "max ms",
@@ -294,7 +311,11 @@ impl Report {
                 format!("{state:.2}"),
                 format!("{rest:.2}"),
                 format!("{:.0}", row.packets[0]),
+                format!("{:.3}", row.transform),
                 format!("{:.1} %", row.shown),
+                format!("{:.5}", row.off.place),
+                format!("{:.6}", row.off.turn),
+                format!("{} of {}", row.wrong, row.checked),
                 format!("{:.1}", row.ages.middle),
                 format!("{:.1}", row.ages.slow),
                 format!("{:.1}", row.ages.slowest),

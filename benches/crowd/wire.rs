@@ -1,8 +1,8 @@
 //! Asteroids that one peer owns and moves, and another sees, through a relay, over a network that loses
 //! packets: how many bytes that is on the wire.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use parlor::proto::model::handle::Handle;
 use parlor::proto::model::path::Path;
 use parlor::proto::statistics::LaneStatistics;
-use parlor::{
-    Child, Event, Model, ModelRef, Ownership, Quaternion, RealtimeDictionary, Room, Terms,
-};
+use parlor::{Child, Model, ModelRef, Ownership, Quaternion, RealtimeDictionary, Room, Terms};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -29,11 +27,15 @@ const RATE: u32 = 30;
 const WARM: usize = 90;
 const REST: usize = 30;
 
-/// Metres that a place which shows may be off what was written, along each axis: a step and a half.
-const NEAR: f32 = 0.015;
+/// How far what shows may be off what was written: metres along an axis, and parts of one of a
+/// quaternion's components.
+const BARS: Off = Off { place: 0.01, turn: 0.001 };
 
-/// The property that is looked at.
+/// The property of a place.
 const PLACE: u16 = 1;
+
+/// Microseconds that the time of a frame may be beside when it was said: it is whole 256ths of a tick.
+const SLACK: u64 = 1_000_000 / RATE as u64 / 256 + 1;
 
 #[derive(Clone, Debug, Default, Model)]
 struct Space {
@@ -51,7 +53,8 @@ struct Belt {
 struct Asteroid {
     #[property(1, unreliable, quantize = 0.0099)]
     place: [f32; 3],
-    #[property(2, unreliable, quantize = 0.0004)]
+    // A step for each of 3,000.
+    #[property(2, unreliable, quantize = 0.000_333_333)]
     turn: Quaternion,
 }
 
@@ -85,12 +88,45 @@ impl Scene {
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) length: Duration,
-    /// Microseconds from when a place is written until it shows.
+    /// Of each tick that shows, microseconds from when it is written until then.
     pub(crate) ages: Vec<u32>,
-    /// Places that nobody wrote.
-    pub(crate) strange: usize,
+    /// How many ticks were written.
     pub(crate) written: usize,
+    /// How far transforms are off at worst that show, of how many, and how many are off by more than
+    /// they may be.
+    pub(crate) off: Off,
+    pub(crate) checked: usize,
+    pub(crate) wrong: usize,
     pub(crate) traffic: Traffic,
+}
+
+/// How far a transform is off: metres along an axis, and parts of one of a quaternion's components.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Off {
+    pub(crate) place: f64,
+    pub(crate) turn: f64,
+}
+
+impl Off {
+    /// Of what shows from what was meant.
+    fn of(shown: &Asteroid, meant: &Transform) -> Self {
+        let pairs = || shown.turn.0.iter().zip(meant.turn);
+        // Of a rotation and its opposite, either will do.
+        let side = pairs().map(|(shown, meant)| shown * meant).sum::<f32>().signum();
+        let turn = pairs().map(|(shown, meant)| f64::from(shown * side) - f64::from(meant));
+        let places = shown.place.iter().zip(meant.place);
+        let place = places.map(|(shown, meant)| f64::from(*shown) - f64::from(meant));
+        let worst = |worst: f64, off: f64| worst.max(off.abs());
+        Self { place: place.fold(0.0, worst), turn: turn.fold(0.0, worst) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { place: self.place.max(other.place), turn: self.turn.max(other.turn) }
+    }
+
+    fn is_wrong(self) -> bool {
+        self.place > BARS.place || self.turn > BARS.turn
+    }
 }
 
 /// What went to the receiver.
@@ -192,24 +228,37 @@ fn asteroids_of(room: &Room<Space>) -> Outcome<RealtimeDictionary<u32, Asteroid>
 
 /// When which tick was written.
 struct Written {
-    times: RwLock<Vec<Instant>>,
+    times: RwLock<Vec<Stamp>>,
     scene: Scene,
 }
 
+/// A moment, and what its writer took for the room's time then, which never goes back.
+#[derive(Clone, Copy)]
+struct Stamp {
+    when: Instant,
+    room_time: u64,
+}
+
 impl Written {
+    fn note(&self, stamp: Stamp) {
+        self.times.write().unwrap_or_else(PoisonError::into_inner).push(stamp);
+    }
+
     fn count(&self) -> usize {
         self.times.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// The last tick in which an asteroid was where it shows, and when that was written.
-    fn shown(&self, number: usize, at: [f32; 3]) -> Option<(usize, Instant)> {
+    fn when(&self, tick: usize) -> Option<Instant> {
         let times = self.times.read().unwrap_or_else(PoisonError::into_inner);
-        let is_near = |place: [f32; 3]| place.iter().zip(at).all(|(a, b)| (a - b).abs() <= NEAR);
-        let tick = (0..times.len()).rev().find(|tick| {
-            let there = self.scene.0[*tick].get(number);
-            there.is_some_and(|there| is_near(there.place))
-        })?;
-        Some((tick, times[tick]))
+        times.get(tick).map(|stamp| stamp.when)
+    }
+
+    /// The tick of which a frame is: the last one that was written when it was said. So near to when
+    /// one was written that a frame does not tell, it may be either.
+    fn said(&self, at: u64) -> Range<usize> {
+        let times = self.times.read().unwrap_or_else(PoisonError::into_inner);
+        let by = |at: u64| times.partition_point(|stamp| stamp.room_time <= at);
+        by(at.saturating_sub(SLACK)).saturating_sub(1)..by(at + SLACK)
     }
 }
 
@@ -226,7 +275,7 @@ async fn send(
             room.wait(due - Instant::now()).await;
             while room.poll_event().is_some() {}
         }
-        written.times.write().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        written.note(Stamp { when: Instant::now(), room_time: room.room_time() });
         for (handle, Transform { place, turn }) in handles.iter().zip(tick) {
             room.update(handle, |asteroid| {
                 (asteroid.place, asteroid.turn) = (*place, Quaternion(*turn));
@@ -245,52 +294,92 @@ async fn send(
     Ok(())
 }
 
-async fn receive(mut room: Room<Space>, gauge: &Gauge, written: &Written) -> Outcome<Measured> {
-    let asteroids: BTreeMap<Path, (usize, ModelRef<Asteroid>)> = asteroids_of(&room)?
-        .iter(&room)
-        .filter_map(|(number, asteroid, _)| {
-            Some((asteroid.path()?.clone(), (usize::try_from(number).ok()?, asteroid)))
-        })
-        .collect();
-    let mut measured = Measured::default();
-    let mut last = [None; COUNT];
+async fn receive(room: Room<Space>, gauge: &Gauge, written: &Written) -> Outcome<Measured> {
+    let mut watch = Watch::new(room)?;
     let mut before: Option<(Instant, Traffic)> = None;
     let mut after = None;
     while written.count() < written.scene.0.len() {
         let ticks = written.count();
         if ticks >= WARM && before.is_none() {
-            before = Some((Instant::now(), Traffic::of(gauge, &room)));
+            before = Some((Instant::now(), Traffic::of(gauge, &watch.room)));
         }
         if ticks >= written.scene.to() && after.is_none() {
-            after = Some((Instant::now(), Traffic::of(gauge, &room)));
+            after = Some((Instant::now(), Traffic::of(gauge, &watch.room)));
         }
-        room.wait(Duration::from_millis(5)).await;
-        while let Some(event) = room.poll_event() {
-            let Event::Changed(changed) = event else { continue };
-            let Some((number, asteroid)) = asteroids.get(&changed.model) else { continue };
-            let Some(at) = room.get(asteroid).map(|asteroid| asteroid.place) else { continue };
-            if !changed.properties.contains(&PLACE) {
-                continue;
-            }
-            let Some((tick, when)) = written.shown(*number, at) else {
-                measured.strange += 1;
-                continue;
-            };
-            if last[*number].is_none_or(|last| last < tick) {
-                last[*number] = Some(tick);
-                if (WARM..written.scene.to()).contains(&tick) {
-                    measured.ages.push(micros(when.elapsed()));
-                }
-            }
-        }
+        watch.room.wait(Duration::from_millis(5)).await;
+        watch.look(written);
     }
     let (Some((from, before)), Some((to, after))) = (before, after) else {
         return Err("it was over before it began".into());
     };
+    let mut measured = watch.measured;
     measured.length = to - from;
     measured.traffic = after.since(before);
-    measured.written = (written.scene.to() - WARM) * COUNT;
+    measured.written = written.scene.to() - WARM;
     Ok(measured)
+}
+
+/// The peer that looks on.
+struct Watch {
+    room: Room<Space>,
+    /// By their numbers.
+    asteroids: Vec<(Path, ModelRef<Asteroid>)>,
+    /// Of the last frame that shows: when it was said, and its tick.
+    at: u64,
+    tick: Option<usize>,
+    measured: Measured,
+}
+
+impl Watch {
+    fn new(room: Room<Space>) -> Outcome<Self> {
+        let belt = asteroids_of(&room)?;
+        let mut asteroids: Vec<_> = belt
+            .iter(&room)
+            .filter_map(|(number, asteroid, _)| Some((number, asteroid.path()?.clone(), asteroid)))
+            .collect();
+        asteroids.sort_by_key(|(number, ..)| *number);
+        let asteroids = asteroids.into_iter().map(|(_, path, asteroid)| (path, asteroid)).collect();
+        Ok(Self { room, asteroids, at: 0, tick: None, measured: Measured::default() })
+    }
+
+    /// Compares everything with what was written, if another frame came.
+    fn look(&mut self, written: &Written) {
+        while self.room.poll_event().is_some() {}
+        let moved = self.asteroids.iter().filter_map(|(path, _)| self.room.moved(path, PLACE));
+        let at = moved.map(|moved| moved.at).max().unwrap_or(0);
+        if at <= self.at {
+            return;
+        }
+        self.at = at;
+        let compared = written.said(at).map(|tick| (tick, self.compare(&written.scene.0[tick])));
+        let Some((tick, (off, wrong))) = compared.min_by_key(|(_, (_, wrong))| *wrong) else {
+            return;
+        };
+        let counts = (WARM..written.scene.to()).contains(&tick);
+        if counts {
+            self.measured.off = self.measured.off.max(off);
+            self.measured.checked += self.asteroids.len();
+            self.measured.wrong += wrong;
+        }
+        if self.tick.is_none_or(|last| last < tick) {
+            self.tick = Some(tick);
+            let age = written.when(tick).map(|when| micros(when.elapsed()));
+            self.measured.ages.extend(age.filter(|_| counts));
+        }
+    }
+
+    /// How far asteroids are off at worst, and how many are off by more than they may be.
+    fn compare(&self, meant: &Tick) -> (Off, usize) {
+        let pairs = self.asteroids.iter().zip(meant);
+        // What does not show at all is as far off as can be.
+        let nowhere = Off { place: f64::INFINITY, turn: f64::INFINITY };
+        let off = pairs.map(|((_, asteroid), meant)| {
+            self.room.get(asteroid).map_or(nowhere, |shown| Off::of(shown, meant))
+        });
+        off.fold((Off::default(), 0), |(worst, wrong), off| {
+            (worst.max(off), wrong + usize::from(off.is_wrong()))
+        })
+    }
 }
 
 /// The socket of an address such as `/ip4/127.0.0.1/udp/4433/quic-v1/p2p/...`.
