@@ -11,6 +11,8 @@ mod loss;
 mod owners;
 #[path = "motion/stage.rs"]
 mod stage;
+#[path = "motion/times.rs"]
+mod times;
 
 use std::time::Duration;
 

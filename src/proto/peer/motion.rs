@@ -151,7 +151,11 @@ impl Peer {
         }
         self.say_interest(now);
         let ticks = now >= self.motion.due;
-        self.take_own(now);
+        // Between ticks what was not answered is said again: of its tick, and so without what was
+        // written since.
+        if ticks {
+            self.take_own(now);
+        }
         self.check_own(now);
         let owned = self.store.take_owned();
         self.show_owners(&owned);
