@@ -141,3 +141,20 @@ fn what_shows_is_what_was_written_at_its_time() {
         }
     }
 }
+
+#[test]
+fn what_is_too_much_for_a_packet_is_right_soon_and_never_far_off() {
+    for seed in seeds(4, 40) {
+        let mut crowd = Crowd::new(seed, 250);
+        let mut last = 0;
+        let mut worst = 0.0;
+        for step in 0..60 {
+            // Everything moves off at once, up to 15 cm a tick, and nobody could guess how.
+            crowd.write(u32::MAX);
+            let (off, wrong) = crowd.run(33);
+            last = if wrong > 0 { step } else { last };
+            worst = f32::max(worst, off);
+        }
+        assert!(last <= 12 && worst <= 0.3, "seed {seed}: {worst} m off, and some in step {last}");
+    }
+}

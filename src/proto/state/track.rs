@@ -170,6 +170,26 @@ impl Track {
         }
     }
 
+    /// How far a value is from where this will be, which is given, in parts of a step.
+    #[must_use]
+    pub fn off(&self, ahead: Truth, truth: Truth) -> u64 {
+        let off = match (self.0, ahead, truth) {
+            (
+                Motion::Numbers { count, round, .. },
+                Truth::Numbers(ahead),
+                Truth::Numbers(truth),
+            ) => {
+                let pairs = ahead.iter().zip(&truth).take(count.into());
+                pairs.map(|(a, b)| difference(*b, *a, round).abs()).max().unwrap_or(0)
+            }
+            (Motion::Rotation { steps, .. }, Truth::Rotation(ahead), Truth::Rotation(truth)) => {
+                truth.distance(ahead) * i64::from(steps) / (UNIT / PARTS)
+            }
+            (Motion::Numbers { .. }, ..) | (Motion::Rotation { .. }, ..) => i64::MAX,
+        };
+        off.unsigned_abs()
+    }
+
     /// The same when it is where it was to be, nothing having been heard.
     #[must_use]
     pub fn passed(mut self, ahead: Truth) -> Self {

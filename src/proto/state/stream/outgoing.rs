@@ -1,11 +1,12 @@
 //! The end that writes frames.
 
+use std::cmp::Reverse;
 use std::mem::take;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::price::{Price, cost, introduction};
+use super::price::{BYTE, Price, cost, introduction};
 use super::values::{Current, Values};
 use super::{
     COMPLETE, Entry, GONE, History, Id, Known, MOST_BEHIND, NEWS, PACE, PATIENCE, Seat, SetError,
@@ -42,7 +43,7 @@ struct Plan {
     slots: Vec<Step>,
     /// What is new.
     new: Vec<Id>,
-    /// About how many bytes it takes; if none, it says nothing.
+    /// About how many 256ths of a byte it takes; if none, it says nothing.
     cost: usize,
     /// What was estimated for what moved.
     estimated: usize,
@@ -67,9 +68,13 @@ enum Say {
 
 /// Something that a frame should say and may have no room for.
 struct Want {
+    /// Whether it is new and may have arrived: then it must not vanish again.
+    arrives: bool,
+    /// How far it is off, times how long nothing was said of it.
+    weight: u64,
     /// The tick at which something was last said of it.
     since: u32,
-    /// About how many bytes it takes.
+    /// About how many 256ths of a byte it takes.
     cost: usize,
     what: What,
 }
@@ -174,8 +179,8 @@ impl Outgoing {
     /// The frame of a tick, of at most about `budget` bytes; nothing if the receiver will guess
     /// everything, unless it is `wanted` all the same. Ticks only rise.
     ///
-    /// What does not fit comes later; what was said longest ago goes first, behind what is new and on
-    /// its way. While as many frames are on their way as are kept, there is none.
+    /// What does not fit comes later. What is new, or gone, goes first; then what is off the farthest,
+    /// times how long nothing was said of it. While as many frames are on their way as are kept, there is none.
     pub fn frame(&mut self, tick: u32, budget: usize, wanted: bool) -> Option<Bytes> {
         // What the reader acknowledges next must still be here.
         if self.sent.is_full() {
@@ -199,7 +204,7 @@ impl Outgoing {
         };
         let mut plan = take(&mut self.plan);
         plan.make(&self.values, base, ticks, (self.everything, self.price));
-        if plan.cost > budget {
+        if plan.cost > budget * BYTE {
             plan.ration(&self.values, base, (budget, self.price));
         }
         // Behind the last frame the same is due as behind what this one builds on, if that is it.
@@ -289,25 +294,32 @@ impl Plan {
 
     /// Leaves out what there is no room for.
     fn ration(&mut self, values: &Values, base: &Snapshot, (budget, price): (usize, Price)) {
-        let said = |at: Option<&Current>| at.map_or(0, |current| current.said);
-        let slots = self.slots.iter().zip(base.seats.iter()).enumerate();
+        let slots = self.slots.iter().zip(base.seats.iter().zip(&base.slots)).enumerate();
         let slots = slots.filter(|(_, (step, _))| step.say != Say::Nothing);
-        let slots = slots.map(|(slot, (step, seat))| {
-            let since = said(values.of(seat));
-            Want { since, cost: step.say.cost(seat, price), what: What::Slot(slot) }
+        let slots = slots.map(|(slot, (step, (seat, known)))| Want {
+            arrives: false,
+            weight: known.zip(values.of(seat)).map_or(u64::MAX, |(known, current)| {
+                let off = known.track.off(step.ahead, current.truth);
+                off.saturating_mul(u64::from(known.quiet) + 1)
+            }),
+            since: 0,
+            cost: step.say.cost(seat, price),
+            what: What::Slot(slot),
         });
         let new = self.new.iter().filter_map(|id| Some((id, values.get(*id)?)));
         let new = new.map(|(id, current)| Want {
+            arrives: current.said > base.tick,
+            weight: u64::MAX,
             since: current.said,
             cost: introduction(current),
             what: What::New(*id),
         });
         let mut wants: Vec<Want> = slots.chain(new).collect();
-        // What is new and may have arrived must not vanish again; then what waited longest.
-        let arrives = |want: &Want| matches!(want.what, What::New(_)) && want.since > base.tick;
-        wants.sort_by_key(|want| (!arrives(want), want.since));
+        // By what the frame builds on, not by what was said since: that may be lost, and while it is not
+        // known to have come, what shows behind this frame is as if it had not been said.
+        wants.sort_by_key(|want| (!want.arrives, Reverse(want.weight), want.since));
         self.new.clear();
-        let (mut left, mut first) = (budget, true);
+        let (mut left, mut first) = (budget * BYTE, true);
         for Want { cost, what, .. } in wants {
             // One at least, or it would never go.
             let fits = first || cost <= left;
@@ -392,16 +404,16 @@ impl Plan {
 }
 
 impl Say {
-    /// About how many bytes it takes.
+    /// About how many 256ths of a byte it takes.
     fn cost(self, seat: &Seat, price: Price) -> usize {
         match self {
             Self::Nothing => 0,
             Self::Moved => price.of(self.estimated(seat)),
-            Self::Gone => 2,
+            Self::Gone => 2 * BYTE,
         }
     }
 
-    /// The same from above, of what moved.
+    /// The same in bytes and from above, of what moved.
     fn estimated(self, seat: &Seat) -> usize {
         if self == Self::Moved { cost(seat.entry.kind) } else { 0 }
     }

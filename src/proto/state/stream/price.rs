@@ -1,4 +1,4 @@
-//! How many bytes things take, before they are written.
+//! How many bytes things take, before they are written: in 256ths of one, as most values take less.
 
 use super::values::Current;
 use crate::proto::state::grid::Kind;
@@ -16,8 +16,9 @@ impl Default for Price {
 }
 
 impl Price {
-    pub(super) fn of(self, cost: usize) -> usize {
-        (cost * self.0).div_ceil(PRICE)
+    /// What bytes of [`cost`] take, in 256ths.
+    pub(super) const fn of(self, cost: usize) -> usize {
+        cost * self.0
     }
 
     /// A frame of some bytes said what was estimated at others. An eighth is left for the next one to
@@ -30,8 +31,11 @@ impl Price {
     }
 }
 
+/// 256ths of a byte in one.
+pub(super) const BYTE: usize = 256;
+
 /// As estimated.
-const PRICE: usize = 256;
+const PRICE: usize = BYTE;
 
 /// Of a frame of less nothing is learned.
 const ESTIMATED: usize = 64;
@@ -45,7 +49,7 @@ pub(super) fn cost(kind: Kind) -> usize {
     }
 }
 
-/// The same of what is new.
+/// What is new takes so many 256ths.
 pub(super) fn introduction(current: &Current) -> usize {
-    current.entry.name.len() + 16
+    (current.entry.name.len() + 16) * BYTE
 }
