@@ -70,11 +70,11 @@ struct StateLane {
 }
 
 impl StateLane {
-    /// When what was not answered is said again. While things move, that is not
-    /// before half a tick is over: the next may do it.
+    /// When what was not answered is said again. While things move, the next tick does that with what
+    /// is new: so not before it could have.
     fn resent_at(&self, config: &StateConfig, round_trip: Duration) -> Option<Time> {
-        let again = self.said_at + config.resend_after(round_trip);
-        (!self.outgoing.is_settled()).then(|| again.max(self.moved_at + config.frame() / 2))
+        let last = self.said_at.max(self.moved_at + config.frame());
+        (!self.outgoing.is_settled()).then(|| last + config.resend_after(round_trip))
     }
 
     /// When there is something to say, if nothing else happens before.
@@ -151,11 +151,7 @@ impl Peer {
         }
         self.say_interest(now);
         let ticks = now >= self.motion.due;
-        // Between ticks what was not answered is said again: of its tick, and so without what was
-        // written since.
-        if ticks {
-            self.take_own(now);
-        }
+        self.take_own(now);
         self.check_own(now);
         let owned = self.store.take_owned();
         self.show_owners(&owned);
@@ -198,6 +194,11 @@ impl Peer {
         }
         let unheard = lane.resent_at(config, round_trip).is_some_and(|at| at <= now);
         let wanted = ticks && (lane.stirred || lane.again > 0);
+        // Between ticks what was not answered is said again: of its tick, and so without what was
+        // written since.
+        if wanted {
+            self.motion.own.iter_mut().for_each(|(name, own)| own.say(name, &mut lane.outgoing));
+        }
         let section = if wanted || unheard {
             lane.section((client, at), wanted, (now, config))
         } else {

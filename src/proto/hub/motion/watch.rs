@@ -88,9 +88,10 @@ impl Stream {
 
     /// When it is to be said again, if it was not answered.
     fn due(&self, (config, round_trip): (&StateConfig, Duration)) -> Option<Time> {
-        // While things move, what comes of their writer next may do that.
-        let again = self.said_at + config.resend_after(round_trip);
-        let again = (!self.outgoing.is_settled()).then(|| again.max(self.moved_at + self.tick / 2));
+        // While things move, what comes of their writer next does that.
+        let last = self.said_at.max(self.moved_at + self.tick);
+        let resend = config.resend_after(round_trip);
+        let again = (!self.outgoing.is_settled()).then(|| last + resend);
         let lost = self.unheard_since.map(|at| at + config.patience_of(round_trip));
         [again, lost].into_iter().flatten().min()
     }

@@ -30,6 +30,8 @@ pub(super) struct Own {
     /// What the document got last, and when.
     folded: Option<Value>,
     folded_at: Time,
+    /// Whether the link's stream has it as it is.
+    said: bool,
     /// The first packet that had it as it is.
     sent: Option<u16>,
     /// Since when its model has not been here: it may come back.
@@ -37,21 +39,24 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Gives it to a stream.
-    pub(super) fn say(&self, name: &str, outgoing: &mut Outgoing) {
+    /// Gives it to the link's stream, if that does not have it as it is.
+    pub(super) fn say(&mut self, name: &str, outgoing: &mut Outgoing) {
+        if std::mem::replace(&mut self.said, true) {
+            return;
+        }
         if let Err(error) = outgoing.set(name, self.name.grid.kind(), self.truth) {
             tracing::debug!(%name, %error, "not said");
         }
     }
 
-    /// Another link: packets count from 1.
+    /// Another link: its stream has nothing yet, and packets count from 1.
     pub(super) const fn begin(&mut self) {
-        self.sent = None;
+        (self.said, self.sent) = (false, None);
     }
 
-    /// A packet went out that has it.
+    /// A packet went out with what the stream has.
     pub(super) const fn sent(&mut self, number: u16) {
-        if self.sent.is_none() {
+        if self.said && self.sent.is_none() {
             self.sent = Some(number);
         }
     }
@@ -103,11 +108,11 @@ impl Peer {
                 written: now,
                 folded: before.and_then(|own| own.folded.clone()),
                 folded_at: before.map_or(now, |own| own.folded_at),
+                said: false,
                 sent: None,
                 missing: None,
                 name,
             };
-            now_own.say(&text, &mut lane.outgoing);
             lane.stirred = true;
             if written.terms.redundant {
                 lane.again = RESENDS + 1;
