@@ -158,3 +158,66 @@ fn what_is_too_much_for_a_packet_is_right_soon_and_never_far_off() {
         assert!(last <= 12 && worst <= 0.3, "seed {seed}: {worst} m off, and some in step {last}");
     }
 }
+
+#[test]
+fn what_a_crowd_writes_shows_within_a_tick_and_the_way() {
+    const PEERS: usize = 8;
+    // A tick of the relay's, the way there and back, how exactly applications write, and how often is
+    // looked here.
+    const LATE: Duration = Duration::from_micros(16_667 + 2_000 + 1_500 + 500);
+    for seed in seeds(4, 40) {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0xa6e5);
+        let mut stage = Stage::new(seed, Network::LAN, 0);
+        let state = StateConfig { rate: 60, ..StateConfig::default() };
+        let config = PeerConfig { state, ..PeerConfig::default() };
+        for peer in 0..PEERS {
+            assert_eq!(stage.join_as(config.clone()), peer);
+        }
+        stage.world.run(Duration::from_secs(2));
+        let dancers: Vec<_> = (0..PEERS).map(|peer| stage.add(peer, "dancer")).collect();
+        let mut written = vec![vec![stage.world.now()]; PEERS];
+        let begin = stage.world.now();
+        let mut draw = |most: u64| Duration::from_micros(rng.next_u64() % most);
+        let mut due: Vec<_> = (0..PEERS).map(|_| begin + draw(100_000)).collect();
+        let phases = due.clone();
+        let mut shown = vec![[0; PEERS]; PEERS];
+        let mut worst = Duration::ZERO;
+        let packets = |stage: &Stage| {
+            stage.world.peer(0).statistics(stage.world.now()).state.received.messages
+        };
+        let mut before = 0;
+        for step in 0..12_000_u32 {
+            let now = stage.world.now();
+            if step == 4_000 {
+                before = packets(&stage);
+            }
+            for peer in 0..PEERS {
+                if due[peer] > now {
+                    continue;
+                }
+                let number = written[peer].len();
+                let level = f32::from(u16::try_from(number).unwrap());
+                stage.dance(peer, &dancers[peer], |pose| pose.level = level);
+                written[peer].push(now);
+                let periods = Duration::from_micros(16_667) * u32::try_from(number).unwrap();
+                due[peer] = phases[peer] + periods + draw(1_500);
+            }
+            stage.world.run(Duration::from_micros(250));
+            let now = stage.world.now();
+            for (by, to) in (0..PEERS).flat_map(|by| (0..PEERS).map(move |to| (by, to))) {
+                let level = stage.see(to, &dancers[by]).unwrap().level.round();
+                let number = (0..written[by].len()).rev().find(|at| level >= *at as f32).unwrap();
+                if by != to && number > shown[to][by] {
+                    shown[to][by] = number;
+                    if step > 4_000 {
+                        worst = worst.max(now - written[by][number]);
+                    }
+                }
+            }
+        }
+        assert!(worst <= LATE, "seed {seed}: {worst:?}");
+        // Two seconds of it.
+        let packets = packets(&stage) - before;
+        assert!(packets <= 2 * 60 + 2, "seed {seed}: {packets} packets");
+    }
+}

@@ -1,4 +1,5 @@
-//! What this peer says on the state lane, and hears: its own values once a tick, and those of others.
+//! What this peer says on the state lane, and hears: its own values once a tick, and those of others. A
+//! tick is when something was written, if the last one is long enough ago.
 
 mod own;
 mod seen;
@@ -15,7 +16,7 @@ use super::connection::Connection;
 use crate::proto::config::StateConfig;
 use crate::proto::id::ClientNumber;
 use crate::proto::motion::interest::{Interest, InterestError};
-use crate::proto::motion::pace::Pace;
+use crate::proto::motion::pace::{self, Pace};
 use crate::proto::motion::packets::{Arrivals, Departures};
 use crate::proto::ownership::{Fence, prefixes};
 use crate::proto::state::stream::Outgoing;
@@ -54,7 +55,7 @@ struct StateLane {
     sources: BTreeMap<ClientNumber, Source>,
     /// Whether something of this peer's is to be said that was not.
     stirred: bool,
-    /// For how many more ticks a frame goes out all the same.
+    /// How many more times a frame goes out all the same.
     again: u8,
     said_at: Time,
     /// When something was last said that was different.
@@ -77,13 +78,19 @@ impl StateLane {
         (!self.outgoing.is_settled()).then(|| last + config.resend_after(round_trip))
     }
 
+    /// When what is redundant goes out once more: not before something new could have.
+    fn repeated_at(&self, config: &StateConfig) -> Option<Time> {
+        (self.again > 0).then(|| self.moved_at + config.frame() + config.frame() / 2)
+    }
+
     /// When there is something to say, if nothing else happens before.
     fn due(&self, next: Time, (config, round_trip): (&StateConfig, Duration)) -> Option<Time> {
-        let ticks = (self.stirred || self.again > 0).then_some(next);
+        let ticks = self.stirred.then_some(next);
+        let repeated = self.repeated_at(config);
         let answer = self.arrivals.has_news().then_some(self.answer_at);
         let resent = self.resent_at(config, round_trip);
         let lost = self.unheard_since.map(|at| at + config.patience_of(round_trip));
-        [ticks, answer, resent, lost].into_iter().flatten().min()
+        [ticks, repeated, answer, resent, lost].into_iter().flatten().min()
     }
 }
 
@@ -157,16 +164,7 @@ impl Peer {
         self.show_owners(&owned);
         // A tick in which nothing was said is still to come: what is written then goes at once.
         if self.speak(now, ticks) {
-            self.motion.due = now + self.until_next_tick(now);
-        }
-    }
-
-    fn until_next_tick(&mut self, now: Time) -> Duration {
-        let frame = self.config.state.frame();
-        let lane = &self.motion.lane;
-        match lane.pace.zip(self.clock.room_time(now)) {
-            Some((pace, at)) => pace.until_next(at, lane.tick),
-            None => frame,
+            self.motion.due = pace::next(self.motion.due, now, self.config.state.frame());
         }
     }
 
@@ -193,7 +191,8 @@ impl Peer {
             lane.beside_it = known;
         }
         let unheard = lane.resent_at(config, round_trip).is_some_and(|at| at <= now);
-        let wanted = ticks && (lane.stirred || lane.again > 0);
+        let over = ticks && lane.stirred;
+        let wanted = over || lane.repeated_at(config).is_some_and(|at| at <= now);
         // Between ticks what was not answered is said again: of its tick, and so without what was
         // written since.
         if wanted {
@@ -205,7 +204,7 @@ impl Peer {
             None
         };
         if section.is_none() && !(lane.arrivals.has_news() && lane.answer_at <= now) {
-            return wanted;
+            return over;
         }
         // Where something is said once a tick, that takes it along.
         let alone = if self.motion.own.is_empty() { Duration::ZERO } else { config.frame() / 4 };
@@ -226,7 +225,7 @@ impl Peer {
         };
         let message = if whole { Message::StateWhole(packet) } else { Message::State(packet) };
         self.say(&message, now);
-        wanted
+        over
     }
 
     /// Whether there are later grants than the relay was told of, or than say nothing of what this peer
@@ -263,7 +262,7 @@ impl StateLane {
     ) -> Option<StateSection> {
         let pace = *self.pace.get_or_insert_with(|| Pace::beginning(at, config.frame()));
         if moves || self.tick == 0 {
-            (self.tick, self.beside) = pace.tick(at, self.tick);
+            (self.tick, self.beside) = pace.tick(at, (self.tick, self.beside));
             self.again = self.again.saturating_sub(1);
             self.moved_at = now;
         }

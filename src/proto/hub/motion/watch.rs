@@ -11,6 +11,7 @@ use super::source::Source;
 use crate::proto::config::StateConfig;
 use crate::proto::id::{ClientNumber, Link};
 use crate::proto::model::path::Path;
+use crate::proto::motion::pace;
 use crate::proto::motion::packets::Departures;
 use crate::proto::state::grid::{Kind, Truth};
 use crate::proto::state::stream::Outgoing;
@@ -347,7 +348,7 @@ impl Motion {
         config: &StateConfig,
         round_trip: impl Fn(Link) -> Option<Duration>,
     ) -> Vec<(Link, Message)> {
-        (self.next, self.due) = (now + config.frame(), None);
+        (self.next, self.due) = (pace::next(self.next, now, config.frame()), None);
         let mut said = Vec::new();
         let mut due: Option<Time> = None;
         for (client, watcher) in &mut self.watchers {
