@@ -185,7 +185,7 @@ pub struct StateConfig {
     /// adds to the age of a value is less than one of its frames.
     pub rate: u32,
     /// Bytes of one packet, so that it goes as one datagram: what has no room waits for the next tick,
-    /// behind what waited longer.
+    /// behind what is farther off.
     pub packet: usize,
     /// Bytes of a frame that builds on nothing, which goes with what must arrive.
     pub whole: usize,
@@ -195,7 +195,7 @@ pub struct StateConfig {
     /// The most values of one writer. More are not told, nor heard.
     pub entries: usize,
     /// How soon what was not answered is said again, at least; a quarter of the round trip, if that is
-    /// longer.
+    /// longer. While things move, so much later than the next frame, which says it.
     pub resend: Duration,
     /// How often a relay looks at what members want to be told of, where that is not everything: what
     /// moves is looked at at once.

@@ -44,7 +44,7 @@ impl Chance {
 }
 
 /// Writes bits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Writer {
     bytes: Vec<u8>,
     low: u64,

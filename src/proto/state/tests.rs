@@ -277,6 +277,36 @@ fn a_budget_is_shared_by_who_waited_longest() {
 }
 
 #[test]
+fn who_had_no_room_to_say_it_again_has_something_to_say() {
+    let (mut outgoing, mut incoming) = (Outgoing::default(), Incoming::new(100));
+    for step in [1_000, 7_000] {
+        for body in 1..=60 {
+            outgoing.set(&format!("{body}"), VECTOR, numbers(body * step)).unwrap();
+        }
+        let all = outgoing.frame(1, 10_000, true).unwrap();
+        // The second one is lost.
+        if step == 1_000 {
+            outgoing.acknowledge(incoming.receive(&all).unwrap().number);
+            assert!(outgoing.is_settled());
+        }
+    }
+    for _ in 0..100 {
+        assert!(!outgoing.is_settled());
+        let some = outgoing.frame(1, 60, true).unwrap();
+        outgoing.acknowledge(incoming.receive(&some).unwrap().number);
+        if outgoing.is_settled() {
+            break;
+        }
+    }
+    assert!(outgoing.is_settled());
+    let near = incoming.values(1).filter(|(entry, shown)| {
+        let body: i64 = entry.name.parse().unwrap();
+        apart(*shown, numbers(body * 7_000), VECTOR) < 1.0
+    });
+    assert_eq!(near.count(), 60);
+}
+
+#[test]
 fn a_long_way_slows_a_full_stream_and_never_stops_it() {
     let mut hop = Hop::new(8);
     for body in 0..1_500 {

@@ -1,6 +1,7 @@
 //! The end that writes frames.
 
-use std::cmp::Reverse;
+mod ration;
+
 use std::mem::take;
 use std::sync::Arc;
 
@@ -36,6 +37,9 @@ pub struct Outgoing {
     price: Price,
 }
 
+/// What there is to say, what a frame builds on, and how many ticks later it is.
+type Hop<'a> = (&'a Values, &'a Snapshot, u32);
+
 /// What a frame says.
 #[derive(Clone, Debug, Default)]
 struct Plan {
@@ -64,24 +68,6 @@ enum Say {
     Nothing,
     Moved,
     Gone,
-}
-
-/// Something that a frame should say and may have no room for.
-struct Want {
-    /// Whether it is new and may have arrived: then it must not vanish again.
-    arrives: bool,
-    /// How far it is off, times how long nothing was said of it.
-    weight: u64,
-    /// The tick at which something was last said of it.
-    since: u32,
-    /// About how many 256ths of a byte it takes.
-    cost: usize,
-    what: What,
-}
-
-enum What {
-    Slot(usize),
-    New(Id),
 }
 
 impl Outgoing {
@@ -180,7 +166,7 @@ impl Outgoing {
     /// everything, unless it is `wanted` all the same. Ticks only rise.
     ///
     /// What does not fit comes later. What is new, or gone, goes first; then what is off the farthest,
-    /// times how long nothing was said of it. While as many frames are on their way as are kept, there is none.
+    /// and a little what waited longest. While as many frames are on their way as are kept, there is none.
     pub fn frame(&mut self, tick: u32, budget: usize, wanted: bool) -> Option<Bytes> {
         // What the reader acknowledges next must still be here.
         if self.sent.is_full() {
@@ -212,24 +198,25 @@ impl Outgoing {
             self.plan = plan;
             return None;
         }
-        let mut writer = Writer::default();
-        writer.byte(number.to_le_bytes()[0]);
-        writer.byte(back.to_le_bytes()[0]);
+        let mut head = Writer::default();
+        head.byte(number.to_le_bytes()[0]);
+        head.byte(back.to_le_bytes()[0]);
         if back == 0 {
-            writer.bits(number, 32);
-            writer.bits(tick, 32);
+            head.bits(number, 32);
+            head.bits(tick, 32);
         } else {
             let off = i64::from(ticks) - i64::from(back);
-            residual::write(&mut writer, i32::try_from(off).unwrap_or(i32::MAX), PACE);
+            residual::write(&mut head, i32::try_from(off).unwrap_or(i32::MAX), PACE);
         }
-        let mut snapshot = plan.write(&mut writer, &mut self.values, base, (tick, ticks), room);
+        let hop = (&self.values, base, ticks);
+        let (frame, mut snapshot) = plan.fit(&head, hop, (budget, self.price), room);
         (snapshot.number, snapshot.tick) = (number, tick);
         self.sent.push(snapshot);
-        // One that lacks something shows that wrong, whatever was told before it.
+        plan.new.iter().for_each(|id| self.values.say(*id, tick));
+        // Also one that says again what is on its way may have room for less of it.
         if self.dirty || plan.lacks {
             (self.dirty, self.telling) = (plan.lacks, number);
         }
-        let frame = writer.finish();
         if plan.new.is_empty() {
             self.price.learn(frame.len(), plan.estimated);
         }
@@ -292,61 +279,11 @@ impl Plan {
         }
     }
 
-    /// Leaves out what there is no room for.
-    fn ration(&mut self, values: &Values, base: &Snapshot, (budget, price): (usize, Price)) {
-        let slots = self.slots.iter().zip(base.seats.iter().zip(&base.slots)).enumerate();
-        let slots = slots.filter(|(_, (step, _))| step.say != Say::Nothing);
-        let slots = slots.map(|(slot, (step, (seat, known)))| Want {
-            arrives: false,
-            weight: known.zip(values.of(seat)).map_or(u64::MAX, |(known, current)| {
-                let off = known.track.off(step.ahead, current.truth);
-                off.saturating_mul(u64::from(known.quiet) + 1)
-            }),
-            since: 0,
-            cost: step.say.cost(seat, price),
-            what: What::Slot(slot),
-        });
-        let new = self.new.iter().filter_map(|id| Some((id, values.get(*id)?)));
-        let new = new.map(|(id, current)| Want {
-            arrives: current.said > base.tick,
-            weight: u64::MAX,
-            since: current.said,
-            cost: introduction(current),
-            what: What::New(*id),
-        });
-        let mut wants: Vec<Want> = slots.chain(new).collect();
-        // By what the frame builds on, not by what was said since: that may be lost, and while it is not
-        // known to have come, what shows behind this frame is as if it had not been said.
-        wants.sort_by_key(|want| (!want.arrives, Reverse(want.weight), want.since));
-        self.new.clear();
-        let (mut left, mut first) = (budget * BYTE, true);
-        for Want { cost, what, .. } in wants {
-            // One at least, or it would never go.
-            let fits = first || cost <= left;
-            if fits {
-                left = left.saturating_sub(cost);
-                first = false;
-            }
-            self.lacks |= !fits;
-            match what {
-                What::Slot(slot) if !fits => {
-                    self.estimated -= self.slots[slot].say.estimated(&base.seats[slot]);
-                    self.slots[slot].say = Say::Nothing;
-                }
-                What::New(id) if fits => self.new.push(id),
-                What::Slot(_) | What::New(_) => {}
-            }
-        }
-        self.new.sort_unstable();
-    }
-
     /// Writes it. Returns what both ends know then.
     fn write(
         &self,
         writer: &mut Writer,
-        values: &mut Values,
-        base: &Snapshot,
-        (tick, ticks): (u32, u32),
+        (values, base, ticks): Hop<'_>,
         mut slots: Vec<Option<Known>>,
     ) -> Snapshot {
         self.wake(writer, &base.sleepers());
@@ -356,11 +293,7 @@ impl Plan {
                 if !known.is_asleep() {
                     writer.bit(step.say != Say::Nothing, known.busy);
                 }
-                let next = step.write(writer, known, values.of(seat), ticks);
-                if step.say == Say::Moved {
-                    values.say(seat.at, tick);
-                }
-                next
+                step.write(writer, known, values.of(seat), ticks)
             }));
         }
         let mut after = Snapshot { slots, seats: Arc::clone(&base.seats), ..Snapshot::default() };
@@ -375,7 +308,6 @@ impl Plan {
                 {
                     let seat = Seat { entry: Arc::clone(&current.entry), at: id.at() };
                     after.put(slot, seat, Known::new(track));
-                    values.say(id.at(), tick);
                 }
             }
         }

@@ -21,6 +21,11 @@ impl Price {
         cost * self.0
     }
 
+    /// The same for a frame that took some bytes where so many were to be: a little more than so much.
+    pub(super) fn dearer(self, bytes: usize, budget: usize) -> Self {
+        Self((self.0 * bytes / budget.max(1)).max(self.0) * 17 / 16 + 1)
+    }
+
     /// A frame of some bytes said what was estimated at others. An eighth is left for the next one to
     /// take more; dear is believed at once, cheap by and by.
     pub(super) fn learn(&mut self, bytes: usize, estimated: usize) {

@@ -65,7 +65,7 @@ pub enum SetError {
 pub(super) struct Current {
     pub(super) entry: Arc<Entry>,
     pub(super) truth: Truth,
-    /// The tick of the last frame that said something of it.
+    /// The tick of the last frame to which it was new.
     pub(super) said: u32,
     born: u32,
 }
@@ -150,9 +150,9 @@ impl Values {
         current.filter(|current| Arc::ptr_eq(&current.entry, &seat.entry))
     }
 
-    /// A frame of a tick says something of it.
-    pub(super) fn say(&mut self, at: usize, tick: u32) {
-        if let Some(current) = self.places.get_mut(at).and_then(Option::as_mut) {
+    /// A frame of a tick says that it is there.
+    pub(super) fn say(&mut self, id: Id, tick: u32) {
+        if let Some(current) = self.places.get_mut(id.at).and_then(Option::as_mut) {
             current.said = tick;
         }
     }
