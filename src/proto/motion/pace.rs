@@ -8,23 +8,15 @@ use crate::proto::wire::message::StatePace;
 /// The parts of a tick in which a frame says how far beside its tick it is.
 const PARTS: i64 = 256;
 
-/// What part of a tick may be missing between two, if the first was late; and what part of one a frame
-/// may say that it is later than it is.
-const SLACK: u32 = 8;
-
-/// More microseconds than this are as many.
-const FAR: i64 = 1 << 60;
-
 /// The shortest and the longest tick, in microseconds.
 const SHORTEST: u32 = 1_000;
 const LONGEST: u32 = 10_000_000;
 
-/// When the next tick may be, behind one that was due and came later: so that ticks do not become
-/// fewer by being late, and who has something to say once a tick, always a little sooner or later,
-/// hardly ever waits.
+/// When who passes things on may do so again, behind a time that was due and came later: as often as if
+/// none had been late, and half a period later at least.
 #[must_use]
 pub fn next(due: Time, now: Time, period: Duration) -> Time {
-    (due + period).max(now + (period - period / SLACK))
+    (due + period).max(now + period / 2)
 }
 
 /// The ticks of a stream: evenly spaced in room time.
@@ -64,23 +56,16 @@ impl Pace {
         StatePace { origin: self.origin, period: self.period }
     }
 
-    /// The tick of a frame at a room time, and how far beside it that is, in 256ths, behind those of the
-    /// frame before. As many ticks later as periods have passed, so that frames halfway between two ticks
-    /// do not skip one now and share one then; if that is not near any more, the nearest.
+    /// The tick nearest to a room time, above `last`, and how far beside it that is, in 256ths.
     #[must_use]
-    pub fn tick(self, at: u64, (last, last_beside): (u32, i8)) -> (u32, i8) {
-        let (period, slack) = (i64::from(self.period), i64::from(self.period / SLACK));
-        let after =
-            |earlier| i64::try_from(at.saturating_sub(earlier)).map_or(FAR, |it| it.min(FAR));
-        let (since, passed) = (after(self.origin), after(self.at(last, last_beside)));
-        let whole = |time: i64| u32::try_from((time + period / 2) / period).unwrap_or(u32::MAX);
-        let beside = |tick: u32| since - i64::from(tick) * period;
-        let next = last.saturating_add(1);
-        let follows = last.saturating_add(whole(passed)).max(next);
-        let is_near = (-period / 2 - slack..=period / 2).contains(&beside(follows));
-        let tick = if is_near { follows } else { whole(since).max(next) };
-        let parts = (beside(tick).clamp(-period, period) * PARTS / period)
-            .clamp(i64::from(i8::MIN), i64::from(i8::MAX));
+    pub fn tick(self, at: u64, last: u32) -> (u32, i8) {
+        let period = u64::from(self.period);
+        let since = at.saturating_sub(self.origin);
+        let nearest = u32::try_from((since + period / 2) / period).unwrap_or(u32::MAX);
+        let tick = nearest.max(last.saturating_add(1));
+        let beside = since.cast_signed() - (u64::from(tick) * period).cast_signed();
+        let parts =
+            (beside * PARTS / i64::from(self.period)).clamp(i64::from(i8::MIN), i64::from(i8::MAX));
         (tick, i8::try_from(parts).unwrap_or(0))
     }
 
@@ -91,6 +76,18 @@ impl Pace {
         let time = self.origin.saturating_add(u64::from(tick).saturating_mul(period));
         time.saturating_add_signed(i64::from(beside) * i64::from(self.period) / PARTS)
     }
+
+    /// How long it is from a room time until a frame may be of the tick behind `last`: from half a tick
+    /// before it on. So whoever writes once a tick, always a little sooner or later, hardly ever waits,
+    /// wherever between ticks that is; and nobody says more frames than there are ticks.
+    #[must_use]
+    pub fn until_next(self, at: u64, last: u32) -> Duration {
+        let period = u64::from(self.period);
+        let since = at.saturating_sub(self.origin);
+        let opens = (u64::from(last) + 1) * period - period / 2;
+        // A clock that was set back does not hold anything up.
+        Duration::from_micros(opens.saturating_sub(since).min(2 * period))
+    }
 }
 
 #[cfg(test)]
@@ -100,56 +97,64 @@ mod tests {
     #[test]
     fn a_frame_says_when_it_was_within_a_256th_of_a_tick() {
         let pace = Pace::beginning(1_700_000_000_000_000, Duration::from_millis(50));
-        let mut last = (0, 0);
+        let mut last = 0;
         for step in 1..100_u64 {
             let at = 1_700_000_000_000_000 + step * 50_000 + step * 7_919 % 20_000;
             let (tick, beside) = pace.tick(at, last);
-            assert!(tick > last.0);
+            assert!(tick > last);
             assert!(pace.at(tick, beside).abs_diff(at) <= 50_000 / 256 + 1, "{step}");
-            last = (tick, beside);
+            last = tick;
         }
     }
 
     #[test]
-    fn frames_halfway_between_ticks_have_one_each() {
-        let pace = Pace::beginning(1_000_000, Duration::from_millis(50));
-        let mut last = (0, 0);
-        for step in 1..200_u32 {
-            let at = 1_020_000 + u64::from(step) * 50_000 + u64::from(step) * 7_919 % 10_000;
-            let (tick, beside) = pace.tick(at, last);
-            assert!(step == 1 || tick == last.0 + 1, "{step}: {tick} behind {last:?}");
-            let later = pace.at(tick, beside) + 50_000 / 256 + 1;
-            assert!((at..at + 50_000 / 8 + 200).contains(&later), "{step}");
-            last = (tick, beside);
+    fn who_speaks_once_a_tick_hardly_waits_and_who_always_would_has_one_frame_a_tick() {
+        let pace = Pace::beginning(1_000_000, Duration::from_millis(16));
+        for phase in (0..16_000).step_by(500) {
+            let (mut last, mut may, mut wrong) = (0, 0, 0);
+            for step in 1..1_000_u64 {
+                let wants = 1_000_000 + phase + step * 16_000 + step * 7_919 % 1_500;
+                let at = wants.max(may);
+                assert!(at - wants <= 1_500, "{phase}: {}", at - wants);
+                let (tick, beside) = pace.tick(at, last);
+                wrong += u32::from(step > 1 && tick != last + 1);
+                assert!(pace.at(tick, beside).abs_diff(at) <= 16_000 / 256 + 1, "{phase}");
+                (last, may) = (tick, at + micros(pace.until_next(at, tick)));
+            }
+            assert!(wrong <= 1, "{phase}: {wrong} ticks were skipped");
         }
-    }
-
-    #[test]
-    fn who_speaks_once_a_tick_does_not_wait_and_who_always_would_does_not_speak_more_often() {
-        let period = Duration::from_millis(16);
-        let (mut due, mut waited) = (Time::ZERO, Duration::ZERO);
-        for step in 1..1_000_u64 {
-            let wants = Time::from_micros(7_000 + step * 16_000 + step * 7_919 % 1_500);
-            let now = wants.max(due);
-            waited = waited.max(now - wants);
-            due = next(due, now, period);
-        }
-        assert!(waited <= Duration::from_micros(1_500), "{waited:?}");
-        let (begin, mut now) = (due, due);
-        for step in 1..1_000_u64 {
+        let (mut last, mut at) = (1, 1_000_000);
+        for step in 1..1_000 {
             // Late by as much as a timer is.
-            now = due + Duration::from_micros(step * 7_919 % 1_500);
-            due = next(due, now, period);
+            at += micros(pace.until_next(at, last)) + step * 7_919 % 1_500;
+            (last, _) = pace.tick(at, last);
+            assert_eq!(u64::from(last), step + 1);
         }
-        assert!(now - begin >= period * 998, "{:?}", now - begin);
+    }
+
+    fn micros(time: Duration) -> u64 {
+        u64::try_from(time.as_micros()).unwrap()
+    }
+
+    #[test]
+    fn what_is_passed_on_is_as_often_however_late_each_time_is() {
+        let period = Duration::from_millis(16);
+        let (mut due, mut last) = (Time::ZERO, Time::ZERO);
+        for step in 1..1_000_u64 {
+            let now = due + Duration::from_micros(step * 7_919 % 8_000);
+            assert!(step == 1 || now - last >= period / 2);
+            (due, last) = (next(due, now, period), now);
+        }
+        assert_eq!(due, Time::ZERO + period * 999);
+        assert_eq!(next(Time::ZERO, due, period), due + period / 2);
     }
 
     #[test]
     fn a_clock_that_went_back_makes_ticks_rise_all_the_same() {
         let pace = Pace::beginning(1_000_000, Duration::from_millis(10));
-        assert_eq!(pace.tick(1_000_000, (8, 0)), (9, i8::MIN));
-        assert_eq!(pace.tick(0, (8, 0)), (9, i8::MIN));
-        assert_eq!(pace.tick(u64::MAX, (u32::MAX, 0)), (u32::MAX, i8::MAX));
+        assert_eq!(pace.tick(1_000_000, 8), (9, i8::MIN));
+        assert_eq!(pace.tick(0, 8), (9, i8::MIN));
+        assert!(pace.until_next(0, 4_000_000_000) <= Duration::from_millis(20));
     }
 
     #[test]

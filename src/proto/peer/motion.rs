@@ -1,5 +1,5 @@
 //! What this peer says on the state lane, and hears: its own values once a tick, and those of others. A
-//! tick is when something was written, if the last one is long enough ago.
+//! frame goes at once when something was written, if there was none of its tick.
 
 mod own;
 mod seen;
@@ -16,7 +16,7 @@ use super::connection::Connection;
 use crate::proto::config::StateConfig;
 use crate::proto::id::ClientNumber;
 use crate::proto::motion::interest::{Interest, InterestError};
-use crate::proto::motion::pace::{self, Pace};
+use crate::proto::motion::pace::Pace;
 use crate::proto::motion::packets::{Arrivals, Departures};
 use crate::proto::ownership::{Fence, prefixes};
 use crate::proto::state::stream::Outgoing;
@@ -78,9 +78,9 @@ impl StateLane {
         (!self.outgoing.is_settled()).then(|| last + config.resend_after(round_trip))
     }
 
-    /// When what is redundant goes out once more: not before something new could have.
+    /// When what is redundant goes out once more, of its tick: not before something new could have.
     fn repeated_at(&self, config: &StateConfig) -> Option<Time> {
-        (self.again > 0).then(|| self.moved_at + config.frame() + config.frame() / 2)
+        (self.again > 0).then(|| self.said_at + config.frame() + config.frame() / 2)
     }
 
     /// When there is something to say, if nothing else happens before.
@@ -164,7 +164,16 @@ impl Peer {
         self.show_owners(&owned);
         // A tick in which nothing was said is still to come: what is written then goes at once.
         if self.speak(now, ticks) {
-            self.motion.due = pace::next(self.motion.due, now, self.config.state.frame());
+            self.motion.due = now + self.until_next_tick(now);
+        }
+    }
+
+    fn until_next_tick(&mut self, now: Time) -> Duration {
+        let frame = self.config.state.frame();
+        let lane = &self.motion.lane;
+        match lane.pace.zip(self.clock.room_time(now)) {
+            Some((pace, at)) => pace.until_next(at, lane.tick),
+            None => frame,
         }
     }
 
@@ -191,15 +200,15 @@ impl Peer {
             lane.beside_it = known;
         }
         let unheard = lane.resent_at(config, round_trip).is_some_and(|at| at <= now);
+        let repeats = lane.repeated_at(config).is_some_and(|at| at <= now);
         let over = ticks && lane.stirred;
-        let wanted = over || lane.repeated_at(config).is_some_and(|at| at <= now);
         // Between ticks what was not answered is said again: of its tick, and so without what was
         // written since.
-        if wanted {
+        if over {
             self.motion.own.iter_mut().for_each(|(name, own)| own.say(name, &mut lane.outgoing));
         }
-        let section = if wanted || unheard {
-            lane.section((client, at), wanted, (now, config))
+        let section = if over || unheard || repeats {
+            lane.section((client, at), over, (now, config))
         } else {
             None
         };
@@ -262,11 +271,11 @@ impl StateLane {
     ) -> Option<StateSection> {
         let pace = *self.pace.get_or_insert_with(|| Pace::beginning(at, config.frame()));
         if moves || self.tick == 0 {
-            (self.tick, self.beside) = pace.tick(at, (self.tick, self.beside));
-            self.again = self.again.saturating_sub(1);
+            (self.tick, self.beside) = pace.tick(at, self.tick);
             self.moved_at = now;
         }
         self.said_at = now;
+        self.again = self.again.saturating_sub(1);
         let begins = self.outgoing.is_beginning();
         let budget = if begins { config.whole } else { config.packet.saturating_sub(HEAD) };
         let frame = self.outgoing.frame(self.tick, budget, true)?;

@@ -16,7 +16,7 @@ use crate::proto::state::grid::Truth;
 use crate::proto::state::stream::Outgoing;
 use crate::proto::time::Time;
 
-/// For how many more ticks what is redundant is said.
+/// How many more times what is redundant is said.
 const RESENDS: u8 = 2;
 
 /// A value that this peer says.
