@@ -27,6 +27,9 @@ use crate::proto::wire::message::{Message, StateInterest, StatePacket, StateSect
 /// The first minor version whose relays know the lane.
 const SINCE: u16 = 2;
 
+/// By what part of a tick what was written waits for it.
+const SLACK: u32 = 8;
+
 /// What a packet takes beside its frames, from above.
 const HEAD: usize = 40;
 
@@ -35,8 +38,10 @@ const HEAD: usize = 40;
 pub(super) struct Motion {
     own: BTreeMap<SmolStr, Own>,
     lane: StateLane,
-    /// When the next tick is.
+    /// When a frame may be of the next tick.
     due: Time,
+    /// When something was written last.
+    written: Time,
     /// When something of its own comes to rest, or passes.
     changes: Option<Time>,
     /// What it wants to be told of, if that is not everything, and when that is said again.
@@ -95,6 +100,14 @@ impl StateLane {
 }
 
 impl Motion {
+    /// When there is a frame of what was written last. What would have to wait long for its tick waits
+    /// for what is written next: who writes once a tick and was late once would be late for ever.
+    fn ticks_at(&self, period: Duration) -> Time {
+        let slack = period / SLACK;
+        let waits = self.due.since(self.written) > slack;
+        if waits { self.due.max(self.written + period + slack) } else { self.due }
+    }
+
     /// Another link: nothing that was said on the last one counts.
     pub(super) fn begin(&mut self) {
         let stirred = !self.own.is_empty();
@@ -138,15 +151,14 @@ impl Peer {
 
     /// When there is something to do on the state lane.
     pub(super) fn motion_due(&self) -> Option<Time> {
-        let written = self.store.has_written().then_some(self.motion.due);
+        // When it was written is when it is taken.
+        let written = self.store.has_written().then_some(Time::ZERO);
+        let next = self.motion.ticks_at(self.config.state.frame());
         let round_trip = self.clock.round_trip();
         let open = self.connection.as_ref().is_some_and(speaks);
-        let lane = if open {
-            self.motion.lane.due(self.motion.due, (&self.config.state, round_trip))
-        } else {
-            None
-        };
-        let learned = (open && self.knows_more()).then_some(self.motion.due);
+        let lane =
+            if open { self.motion.lane.due(next, (&self.config.state, round_trip)) } else { None };
+        let learned = (open && self.knows_more()).then_some(next);
         let interest = self.motion.interest.as_ref().filter(|_| open).map(|(_, at)| *at);
         [written, self.motion.changes, lane, learned, interest].into_iter().flatten().min()
     }
@@ -157,9 +169,9 @@ impl Peer {
             return;
         }
         self.say_interest(now);
-        let ticks = now >= self.motion.due;
         self.take_own(now);
         self.check_own(now);
+        let ticks = now >= self.motion.ticks_at(self.config.state.frame());
         let owned = self.store.take_owned();
         self.show_owners(&owned);
         // A tick in which nothing was said is still to come: what is written then goes at once.

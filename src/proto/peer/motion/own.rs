@@ -80,10 +80,11 @@ impl Own {
 }
 
 impl Peer {
-    /// Takes what was written since the last tick.
+    /// Takes what was written since this was last done.
     pub(super) fn take_own(&mut self, now: Time) {
-        let Motion { own, lane, .. } = &mut *self.motion;
+        let Motion { own, lane, written: last, .. } = &mut *self.motion;
         for written in self.store.take_moved() {
+            *last = now;
             let grid = written.terms.grid;
             let ephemeral = written.terms.ephemeral.is_some();
             let (model, property) = (written.model, written.property);
