@@ -76,7 +76,7 @@ impl Crowd {
     /// Everything moves on; of so many, one bumps into something.
     fn write(&mut self, bumps: u32) {
         for at in 0..self.dancers.len() {
-            if self.rng.next_u32() % bumps == 0 {
+            if self.rng.next_u32().is_multiple_of(bumps) {
                 self.speeds[at] = [0; 3].map(|_| self.between(0.15));
             }
             let speed = self.speeds[at];
@@ -238,7 +238,7 @@ fn what_a_crowd_writes_shows_within_a_tick_and_the_way() {
             before = if step == 4_000 { heard(&stage) } else { before };
             for (peer, writer) in writers.iter_mut().enumerate() {
                 // Now and then an application is late, and goes on in time.
-                let late = if draw(50).is_zero() { 14_000 } else { WAVERING };
+                let late = if writer.written.len() % 40 == 25 { 14_000 } else { WAVERING };
                 writer.write(&mut stage, peer, draw(late));
             }
             stage.world.run(Duration::from_micros(250));
