@@ -40,8 +40,6 @@ pub(super) struct Motion {
     watchers: BTreeMap<ClientNumber, Watcher>,
     /// When somebody's interest is looked at again.
     review_at: Option<Time>,
-    /// When the next tick may be.
-    next: Time,
     /// When there is something to do.
     due: Option<Time>,
 }
@@ -64,9 +62,10 @@ impl Motion {
         self.stir(Time::ZERO);
     }
 
-    /// There is something to do at a time, or at the next tick if that is later.
+    /// There is something to do at a time, or when the next member may be told if that is later.
     fn stir(&mut self, at: Time) {
-        let at = at.max(self.next);
+        let next = self.watchers.values().map(Watcher::next).min();
+        let at = next.map_or(at, |next| at.max(next));
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
@@ -220,7 +219,7 @@ impl Hub {
         }
     }
 
-    /// Tells every member what moved since the last tick.
+    /// Tells members what moved since each was told last.
     pub(super) fn tick_motion(&mut self, now: Time) {
         let due =
             self.rooms.iter().filter(|(_, room)| room.motion().due().is_some_and(|at| at <= now));

@@ -12,11 +12,17 @@ const PARTS: i64 = 256;
 const SHORTEST: u32 = 1_000;
 const LONGEST: u32 = 10_000_000;
 
-/// When who passes things on may do so again, behind a time that was due and came later: as often as if
-/// none had been late, and half a period later at least.
+/// When one of so many, by its place among them, may be told something again that could have been at
+/// `due` and is told now: as often as if nothing had been late. Behind a rest all are told at once, and
+/// from then on one after the other within each period.
 #[must_use]
-pub fn next(due: Time, now: Time, period: Duration) -> Time {
-    (due + period).max(now + period / 2)
+pub fn next(due: Time, now: Time, (period, place, of): (Duration, usize, usize)) -> Time {
+    let next = due + period;
+    if next > now {
+        return next;
+    }
+    let part = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    now + period / part(of) * part(place + 1)
 }
 
 /// The ticks of a stream: evenly spaced in room time.
@@ -137,16 +143,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_on_is_as_often_however_late_each_time_is() {
+    fn everybody_is_told_once_a_period_and_not_all_at_once() {
         let period = Duration::from_millis(16);
-        let (mut due, mut last) = (Time::ZERO, Time::ZERO);
-        for step in 1..1_000_u64 {
-            let now = due + Duration::from_micros(step * 7_919 % 8_000);
-            assert!(step == 1 || now - last >= period / 2);
-            (due, last) = (next(due, now, period), now);
+        let begin = Time::from_micros(1_000_000);
+        let mut due = [0, 1, 2, 3].map(|place| next(Time::ZERO, begin, (period, place, 4)));
+        assert_eq!(due.map(|due| due - begin), [1, 2, 3, 4].map(|part| period / 4 * part));
+        for step in 0..1_000_u64 {
+            for (place, due) in due.iter_mut().enumerate() {
+                let now = *due + Duration::from_micros(step * 7_919 % 15_000);
+                *due = next(*due, now, (period, place, 4));
+            }
         }
-        assert_eq!(due, Time::ZERO + period * 999);
-        assert_eq!(next(Time::ZERO, due, period), due + period / 2);
+        assert_eq!(due[0], begin + period / 4 + period * 1_000);
+        assert_eq!(due[3], begin + period * 1_001);
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(super) struct Watcher {
     reviewed_at: Option<Time>,
     streams: BTreeMap<ClientNumber, Stream>,
     departures: Departures<Cargo>,
+    /// When it may be told something again.
+    next: Time,
     /// How many bytes it may be told, as of when; below 0 if it was told more.
     credit: (i64, Time),
 }
@@ -107,12 +109,32 @@ impl Watcher {
             reviewed_at: None,
             streams: BTreeMap::new(),
             departures: Departures::default(),
+            next: Time::ZERO,
             credit: (i64::MAX, Time::ZERO),
         }
     }
 
     pub(super) const fn link(&self) -> Link {
         self.link
+    }
+
+    pub(super) const fn next(&self) -> Time {
+        self.next
+    }
+
+    /// Whether there is something to say of anybody, if it is time.
+    fn wants(&self, now: Time, about: (&StateConfig, Duration)) -> bool {
+        let due = |stream: &Stream| stream.due(about).is_some_and(|at| at <= now);
+        self.streams.values().any(|stream| stream.stirred || due(stream))
+    }
+
+    /// When there is something to say, if nothing else happens before.
+    fn due(&self, about: (&StateConfig, Duration)) -> Option<Time> {
+        let due = self
+            .streams
+            .values()
+            .filter_map(|stream| if stream.stirred { Some(self.next) } else { stream.due(about) });
+        due.min().map(|at| at.max(self.next))
     }
 
     /// It says which packets came.
@@ -181,7 +203,7 @@ impl Watcher {
     }
 
     /// The streams of which there is something to say, those first of which nothing was said longest.
-    fn due(&self, now: Time, about: (&StateConfig, Duration)) -> Vec<ClientNumber> {
+    fn due_streams(&self, now: Time, about: (&StateConfig, Duration)) -> Vec<ClientNumber> {
         let due = self
             .streams
             .iter()
@@ -200,7 +222,7 @@ impl Watcher {
     ) -> Vec<Message> {
         self.refill(now, config);
         let mut packets = Packets { answer, ..Packets::default() };
-        for client in self.due(now, (config, round_trip)) {
+        for client in self.due_streams(now, (config, round_trip)) {
             let Some(source) = sources.get(&client) else { continue };
             let Some(stream) = self.streams.get_mut(&client) else { continue };
             let lost = stream.unheard_since.map(|at| at + config.patience_of(round_trip));
@@ -341,29 +363,34 @@ impl Motion {
         });
     }
 
-    /// What every member is told at a tick.
+    /// What members are told. Each has ticks of its own, so that not all of them are worked for at once.
     pub(super) fn speak(
         &mut self,
         now: Time,
         config: &StateConfig,
         round_trip: impl Fn(Link) -> Option<Duration>,
     ) -> Vec<(Link, Message)> {
-        (self.next, self.due) = (pace::next(self.next, now, config.frame()), None);
+        self.due = None;
         let mut said = Vec::new();
         let mut due: Option<Time> = None;
-        for (client, watcher) in &mut self.watchers {
-            let round_trip = round_trip(watcher.link).unwrap_or_default();
-            let answer = self.sources.get_mut(client).and_then(|source| {
-                let news = source.arrivals.has_news();
-                source.arrivals.told();
-                news.then(|| source.arrivals.answer())
-            });
-            let about = (config, round_trip);
-            let messages = watcher.speak((now, answer), &self.sources, about);
-            said.extend(messages.into_iter().map(|message| (watcher.link, message)));
-            let stirred = watcher.streams.values().any(|stream| stream.stirred);
-            let again = watcher.streams.values().filter_map(|stream| stream.due(about));
-            due = again.chain(due).chain(stirred.then_some(self.next)).min();
+        let of = self.watchers.len();
+        for (place, (client, watcher)) in self.watchers.iter_mut().enumerate() {
+            let about = (config, round_trip(watcher.link).unwrap_or_default());
+            let source = self.sources.get_mut(client);
+            let news = source.as_ref().is_some_and(|source| source.arrivals.has_news());
+            if watcher.next <= now && (news || watcher.wants(now, about)) {
+                watcher.next = pace::next(watcher.next, now, (config.frame(), place, of));
+                let answer = source.filter(|_| news).map(|source| {
+                    source.arrivals.told();
+                    source.arrivals.answer()
+                });
+                let messages = watcher.speak((now, answer), &self.sources, about);
+                said.extend(messages.into_iter().map(|message| (watcher.link, message)));
+                due = due.into_iter().chain(watcher.due(about)).min();
+            } else {
+                let answer = news.then_some(watcher.next);
+                due = due.into_iter().chain(answer).chain(watcher.due(about)).min();
+            }
         }
         for source in self.sources.values_mut() {
             source.fresh.clear();
