@@ -42,11 +42,11 @@
 extern crate self as parlor;
 
 pub mod proto;
-pub use proto::config::{HubConfig, Limits, PeerConfig, StateConfig};
+pub use proto::config::{HubConfig, Limits, PeerConfig, ServiceConfig, StateConfig};
 pub use proto::datastore::{ClaimError, Datastore, EditError, SignalError};
 pub use proto::event::signal::{Audience, SignalId, Signalled, Subject};
 pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, Outcome, State, Ticket};
-pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomName};
+pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomId, RoomName};
 pub use proto::model::Model;
 pub use proto::model::handle::{
     Child, ConfirmedDictionary, ModelRef, Presence, RealtimeDictionary, RealtimeList, RealtimeSet,
@@ -56,15 +56,23 @@ pub use proto::model::property::Counter;
 pub use proto::model::property::vector::{Colour, Quaternion};
 pub use proto::motion::interest::{Area, Interest, InterestError};
 pub use proto::ownership::{Mode, Ownership, Terms};
-pub use proto::reason::{Class, Denial, Reason, Refusal};
+pub use proto::reason::{Class, Denial, Reason, Refusal, RequestError, Right, ServiceError};
+pub use proto::service::{
+    Answer, Card, Code, Door, Entrance, Fact, Group, Invite, Opening, Page, Policy, PresenceError,
+    Record, Request, RequestId, Seat,
+};
 pub use proto::statistics::Statistics;
 
 pub mod realtime;
 
 #[cfg(feature = "net")]
+pub mod lobby;
+#[cfg(feature = "net")]
 pub mod net;
 #[cfg(feature = "net")]
 pub mod room;
+#[cfg(feature = "net")]
+pub use lobby::{Lobby, LobbyOptions};
 #[cfg(feature = "net")]
 pub use room::{ConnectError, ConnectOptions, Room, RoomHandle};
 

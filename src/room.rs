@@ -2,6 +2,7 @@
 
 mod handle;
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -13,7 +14,7 @@ pub use self::handle::{RoomGone, RoomHandle};
 use crate::net::{AddressError, Carrier, CarrierError, Clock, NetConfig, RelayAddress};
 use crate::proto::config::PeerConfig;
 use crate::proto::datastore::Datastore;
-use crate::proto::event::{Event, Member, State};
+use crate::proto::event::{Event, Member, State, overrun};
 use crate::proto::id::{
     AppKey, AppKeyError, ClientNumber, Identity, PeerId, RoomName, RoomNameError,
 };
@@ -22,8 +23,10 @@ use crate::proto::model::handle::Handle;
 use crate::proto::motion::interest::{Interest, InterestError};
 use crate::proto::ownership::Ownership;
 use crate::proto::peer::{Peer, Setup};
-use crate::proto::reason::Reason;
+use crate::proto::reason::{Reason, RequestError};
+use crate::proto::service::{Answer, Entrance, PresenceError, Record, Request, RequestId};
 use crate::proto::statistics::Statistics;
+use crate::proto::wire::rooms;
 
 /// Which room, and as whom.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct ConnectOptions {
     /// A number higher than in any earlier life of this identity in this room. By default Unix time
     /// in milliseconds.
     pub incarnation: Option<u64>,
+    /// On which terms this peer comes in, and what the room is like if it opens it.
+    pub entrance: Entrance,
     /// How the room behaves.
     pub config: PeerConfig,
     /// How the network behaves.
@@ -60,6 +65,7 @@ impl ConnectOptions {
             identity: None,
             metadata: Bytes::new(),
             incarnation: None,
+            entrance: Entrance::default(),
             config: PeerConfig::default(),
             net: NetConfig::default(),
         }
@@ -99,6 +105,9 @@ pub enum ConnectError {
         /// How many it has.
         size: usize,
     },
+    /// What the room is to be like cannot be said.
+    #[error("the room cannot be opened as it is asked for: {0}")]
+    Opening(#[source] RequestError),
     /// The system has no entropy for a new identity.
     #[error("the system gives no random bytes: pass an identity")]
     Entropy,
@@ -116,6 +125,8 @@ pub struct Room<M> {
     clock: Clock,
     identity: Identity,
     net: NetConfig,
+    /// Events that came while an answer was awaited.
+    held: VecDeque<Event>,
     of: PhantomData<fn() -> M>,
 }
 
@@ -150,13 +161,17 @@ impl<M: Model> Room<M> {
             None => Identity::from_seed(entropy()?),
         };
         let incarnation = options.incarnation.unwrap_or_else(|| Clock::unix_micros() / 1_000);
+        let (app_key, room) = (AppKey::new(options.app_key)?, RoomName::new(&options.room)?);
+        rooms::opening(&options.entrance.opening, app_key.app(), &room)
+            .map_err(ConnectError::Opening)?;
         let setup = Setup {
             identity: identity.clone(),
-            app_key: AppKey::new(options.app_key)?,
-            room: RoomName::new(&options.room)?,
+            app_key,
+            room,
             metadata: options.metadata,
             incarnation,
             shape: M::shape(),
+            entrance: options.entrance,
         };
         Ok(Self {
             peer: Peer::new(setup, options.config, entropy()?),
@@ -164,6 +179,7 @@ impl<M: Model> Room<M> {
             clock: Clock::new(),
             identity,
             net: options.net,
+            held: VecDeque::new(),
             of: PhantomData,
         })
     }
@@ -253,7 +269,7 @@ impl<M: Model> Room<M> {
     /// The next thing to tell the application. Read until there is none after each
     /// [`Self::tick`]; unread events are kept up to a bound.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.peer.poll_event()
+        self.held.pop_front().or_else(|| self.peer.poll_event())
     }
 
     /// Ends the network frame now: what was edited since the last is written and sent.
@@ -310,6 +326,77 @@ impl<M: Model> Room<M> {
         self.peer.room_time(now).unwrap_or_else(Clock::unix_micros)
     }
 
+    /// What the room is, as the relay has said: see [`Peer::record`].
+    #[must_use]
+    pub const fn record(&self) -> Option<&Record> {
+        self.peer.record()
+    }
+
+    /// Asks the relay for something, about this room or others: see [`Peer::ask`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub fn ask(&mut self, request: &Request) -> Result<RequestId, RequestError> {
+        let asked = self.peer.ask(request, self.clock.now());
+        self.perform();
+        asked
+    }
+
+    /// Asks the relay for something, and waits for the answer. Other events wait meanwhile, and come
+    /// from [`Self::poll_event`] afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked, the relay says no, or the link ends before it answers.
+    pub async fn request(&mut self, request: &Request) -> Result<Answer, RequestError> {
+        let id = self.ask(request)?;
+        loop {
+            while let Some(event) = self.peer.poll_event() {
+                match event {
+                    Event::Answered { request, answer } if request == id => return answer,
+                    other => self.hold(other),
+                }
+            }
+            self.wait(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn hold(&mut self, event: Event) {
+        let capacity = self.peer.config().event_capacity;
+        if self.held.len() >= capacity {
+            overrun(&mut self.held, capacity);
+        }
+        self.held.push_back(event);
+    }
+
+    /// Says something of this peer to everybody in the room: see [`Peer::set_presence`].
+    ///
+    /// # Errors
+    ///
+    /// When it is more than a member may say.
+    pub fn set_presence(
+        &mut self,
+        key: &str,
+        value: Option<Bytes>,
+        ttl: Option<Duration>,
+    ) -> Result<(), PresenceError> {
+        self.peer.set_presence(key, value, ttl, self.clock.now())?;
+        self.perform();
+        Ok(())
+    }
+
+    /// What a member says of itself, in the order of its keys.
+    pub fn presence(&self, client: ClientNumber) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.peer.presence(client)
+    }
+
+    /// How this peer comes in from now on: with another password, for instance, before
+    /// [`Self::go_online`] is tried again.
+    pub fn set_entrance(&mut self, entrance: Entrance) {
+        self.peer.set_entrance(entrance);
+    }
+
     /// Who owns a model, and whether that is certain: see [`Datastore::claim`].
     #[must_use]
     pub fn ownership_state(&self, model: &impl Handle) -> Ownership {
@@ -354,7 +441,8 @@ impl<M> DerefMut for Room<M> {
     }
 }
 
-fn entropy() -> Result<[u8; 32], ConnectError> {
+/// Fresh randomness from the system.
+pub(crate) fn entropy() -> Result<[u8; 32], ConnectError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| ConnectError::Entropy)?;
     Ok(seed)

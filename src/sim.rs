@@ -42,6 +42,7 @@ use crate::proto::model::handle::Handle;
 use crate::proto::model::path::Path;
 use crate::proto::ownership::{Ownership, Session};
 use crate::proto::peer::{Peer, Setup};
+use crate::proto::service::Entrance;
 use crate::proto::time::Time;
 
 /// A relay, peers, and the network between them.
@@ -144,6 +145,7 @@ impl World {
             metadata: Bytes::from(format!("peer {number}")),
             incarnation: session,
             shape: (self.shape)(),
+            entrance: Entrance::default(),
         };
         let peer =
             Peer::new(setup, PeerConfig { attempts: 0, cut_budget: 16, ..config }, self.seed());

@@ -29,13 +29,14 @@ enum Uses {
 const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::time"], Above),
     (&["proto::id"], Above),
-    (&["proto::reason"], Above),
+    (&["proto::proof"], Above),
+    (&["proto::reason", "proto::service"], Above),
     (&["proto::state"], Above),
     (&["proto::model"], Above),
     (&["proto::config"], Above),
     (&["proto::event"], Above),
     (&["proto::wire"], Above),
-    (&["proto::proof", "proto::clock", "proto::statistics", "proto::feed"], Above),
+    (&["proto::clock", "proto::statistics", "proto::feed"], Above),
     (&["proto::change"], Above),
     (&["proto::authorship", "proto::base"], Above),
     (&["proto::table"], Above),
@@ -44,14 +45,15 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::guard", "proto::base::walk"], Above),
     (&["proto::log"], Above),
     (&["proto::document", "proto::delta", "proto::cut", "proto::draft"], Above),
-    (&["proto::lane", "proto::motion", "proto::channel"], Above),
+    (&["proto::lane", "proto::motion", "proto::channel", "proto::dialogue"], Above),
     (&["proto::datastore"], Above),
-    (&["proto::peer", "proto::hub"], Above),
+    (&["proto::peer", "proto::hub", "proto::lobby"], Above),
     (&["realtime::timeline"], Only(&["proto::model"])),
     (&["realtime"], Above),
     // The wall: no tokio, no libp2p and no files above this line.
     (&["sim", "net"], Only(&["proto"])),
     (&["room"], Only(&["proto", "net"])),
+    (&["lobby"], Only(&["proto", "net", "room"])),
 ];
 
 /// Modules that only declare and re-export what is inside them; `""` is `lib.rs`. Theirs are the

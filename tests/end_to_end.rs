@@ -1,6 +1,9 @@
 //! The driver drives: rooms and a relay on loopback, in real time.
 #![cfg(feature = "net")]
-#![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
+
+#[path = "end_to_end/rooms.rs"]
+mod rooms;
 
 use std::future::Future;
 use std::time::Duration;

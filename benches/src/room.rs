@@ -217,6 +217,7 @@ impl Room {
             metadata: Vec::new().into(),
             incarnation: 1,
             shape: (self.shape)(),
+            entrance: parlor::Entrance::default(),
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&(number as u64).to_le_bytes());

@@ -37,6 +37,9 @@ impl Machine for Hub {
                 HubEvent::Left { room, client, peer, reason } => {
                     tracing::info!(room = %room.1, %client, %peer, ?reason, "left");
                 }
+                HubEvent::Kicked { room, peer, by, ban_s } => {
+                    tracing::info!(room = %room.1, %peer, %by, ban_s, "put out");
+                }
                 HubEvent::Refused { peer, refusal } => {
                     tracing::info!(%peer, %refusal, "refused");
                 }

@@ -1,6 +1,10 @@
 //! Every limit, timeout and default, documented once.
 
+mod relay;
+
 use std::time::Duration;
+
+pub use self::relay::{EpochConfig, HubConfig, OwnershipConfig, ServiceConfig, SignalConfig};
 
 /// What a peer does and how often.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +60,11 @@ pub struct PeerConfig {
     /// How long another's signal of a model waits for that to arrive, once all is here that was in the
     /// room. Then it is dropped.
     pub signal_patience: Duration,
+    /// How many requests of the room service may be unanswered. One more is not asked
+    /// ([`RequestError::Busy`](crate::proto::reason::RequestError::Busy)).
+    pub requests: usize,
+    /// How long who came to ask keeps a link on which nothing is asked.
+    pub visit: Duration,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -84,6 +93,8 @@ impl Default for PeerConfig {
             fold: Duration::from_secs(10),
             signal_age: Duration::from_secs(30),
             signal_patience: Duration::from_secs(2),
+            requests: 64,
+            visit: Duration::from_secs(5),
             limits: Limits::default(),
         }
     }
@@ -94,87 +105,6 @@ impl PeerConfig {
     #[must_use]
     pub fn frame(&self) -> Duration {
         Duration::from_micros(1_000_000 / u64::from(self.frame_rate.clamp(1, 120)))
-    }
-}
-
-/// What a relay's rooms allow.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HubConfig {
-    /// The most rooms at once. One more is refused (`RelayFull`).
-    pub rooms: u32,
-    /// The most members of one room. One more is refused (`RoomFull`).
-    pub members: u32,
-    /// Joins a minute that one peer may try, bursts of as many included. More are refused
-    /// (`RateLimited`): 30, so that a peer that reconnects as designed is never refused.
-    pub joins_per_minute: u32,
-    /// How long a link may be up without joining a room. Then it is closed (`HandshakeTimeout`).
-    pub handshake: Duration,
-    /// How long a member may be silent. Then it is closed (`Idle`).
-    pub silence: Duration,
-    /// How often documents are compared with each member.
-    pub compare_interval: Duration,
-    /// How long a room without members is kept in memory.
-    pub linger: Duration,
-    /// Bytes of other peers' changes that a link may have waiting for a signature that covers them.
-    /// More end the link (`TooLarge`).
-    pub unproven: usize,
-    /// How often a peer is answered a question that costs the relay more than the peer: its roster,
-    /// its welcome again, what its heads do not cover. More are ignored.
-    pub question_interval: Duration,
-    /// The longest round trip that a peer is believed: it makes the relay wait longer before it says
-    /// something again.
-    pub round_trip: Duration,
-    /// How many peers a room remembers as having been there before. Later ones are always new.
-    pub remembered: usize,
-    /// The most events that wait for the operator; the oldest is dropped for one more.
-    pub event_capacity: usize,
-    /// When history is cut.
-    pub epochs: EpochConfig,
-    /// How models are owned.
-    pub ownership: OwnershipConfig,
-    /// How what moves is told: to each member, at most so often and so much.
-    pub state: StateConfig,
-    /// What is kept of signals, and how many are taken.
-    pub signals: SignalConfig,
-    /// What is taken from others.
-    pub limits: Limits,
-}
-
-/// What a relay does with signals.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SignalConfig {
-    /// The most that a room keeps for members that have not heard them; of more the oldest go. Who is
-    /// in the room and has not heard one that goes loses its link (`SlowConsumer`); who comes back is
-    /// told that it missed some.
-    pub kept: usize,
-    /// The most bytes of those, as an estimate from above.
-    pub kept_bytes: usize,
-    /// How long one is kept at most, for who comes back.
-    pub kept_for: Duration,
-    /// How long one is kept at least: so long a member may lag behind. While there is no room for that,
-    /// nothing is taken: it is as if it had been lost, and said again.
-    pub lag: Duration,
-    /// How many of one member are taken in a second, and how many bytes that they say. The rest is as if
-    /// it had been lost.
-    pub per_second: u32,
-    /// See there.
-    pub bytes_per_second: usize,
-    /// Of how many sessions a room remembers which of their signals it took. Of more, those that went
-    /// out first are forgotten; who comes back then does not know whether its last ones were heard.
-    pub senders: usize,
-}
-
-impl Default for SignalConfig {
-    fn default() -> Self {
-        Self {
-            kept: 32_768,
-            kept_bytes: 4 << 20,
-            kept_for: Duration::from_secs(30),
-            lag: Duration::from_secs(1),
-            per_second: 4_000,
-            bytes_per_second: 512 << 10,
-            senders: 4_096,
-        }
     }
 }
 
@@ -239,111 +169,6 @@ impl StateConfig {
     }
 }
 
-/// How a relay grants models.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnershipConfig {
-    /// How long an owner may believe that it owns an exclusive model, from the last thing that it
-    /// said: so long nobody else is granted it. Must be above [`PeerConfig::lease_margin`].
-    pub lease: Duration,
-    /// How long an owner may be away, from the last frame that was received of it, before what it
-    /// owns is nobody's.
-    pub grace: Duration,
-    /// How long a model that was taken over stays with who took it.
-    pub cooldown: Duration,
-    /// Of how many changes of a peer the claims are answered within a second. More are denied.
-    pub claims_per_second: u32,
-    /// How many models of a room may be owned at once. Claims of more are denied.
-    pub models: u32,
-    /// How often the owner of an exclusive model is asked to let go while another waits.
-    pub revoke_interval: Duration,
-}
-
-impl Default for OwnershipConfig {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(3),
-            grace: Duration::from_secs(5),
-            cooldown: Duration::from_millis(100),
-            claims_per_second: 20,
-            models: 20_000,
-            revoke_interval: Duration::from_millis(500),
-        }
-    }
-}
-
-/// When a relay cuts the history of a document, and how.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EpochConfig {
-    /// History of at most so many bytes is never cut while anybody writes, as an estimate of what it
-    /// takes stripped.
-    pub floor: usize,
-    /// Nor is history that is at most so many hundredths of what the epoch began with.
-    pub ratio: usize,
-    /// How long an epoch lasts at least while anybody writes.
-    pub interval: Duration,
-    /// After so long without a write, whatever is over `rest_floor` is cut.
-    pub rest: Duration,
-    /// History of at most so many bytes stays for ever at rest.
-    pub rest_floor: usize,
-    /// Nor is, at rest, history of at most so many hundredths of what the epoch began with.
-    pub rest_ratio: usize,
-    /// How many values are gone through at once, so that other rooms don't wait: about a
-    /// millisecond. So are cuts made, and behind each the columns of what the epoch begins with, which
-    /// whoever joins is sent. Columns are kept as long as the epoch, whether anybody comes or not:
-    /// about as many bytes as the values have deflated. Who comes before they are there has them made
-    /// at once.
-    pub budget: usize,
-    /// How long others come first after that.
-    pub pause: Duration,
-    /// How long a member may take to bring back what an epoch began with, to a relay that has nothing
-    /// of it; others are sent away meanwhile. Then it is closed (`HandshakeTimeout`).
-    pub restoring: Duration,
-    /// Of how many epochs a relay remembers whose changes went into the next. A peer that comes back
-    /// from an older one may write again what it was not told the fate of.
-    pub remembered: usize,
-}
-
-impl Default for EpochConfig {
-    fn default() -> Self {
-        Self {
-            floor: 8 << 10,
-            ratio: 100,
-            interval: Duration::from_secs(30),
-            rest: Duration::from_secs(10),
-            rest_floor: 1 << 10,
-            rest_ratio: 10,
-            budget: 4_096,
-            pause: Duration::from_millis(1),
-            restoring: Duration::from_secs(30),
-            remembered: 256,
-        }
-    }
-}
-
-impl Default for HubConfig {
-    fn default() -> Self {
-        Self {
-            rooms: 1_000,
-            members: 128,
-            joins_per_minute: 30,
-            handshake: Duration::from_secs(5),
-            silence: Duration::from_secs(10),
-            compare_interval: Duration::from_secs(1),
-            linger: Duration::from_secs(30),
-            unproven: 64 << 20,
-            question_interval: Duration::from_millis(250),
-            round_trip: Duration::from_secs(5),
-            remembered: 65_536,
-            event_capacity: 4_096,
-            epochs: EpochConfig::default(),
-            ownership: OwnershipConfig::default(),
-            state: StateConfig { rate: 60, ..StateConfig::default() },
-            signals: SignalConfig::default(),
-            limits: Limits::default(),
-        }
-    }
-}
-
 /// What is taken from others, and what may wait for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -389,6 +214,13 @@ pub struct Limits {
     /// Bytes that the control lane has been handed and has not written, above which signals wait: so
     /// much they may delay what else goes there.
     pub signal_window: usize,
+    /// How many keys a member may say something of itself under.
+    pub presence_keys: usize,
+    /// How many things all members together may say of themselves. A peer that is told of more does not
+    /// believe it.
+    pub presences: usize,
+    /// Bytes of those keys, and of what stands there. More ends the link of who says it (`TooLarge`).
+    pub presence: usize,
     /// Changes sent and not yet acknowledged, per link and document. More wait in the document.
     pub in_flight: usize,
     /// Positions of a link's order that changes may refer to, per document: what stands further back
@@ -430,6 +262,9 @@ impl Default for Limits {
             signals_in_flight: 256,
             signals_waiting: 1_024,
             signal_window: 64 << 10,
+            presence_keys: 16,
+            presences: 16_384,
+            presence: 4 << 10,
             in_flight: 4_096,
             order: 1_024,
             inflated: 1 << 20,

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use self::signal::{SignalId, Signalled};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::model::path::Path;
-use crate::proto::reason::{ChangeFault, Denial, Reason};
+use crate::proto::reason::{ChangeFault, Denial, Reason, RequestError};
+use crate::proto::service::{Answer, Fact, RequestId};
 
 /// What happened outside.
 #[derive(Clone, Debug)]
@@ -193,8 +194,27 @@ pub enum Event {
     /// Signals of others were not heard: this peer was away for longer than the relay keeps them, or
     /// the relay lost its memory.
     SignalsMissed,
-    /// More happened than the queue of events holds: the ones before this were discarded, but for
-    /// [`Self::Settled`], and the application should read everything anew.
+    /// Something of the room's record is another: see [`Record`](crate::proto::service::Record).
+    Room(Fact),
+    /// A member says something else of itself.
+    Presence {
+        /// Who.
+        client: ClientNumber,
+        /// Under which key.
+        key: String,
+        /// What; nothing any more, if it is none.
+        value: Option<Bytes>,
+    },
+    /// The answer to a request of this application.
+    Answered {
+        /// Which.
+        request: RequestId,
+        /// The answer.
+        answer: Result<Answer, RequestError>,
+    },
+    /// More happened than is told one by one: more than the queue of events holds, or the room was left
+    /// while its documents were still coming. Events before this may have been discarded, but for
+    /// [`Self::Settled`] and [`Self::Answered`], and the application should read everything anew.
     Overrun,
 }
 
@@ -219,7 +239,7 @@ pub enum Outcome {
 /// Makes room for more events: all go for one [`Event::Overrun`], but those that are the only word of
 /// something. Of them, too, half of the capacity is kept.
 pub(crate) fn overrun(events: &mut VecDeque<Event>, capacity: usize) {
-    events.retain(|event| matches!(event, Event::Settled { .. }));
+    events.retain(|event| matches!(event, Event::Settled { .. } | Event::Answered { .. }));
     let most = capacity / 2;
     events.drain(..events.len().saturating_sub(most));
     events.push_back(Event::Overrun);
@@ -291,4 +311,16 @@ pub enum LeaveReason {
     Replaced,
     /// It broke the protocol.
     Expelled,
+    /// It was put out.
+    Kicked,
+}
+
+impl LeaveReason {
+    /// What those are told who know no room service.
+    pub(crate) const fn of_old(self) -> Self {
+        match self {
+            Self::Kicked => Self::Expelled,
+            Self::Left | Self::Lost | Self::Replaced | Self::Expelled => self,
+        }
+    }
 }

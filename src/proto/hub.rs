@@ -4,13 +4,19 @@
 //! breaks a rule; it stamps nobody's work as its own.
 
 mod columns;
+mod dispatch;
 mod entries;
 mod epoch;
 mod guest;
 mod join;
+mod lobby;
 mod motion;
 mod ownership;
+mod presence;
+mod record;
 mod room;
+mod seats;
+mod service;
 mod signals;
 mod unproven;
 
@@ -30,7 +36,7 @@ use crate::proto::id::{
 };
 use crate::proto::lane::lane_of;
 use crate::proto::log::ChangeLog;
-use crate::proto::reason::Refusal;
+use crate::proto::reason::{Refusal, SERVICE_SINCE};
 use crate::proto::time::Time;
 use crate::proto::wire;
 use crate::proto::wire::message::Message;
@@ -71,6 +77,17 @@ pub enum HubEvent {
         /// Why.
         reason: LeaveReason,
     },
+    /// A member was put out by another, and is kept out for a while.
+    Kicked {
+        /// From where.
+        room: RoomKey,
+        /// Who.
+        peer: PeerId,
+        /// By whom.
+        by: PeerId,
+        /// For how many seconds.
+        ban_s: u32,
+    },
     /// A peer was sent away.
     Refused {
         /// Who.
@@ -92,6 +109,8 @@ pub struct Hub {
     /// What the room time is at [`Time::ZERO`], in microseconds since the Unix epoch.
     epoch: u64,
     rooms: BTreeMap<RoomKey, Room>,
+    /// How many rooms there ever were.
+    opened: u64,
     guests: BTreeMap<Link, Guest>,
     /// When each peer tried to join, within the last minute.
     joins: BTreeMap<PeerId, VecDeque<Time>>,
@@ -120,6 +139,7 @@ impl Hub {
             rng: ChaCha12Rng::from_seed(seed),
             epoch,
             rooms: BTreeMap::new(),
+            opened: 0,
             guests: BTreeMap::new(),
             joins: BTreeMap::new(),
             effects: VecDeque::new(),
@@ -154,6 +174,7 @@ impl Hub {
         self.tick_epochs(now);
         self.tick_columns(now);
         self.tick_motion(now);
+        self.tick_service(now);
         for room in self.rooms.values_mut() {
             room.signals_mut().expire(&self.config.signals, now);
         }
@@ -195,16 +216,18 @@ impl Hub {
         let closes = self.rooms.values().filter_map(|room| self.closes(room));
         let owned = self.rooms.keys().filter_map(|key| self.ownership_due(key));
         let moves = self.rooms.values().filter_map(|room| room.motion().due());
-        let guests = guests.chain(moves);
+        let over = self.rooms.values().filter_map(Room::service_due);
+        let guests = guests.chain(moves).chain(over);
         guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote, nor
     /// gave a signal.
     fn closes(&self, room: &Room) -> Option<Time> {
-        let blank = room.is_blank() && room.signals().is_blank();
+        let blank = room.is_blank() && room.signals().is_blank() && room.record().is_blank();
         let linger = if blank { Duration::ZERO } else { self.config.linger };
-        room.empty_since().map(|since| since + linger)
+        let empty = room.empty_since().filter(|_| !room.record().seats.is_held());
+        empty.map(|since| since + linger)
     }
 
     /// The rooms that are open, with the number of members of each.
@@ -227,7 +250,7 @@ impl Hub {
     fn on_connected(&mut self, now: Time, link: Link, peer: PeerId) {
         let mut nonce = [0; 16];
         self.rng.fill_bytes(&mut nonce);
-        self.guests.insert(link, Guest::new(peer, nonce, &self.config.limits, now));
+        self.guests.insert(link, Guest::new(peer, nonce, &self.config, now));
         self.greet(link, now);
     }
 
@@ -256,16 +279,25 @@ impl Hub {
 
     /// Sends a peer away, with a reason.
     fn refuse(&mut self, link: Link, refusal: Refusal, now: Time) {
-        let Some(peer) = self.guests.get(&link).map(|guest| guest.peer) else {
+        let Some((peer, minor)) = self.guests.get(&link).map(|guest| (guest.peer, guest.minor))
+        else {
             return;
         };
         tracing::debug!(?peer, %refusal, "refused");
-        self.say(link, &Message::Refused(refusal.clone()));
+        let said = if minor < SERVICE_SINCE { refusal.clone().of_old() } else { refusal.clone() };
+        self.say(link, &Message::Refused(said));
         let reason = match refusal {
             Refusal::Replaced => LeaveReason::Replaced,
             Refusal::Idle | Refusal::SlowConsumer | Refusal::ShuttingDown => LeaveReason::Lost,
+            Refusal::Kicked { .. } => LeaveReason::Kicked,
             Refusal::VersionMismatch { .. }
             | Refusal::UnknownApp
+            | Refusal::NoSuchRoom
+            | Refusal::NotInvited
+            | Refusal::WrongPassword
+            | Refusal::Locked
+            | Refusal::Banned { .. }
+            | Refusal::BadOpening { .. }
             | Refusal::RoomFull { .. }
             | Refusal::RelayFull { .. }
             | Refusal::RateLimited { .. }
@@ -297,7 +329,7 @@ impl Hub {
         };
         let stays = match reason {
             LeaveReason::Lost | LeaveReason::Replaced => self.config.ownership.grace,
-            LeaveReason::Left | LeaveReason::Expelled => Duration::ZERO,
+            LeaveReason::Left | LeaveReason::Expelled | LeaveReason::Kicked => Duration::ZERO,
         };
         room.motion_mut().part(client, now + stays);
         let left = reason == LeaveReason::Left;
@@ -305,8 +337,11 @@ impl Hub {
         let revision = room.leave(client, now);
         let others: Vec<Link> = room.links().collect();
         for other in others {
+            let old = self.guests.get(&other).is_some_and(|guest| guest.minor < SERVICE_SINCE);
+            let reason = if old { reason.of_old() } else { reason };
             self.say(other, &Message::Left { revision, client, reason });
         }
+        self.part_service(now, &key, (client, guest.peer), reason);
         self.report(HubEvent::Left { room: key, client, peer: guest.peer, reason });
     }
 
@@ -341,6 +376,7 @@ impl Hub {
             self.say(link, message);
         }
         self.pump_signals(link, now);
+        self.pump_service(link, now);
         self.check_outbox(now, link);
     }
 

@@ -51,10 +51,35 @@ impl fmt::Display for PeerId {
     }
 }
 
+impl FromStr for PeerId {
+    type Err = PeerIdError;
+
+    fn from_str(text: &str) -> Result<Self, PeerIdError> {
+        let mut bytes = [0; MULTIHASH.len() + 32];
+        match bs58::decode(text).onto(&mut bytes) {
+            Ok(length) if length == bytes.len() && bytes.starts_with(&MULTIHASH) => {
+                let mut public = [0; 32];
+                public.copy_from_slice(&bytes[MULTIHASH.len()..]);
+                Ok(Self(public))
+            }
+            _ => Err(PeerIdError::Malformed),
+        }
+    }
+}
+
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Hex(&self.0[..4]))
     }
+}
+
+/// Why a text is no [`PeerId`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeerIdError {
+    /// It is not the id of an ed25519 key as libp2p writes it.
+    #[error("this is no peer id: it begins with 12D3KooW and has 52 characters")]
+    Malformed,
 }
 
 /// The secret half of a [`PeerId`].
@@ -197,6 +222,52 @@ impl fmt::Debug for RoomName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
     }
+}
+
+/// A room in short: where its name is too long, or not to be told. It follows from the name, so whoever
+/// knows that knows this; and a relay finds by it the rooms that are open.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RoomId(pub [u8; 8]);
+
+impl RoomId {
+    /// The first 8 bytes of `digest("parlor room", app, name)`.
+    #[must_use]
+    pub fn of(app: AppId, name: &RoomName) -> Self {
+        let digest = digest("parlor room", &[&app.0, name.as_str().as_bytes()]);
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        Self(id)
+    }
+}
+
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Hex(&self.0))
+    }
+}
+
+impl fmt::Debug for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RoomId {
+    type Err = RoomIdError;
+
+    fn from_str(text: &str) -> Result<Self, RoomIdError> {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+        let bytes = bytes.ok().and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        bytes.map(Self).ok_or_else(|| RoomIdError { text: text.to_owned() })
+    }
+}
+
+/// Why a text is no [`RoomId`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{text}` is no room's id: it has 16 hexadecimal digits")]
+pub struct RoomIdError {
+    /// The text.
+    pub text: String,
 }
 
 /// Why a name cannot be a room's.

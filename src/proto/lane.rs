@@ -470,7 +470,9 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::StateWhole(_)
         | Message::StateYield { .. }
         | Message::StateInterest(_)
-        | Message::Signal(_) => Lane::Control,
+        | Message::Signal(_)
+        | Message::Enter(_)
+        | Message::Service(_) => Lane::Control,
     }
 }
 

@@ -2,6 +2,7 @@
 //! is. A state machine: what happens outside is handed in, what to do outside is taken out, and time
 //! is an argument.
 
+mod authorship;
 mod backoff;
 mod connection;
 mod documents;
@@ -9,6 +10,7 @@ mod join;
 mod motion;
 mod ownership;
 mod roster;
+mod service;
 mod signals;
 
 use std::collections::VecDeque;
@@ -23,6 +25,7 @@ use self::connection::{Connection, Incoming, Stage};
 use self::motion::Motion;
 use self::ownership::Lease;
 use self::roster::Roster;
+use self::service::Service;
 use self::signals::Signals;
 use crate::proto::authorship::Scope;
 use crate::proto::clock::RoomClock;
@@ -34,10 +37,10 @@ use crate::proto::id::{
     AppKey, ClientNumber, DocumentId, EpochId, Identity, Lane, PeerId, RoomName,
 };
 use crate::proto::lane::lane_of;
-use crate::proto::log::Origin;
 use crate::proto::model::Shape;
 use crate::proto::ownership::Session;
 use crate::proto::reason::{Class, Reason, Refusal};
+use crate::proto::service::Entrance;
 use crate::proto::statistics::{Direction, Meter, Statistics};
 use crate::proto::time::Time;
 use crate::proto::wire;
@@ -59,6 +62,8 @@ pub struct Setup {
     pub incarnation: u64,
     /// What the room's root model looks like.
     pub shape: Shape,
+    /// How this peer comes in.
+    pub entrance: Entrance,
 }
 
 /// A peer in a room.
@@ -96,6 +101,7 @@ pub struct Peer {
     lease: Lease,
     motion: Box<Motion>,
     signals: Box<Signals>,
+    service: Box<Service>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -105,13 +111,14 @@ impl Peer {
     /// either side.
     #[must_use]
     pub fn new(setup: Setup, config: PeerConfig, seed: [u8; 32]) -> Self {
-        let Setup { identity, app_key, room, mut metadata, incarnation, shape } = setup;
+        let Setup { identity, app_key, room, mut metadata, incarnation, shape, entrance } = setup;
         metadata.truncate(config.limits.metadata);
         let incarnation = Session(incarnation).first();
         let author = Introduction { peer: identity.peer(), incarnation };
         let scope = Scope::first(app_key.app(), room.clone());
         let schema = shape.digest();
         let limits = config.limits.clone();
+        let service = Box::new(Service::new(entrance, &limits));
         let store = Datastore::new(&scope, author, shape, limits, config.event_capacity);
         Self {
             identity,
@@ -141,6 +148,7 @@ impl Peer {
             lease: Lease::default(),
             motion: Box::default(),
             signals: Box::default(),
+            service,
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -217,6 +225,7 @@ impl Peer {
         }
         self.tick_connection(now);
         self.tick_signals(now);
+        self.tick_service(now);
         self.store.tidy(self.config.cut_budget);
         for document in DocumentId::ALL {
             let at = self.connection.as_ref().and_then(|open| open.cut_at[document.place()]);
@@ -250,7 +259,7 @@ impl Peer {
         let frame = self.store.is_waiting().then_some(self.frame_at);
         let connection = self.connection.as_ref().and_then(|open| open.deadline(&self.config));
         let due = [frame, self.backoff.due(), connection, self.motion_due(), self.signals_due()];
-        due.into_iter().flatten().min()
+        due.into_iter().chain([self.service_due()]).flatten().min()
     }
 
     /// The room's models and texts.
@@ -263,6 +272,12 @@ impl Peer {
     /// [`Self::poll_timeout`].
     pub const fn store_mut(&mut self) -> &mut Datastore {
         &mut self.store
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub const fn config(&self) -> &PeerConfig {
+        &self.config
     }
 
     /// How far the room is.
@@ -380,6 +395,7 @@ impl Peer {
         }
         self.pump(now);
         self.pump_signals(now);
+        self.pump_service(now);
     }
 
     /// Sends what the document lane has, as far as the driver takes it.
@@ -396,32 +412,6 @@ impl Peer {
         for message in due.unwrap_or_default() {
             self.say(&message, now);
         }
-    }
-
-    /// Gives this peer's word for what it wrote since the last time.
-    fn sign(&mut self, now: Time) {
-        let me = self.author.peer;
-        for document in DocumentId::ALL {
-            let log = self.store.log(document);
-            let scope = log.scope().clone();
-            // As every incarnation: others bring in what an earlier one wrote.
-            let own = log.authors().filter(|(_, author)| author.origin.is_of(me).is_some());
-            let last = own.filter_map(|(actor, author)| {
-                let signed = author.signature.as_ref().map_or(0, |signature| signature.sequence);
-                let entry = log.entry(*author.changes.last()?)?;
-                (entry.sequence > signed).then_some((*actor, entry.sequence, entry.hash))
-            });
-            let last: Vec<_> = last.collect();
-            for (actor, sequence, hash) in last {
-                let record = scope.sign(&self.identity, document, (actor, sequence, hash));
-                if self.store.admit_own_signature(document, &record)
-                    && let Some(open) = self.connection.as_mut().filter(|open| open.is_in())
-                {
-                    open.lane.push(document, Token::Signature(actor));
-                }
-            }
-        }
-        self.pump(now);
     }
 
     /// The link is gone or useless: tries again, unless the reason or the count forbids it.
@@ -462,6 +452,11 @@ impl Peer {
         self.give_up_signals();
         self.online = false;
         self.backoff = Backoff::default();
+        if self.store.is_quiet() && !DocumentId::ALL.iter().all(|of| self.store.log(*of).is_empty())
+        {
+            // What came was to be said by one `Ready`, which does not come.
+            self.tell(Event::Overrun);
+        }
         self.store.end_quiet();
         self.enter(State::Closed(reason));
     }
@@ -482,17 +477,10 @@ impl Peer {
         }
         self.client = None;
         self.signals.hang_up();
+        self.hang_up_service();
         self.backoff.stop();
         for event in self.roster.clear(reason) {
             self.tell(event);
         }
-    }
-
-    /// The author of every change in the room, for tools: which peers wrote how many.
-    pub fn authors(&self, document: DocumentId) -> impl Iterator<Item = (PeerId, usize)> {
-        self.store.log(document).authors().filter_map(|(_, author)| match &author.origin {
-            Origin::Peer(introduction) => Some((introduction.peer, author.changes.len())),
-            Origin::WellKnown(_) | Origin::Base => None,
-        })
     }
 }

@@ -1,10 +1,13 @@
 //! Why a room was disconnected: one enum, each reason with a class and words for a person.
 
+mod service;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::service::{RequestError, Right, ServiceError};
 use crate::proto::id::PeerId;
 
 /// What a program should do about a [`Reason`].
@@ -161,9 +164,65 @@ pub enum Refusal {
     /// The relay is going down.
     #[error("the relay is shutting down: it may be back soon")]
     ShuttingDown,
+    /// No such room is open, or this peer may not know of it: the two are one answer.
+    #[error("no such room is open, or this peer may not know of it: check its name, or open it")]
+    NoSuchRoom,
+    /// The room lets only those in who were invited.
+    #[error("the room lets in who was invited: ask somebody inside for an invite")]
+    NotInvited,
+    /// The room has a password, and the peer does not know it.
+    #[error("the room's password is another: ask somebody inside")]
+    WrongPassword,
+    /// The room is locked, or lets nobody in.
+    #[error("the room lets nobody in now: ask its owner to open it")]
+    Locked,
+    /// The peer was put out.
+    #[error("this peer was put out of the room, for {ban_s} s")]
+    Kicked {
+        /// For how long.
+        ban_s: u32,
+    },
+    /// The peer was put out before, and the time is not over.
+    #[error("this peer was put out of the room: it may come back in {retry_after_s} s")]
+    Banned {
+        /// For how much longer.
+        retry_after_s: u32,
+    },
+    /// The room that was to be opened cannot be.
+    #[error("the room cannot be opened as it is asked for: {why}")]
+    BadOpening {
+        /// Why.
+        why: ServiceError,
+    },
 }
 
 impl Refusal {
+    /// What those are told who know no room service: that there is no place for them.
+    pub(crate) fn of_old(self) -> Self {
+        match self {
+            Self::NoSuchRoom
+            | Self::NotInvited
+            | Self::WrongPassword
+            | Self::Locked
+            | Self::Kicked { .. }
+            | Self::Banned { .. }
+            | Self::BadOpening { .. } => Self::RoomFull { limit: 0 },
+            Self::VersionMismatch { .. }
+            | Self::UnknownApp
+            | Self::RoomFull { .. }
+            | Self::RelayFull { .. }
+            | Self::RateLimited { .. }
+            | Self::SlowConsumer
+            | Self::Replaced
+            | Self::HandshakeTimeout
+            | Self::Idle
+            | Self::BadMessage
+            | Self::BadChange { .. }
+            | Self::TooLarge { .. }
+            | Self::ShuttingDown => self,
+        }
+    }
+
     /// What a program should do about it.
     #[must_use]
     pub const fn class(&self) -> Class {
@@ -175,8 +234,15 @@ impl Refusal {
             | Self::HandshakeTimeout
             | Self::Idle
             | Self::ShuttingDown => Class::Retry,
-            Self::Replaced => Class::DoNotRetry,
-            Self::VersionMismatch { .. }
+            Self::Replaced
+            | Self::NoSuchRoom
+            | Self::NotInvited
+            | Self::WrongPassword
+            | Self::Locked
+            | Self::Kicked { .. }
+            | Self::Banned { .. } => Class::DoNotRetry,
+            Self::BadOpening { .. }
+            | Self::VersionMismatch { .. }
             | Self::UnknownApp
             | Self::BadMessage
             | Self::BadChange { .. }
@@ -305,6 +371,9 @@ pub enum Denial {
     Occupied,
 }
 
+/// The minor version since which relays have the room service.
+pub(crate) const SERVICE_SINCE: u16 = 4;
+
 /// A version of the protocol. Equal majors understand each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Version {
@@ -316,7 +385,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 2, minor: 3 };
+    pub const CURRENT: Self = Self { major: 2, minor: 4 };
 }
 
 impl std::fmt::Display for Version {

@@ -8,6 +8,7 @@
 
 pub mod bounded;
 pub mod message;
+pub mod rooms;
 
 use bytes::Bytes;
 use thiserror::Error;

@@ -310,7 +310,10 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::Refused { .. }
             | Event::Signal(_)
             | Event::SignalLost { .. }
-            | Event::SignalsMissed => {}
+            | Event::SignalsMissed
+            | Event::Room(_)
+            | Event::Presence { .. }
+            | Event::Answered { .. } => {}
         }
     }
 

@@ -328,6 +328,9 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Changed(_)
         | Event::Added { .. }
         | Event::Removed { .. }
+        | Event::Room(_)
+        | Event::Presence { .. }
+        | Event::Answered { .. }
         | Event::Overrun => None,
         Event::Signal(_) => Some("signal heard"),
         Event::SignalLost { .. } => Some("signal lost"),

@@ -60,7 +60,10 @@ impl Follower {
             | Event::Refused { .. }
             | Event::Signal(_)
             | Event::SignalLost { .. }
-            | Event::SignalsMissed => {}
+            | Event::SignalsMissed
+            | Event::Room(_)
+            | Event::Presence { .. }
+            | Event::Answered { .. } => {}
         }
     }
 

@@ -19,6 +19,7 @@ use crate::proto::hub::Hub;
 use crate::proto::id::{AppKey, Identity, Lane, Link, RoomName};
 use crate::proto::model::Model;
 use crate::proto::peer::{Peer, Setup};
+use crate::proto::service::Entrance;
 use crate::proto::state::grid::{Kind, Truth};
 use crate::proto::state::rotation::Turn;
 use crate::proto::state::stream::{Incoming, Outgoing};
@@ -223,7 +224,7 @@ impl Step {
     fn frame(&self) -> Vec<u8> {
         let mut frame = Vec::new();
         if self.with_header {
-            frame.extend([1, self.variant % 20]);
+            frame.extend([1, self.variant % 29]);
         }
         frame.extend(&self.body);
         frame
@@ -240,6 +241,7 @@ fn machines() -> (Hub, Peer) {
         metadata: Bytes::new(),
         incarnation: 1,
         shape: Playground::shape(),
+        entrance: Entrance::default(),
     };
     (hub, Peer::new(setup, PeerConfig::default(), [2; 32]))
 }

@@ -97,7 +97,7 @@ fn proofs() -> Vec<Case> {
     let (key, nonces) = (app_key(), (&[7; 16], &[8; 16]));
     let pair = (peer(1), peer(RELAY));
     let proof = |name, why, side| {
-        let proof = prove(&key, side, pair, nonces, &room());
+        let proof = prove(&key, side, pair, nonces, room().as_str());
         let given = json!({
             "app_key": APP_KEY,
             "peer": hex::encode(pair.0.as_bytes()),

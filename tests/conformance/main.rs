@@ -15,6 +15,7 @@ mod passages;
 mod readme;
 mod realtime;
 mod refused;
+mod rooms;
 mod scripts;
 mod session;
 mod signals;

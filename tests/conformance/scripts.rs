@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::epochs::at;
 use crate::owners::owners;
 use crate::passages;
+use crate::rooms;
 use crate::session::Rig;
 use crate::signals::signals;
 use crate::stage::{APP_KEY, RELAY, ROOM, app_key, author, identity, peer, room, scope};
@@ -54,9 +55,8 @@ pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
     let [first, second] = match name {
         "replaced" => [1, 1],
         // There the script is the peer of the first seed.
-        "refused-change" | "forged-grant" | "signals-early" | "signals-large" | "signals-again" => {
-            [2, 1]
-        }
+        "refused-change" | "forged-grant" | "signals-early" | "signals-large" | "signals-again"
+        | "room-old-peer" | "visit-list" | "visit-wrong-proof" => [2, 1],
         _ => [1, 2],
     };
     let setup = Setup {
@@ -74,8 +74,16 @@ pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
 
 #[test]
 fn sessions() {
-    let cases =
-        [meetings(), passages::epochs(), refusals(), strangers(), members(), owners(), signals()];
+    let cases = [
+        meetings(),
+        passages::epochs(),
+        refusals(),
+        strangers(),
+        members(),
+        owners(),
+        signals(),
+        rooms::sessions(),
+    ];
     check("session.json", &cases.into_iter().flatten().collect::<Vec<_>>());
 }
 
@@ -225,7 +233,7 @@ fn join(greeting: &Hello) -> Join {
     let nonces = (&[7; 16], &greeting.nonce);
     Join {
         room: Line::new(ROOM).unwrap(),
-        proof: prove(&app_key(), Side::Peer, (peer(1), peer(RELAY)), nonces, &room()),
+        proof: prove(&app_key(), Side::Peer, (peer(1), peer(RELAY)), nonces, room().as_str()),
         metadata: Blob::default(),
         incarnation: 1,
         known: List::of([]),
@@ -253,13 +261,24 @@ fn scripted(hello: &Hello, join: Option<fn(Join) -> Join>, more: &[(Lane, Bytes)
 
 /// A script greets and joins, as time passes.
 pub(crate) fn greet(rig: &mut Rig) -> Link {
-    let link = rig.script(1);
-    rig.says(link, Lane::Control, encode(&Message::Hello(hello())));
-    let soon = rig.now.as_micros() / 1_000 + 5;
-    rig.run(soon);
+    greet_as(rig, Version::CURRENT)
+}
+
+/// The same, of a peer of another version.
+pub(crate) fn greet_as(rig: &mut Rig, version: Version) -> Link {
+    let (link, _) = shake(rig, version);
     let join = join(rig.greeting.as_ref().unwrap());
     rig.says(link, Lane::Control, encode(&Message::Join(join)));
     link
+}
+
+/// A script greets. Returns its nonce and the relay's.
+pub(crate) fn shake(rig: &mut Rig, version: Version) -> (Link, ([u8; 16], [u8; 16])) {
+    let (link, hello) = (rig.script(1), Hello { version, ..hello() });
+    rig.says(link, Lane::Control, encode(&Message::Hello(hello.clone())));
+    let soon = rig.now.as_micros() / 1_000 + 5;
+    rig.run(soon);
+    (link, (hello.nonce, rig.greeting.as_ref().unwrap().nonce))
 }
 
 /// A frame of entries of document 0 from a position on.

@@ -73,6 +73,7 @@ impl Rig {
             metadata: Bytes::from_static(b"Ada"),
             incarnation,
             shape: Lobby::shape(),
+            entrance: parlor::Entrance::default(),
         };
         self.peers.push(Peer::new(setup, PeerConfig::default(), [seed; 32]));
         self.peers.len() - 1

@@ -26,6 +26,18 @@ fn every_variant_has_a_vector() {
     covers("reason.rs", "Denial", entry().map(|entry| &entry["Denied"]["why"]));
     let made = entry().map(|entry| &entry["WellKnown"]["made"]);
     covers("wire/message.rs", "Made", made);
+    let service = || message().map(|message| &message["Service"]);
+    covers("wire/message/service.rs", "ServiceMessage", service());
+    let items = |said| service().filter_map(move |it| it[said]["items"].as_array()).flatten();
+    covers("wire/message/service.rs", "Asked", items("Asked"));
+    let requests = items("Asked").map(|item| &item["Request"]["request"]);
+    covers("wire/message/service.rs", "RequestRecord", requests);
+    covers("wire/message/service.rs", "Told", items("Told"));
+    let facts = items("Told").map(|item| &item["Fact"]);
+    covers("wire/message/service.rs", "FactRecord", facts);
+    let answers = || items("Told").map(|item| &item["Answer"]["answer"]);
+    covers("wire/message/service.rs", "AnswerRecord", answers().map(|answer| &answer["Ok"]));
+    covers("reason/service.rs", "ServiceError", answers().map(|answer| &answer["Err"]));
 }
 
 #[test]
@@ -74,6 +86,6 @@ fn variants(file: &str, name: &str) -> Vec<String> {
         .filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()))
         .map(|line| line.chars().take_while(|next| next.is_alphanumeric()).collect())
         .collect();
-    assert!(variants.len() > 2, "the text of {name} was not understood");
+    assert!(variants.len() > 1, "the text of {name} was not understood");
     variants
 }

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::refused::refused;
+use crate::rooms;
 use crate::stage::{author, peer};
 use crate::vectors::{check, describe};
 
@@ -56,7 +57,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-type Named = (&'static str, &'static str, Message);
+pub(crate) type Named = (&'static str, &'static str, Message);
 
 fn messages() -> Vec<Named> {
     [
@@ -69,6 +70,7 @@ fn messages() -> Vec<Named> {
         changes(),
         states(),
         signals(),
+        rooms::messages(),
         deltas(),
         progress(),
         ownership(),
@@ -189,7 +191,7 @@ fn refusals() -> Vec<Named> {
         ("refused-shutdown", Refusal::ShuttingDown),
     ];
     let named = |(name, refusal)| (name, "why a relay ends a link", Message::Refused(refusal));
-    refusals.into_iter().map(named).collect()
+    refusals.into_iter().chain(rooms::refusals()).map(named).collect()
 }
 
 fn faults() -> Vec<Named> {
@@ -237,6 +239,7 @@ fn roster() -> Vec<Named> {
         ("left-lost", "its link was lost", left(LeaveReason::Lost)),
         ("left-replaced", "it came in again", left(LeaveReason::Replaced)),
         ("left-expelled", "it broke the protocol", left(LeaveReason::Expelled)),
+        ("left-kicked", "it was put out", left(LeaveReason::Kicked)),
         ("roster-wanted", "a difference was missed", Message::RosterWanted),
         ("roster", "two members, one of them back again", whole),
         ("roster-page", "a page without members", empty),

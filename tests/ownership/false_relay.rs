@@ -88,8 +88,9 @@ impl Rig {
             Message::Hello(hello) => Some(hello.nonce),
             _ => None,
         });
-        let hello =
-            Hello { version: Version::CURRENT, nonce: [3; 16], app: AppId([0; 8]), schema: [0; 8] };
+        // Of a relay that says nothing of rooms.
+        let version = Version { minor: 3, ..Version::CURRENT };
+        let hello = Hello { version, nonce: [3; 16], app: AppId([0; 8]), schema: [0; 8] };
         self.hears(Lane::Control, encode(&Message::Hello(hello)));
         let join = self.heard.iter().find_map(|message| match message {
             Message::Join(join) => Some(join.clone()),
@@ -110,7 +111,7 @@ impl Rig {
         });
         let (pair, nonces) = ((peer(ME), peer(RELAY)), (&nonce.unwrap(), &[3; 16]));
         let welcome = Welcome {
-            proof: prove(&app_key(), Side::Relay, pair, nonces, &room()),
+            proof: prove(&app_key(), Side::Relay, pair, nonces, room().as_str()),
             client: ClientNumber(1),
             room_time: 1,
             roster: 1,

@@ -161,7 +161,7 @@ impl Stage {
         let (pair, nonces) = ((peer(seed), peer(RELAY)), (&[7; 16], &greeting.unwrap()));
         let join = Join {
             room: Line::new(room().as_str()).unwrap(),
-            proof: prove(&app_key(), Side::Peer, pair, nonces, &room()),
+            proof: prove(&app_key(), Side::Peer, pair, nonces, room().as_str()),
             metadata: Blob::default(),
             incarnation: author(seed).incarnation,
             known: List::of([]),
@@ -340,6 +340,7 @@ pub(crate) fn honest(seed: u8) -> Peer {
         metadata: Bytes::new(),
         incarnation: Session::of(author(seed).incarnation).0,
         shape: Playground::shape(),
+        entrance: parlor::Entrance::default(),
     };
     Peer::new(setup, PeerConfig::default(), [seed; 32])
 }

@@ -201,6 +201,7 @@ impl Rig {
             metadata: Bytes::new(),
             incarnation: 1,
             shape: Playground::shape(),
+            entrance: parlor::Entrance::default(),
         };
         self.peers.push(Peer::new(setup, PeerConfig::default(), [seed; 32]));
         self.peers.len() - 1

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use parlor::Model;
 use parlor::net::load_or_create;
 use parlor::proto::id::{AppKey, Identity};
 use parlor::room::{ConnectOptions, Room};
+use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 
 use crate::failure::Failure;
 
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Relay(RelayArguments),
     /// Join a room as a peer that is controlled by hand, or by commands from a pipe.
     Join(JoinArguments),
+    /// Ask a relay about rooms, without coming into any.
+    Lobby(LobbyArguments),
     /// Write a room as an automerge file, or its values as JSON.
     Export(ExportArguments),
     /// Play recorded data into a room.
@@ -96,7 +99,110 @@ pub(crate) struct JoinArguments {
     /// The room's name.
     pub(crate) room: String,
     #[command(flatten)]
+    pub(crate) entrance: EntranceArguments,
+    #[command(flatten)]
     pub(crate) peer: PeerArguments,
+}
+
+/// On which terms a peer comes in.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EntranceArguments {
+    /// Come in only if the room is open.
+    #[arg(long, conflicts_with_all = ["listed", "capacity", "describe", "policy"])]
+    existing: bool,
+    /// The room's password; it becomes that of a room that this peer opens.
+    #[arg(long, value_name = "TEXT")]
+    password: Option<String>,
+    /// What somebody inside has given you.
+    #[arg(long, value_name = "INVITE")]
+    invite: Option<Invite>,
+    /// If this peer opens the room: put it into lists.
+    #[arg(long)]
+    listed: bool,
+    /// If this peer opens the room: how many members it may have.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    capacity: Option<u32>,
+    /// If this peer opens the room: what it is.
+    #[arg(long, value_name = "TEXT")]
+    describe: Option<String>,
+    /// If this peer opens the room: who may come in.
+    #[arg(long, value_enum, default_value = "everyone")]
+    policy: Who,
+}
+
+/// Who may come into a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Who {
+    /// Everybody who knows its name.
+    Everyone,
+    /// Who has an invite, or was there before.
+    Invited,
+    /// Only who was there before.
+    Nobody,
+}
+
+impl From<Who> for Policy {
+    fn from(who: Who) -> Self {
+        match who {
+            Who::Everyone => Self::Everyone,
+            Who::Invited => Self::Invited,
+            Who::Nobody => Self::Nobody,
+        }
+    }
+}
+
+impl EntranceArguments {
+    pub(crate) fn entrance(&self) -> Entrance {
+        let opening = Opening {
+            capacity: self.capacity,
+            listed: self.listed,
+            description: self.describe.clone().unwrap_or_default(),
+            policy: self.policy.into(),
+            password: self.password.clone(),
+            ..Opening::default()
+        };
+        let (create, password) = (!self.existing, self.password.clone());
+        Entrance { create, opening, password, invite: self.invite }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LobbyArguments {
+    #[command(subcommand)]
+    pub(crate) question: Question,
+}
+
+/// What is asked about rooms.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
+    /// The rooms that are listed, by name.
+    List {
+        /// Which page, from 0.
+        #[arg(long, default_value_t = 0)]
+        page: u32,
+        /// How many on a page.
+        #[arg(long, default_value_t = 20)]
+        size: u32,
+        #[command(flatten)]
+        peer: PeerArguments,
+    },
+    /// A room, by its name or its id of 16 digits.
+    Show {
+        /// The name or the id.
+        room: String,
+        #[command(flatten)]
+        peer: PeerArguments,
+    },
+    /// A seat in a room of a group, which is held for this identity: join the room that it names soon.
+    Match {
+        /// The group.
+        group: Group,
+        /// How many members a new room may have.
+        #[arg(long, default_value_t = 8)]
+        capacity: u32,
+        #[command(flatten)]
+        peer: PeerArguments,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -186,15 +292,7 @@ impl PeerArguments {
         metadata: Bytes,
         adjust: impl FnOnce(&mut ConnectOptions),
     ) -> Result<Room<M>, Failure> {
-        let key = match &self.common.keys()?[..] {
-            [key] => key.clone(),
-            keys => {
-                return Err(Failure::usage(format_args!(
-                    "a peer takes one app key, and the file has {}: pass one with --app-key",
-                    keys.len()
-                )));
-            }
-        };
+        let key = self.key()?;
         let relay = self.relays()?;
         let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
         let mut options = ConnectOptions::new(room, &key, &relay);
@@ -202,6 +300,25 @@ impl PeerArguments {
         options.identity = Some(self.common.identity()?);
         adjust(&mut options);
         Ok(Room::connect(options)?)
+    }
+
+    /// Somebody who asks about rooms.
+    pub(crate) fn lobby(&self) -> Result<Lobby, Failure> {
+        let (key, relay) = (self.key()?, self.relays()?);
+        let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
+        let mut options = LobbyOptions::new(&key, &relay);
+        options.identity = Some(self.common.identity()?);
+        Ok(Lobby::new(options)?)
+    }
+
+    fn key(&self) -> Result<String, Failure> {
+        match &self.common.keys()?[..] {
+            [key] => Ok(key.clone()),
+            keys => Err(Failure::usage(format_args!(
+                "a peer takes one app key, and the file has {}: pass one with --app-key",
+                keys.len()
+            ))),
+        }
     }
 
     fn relays(&self) -> Result<Vec<String>, Failure> {

@@ -65,6 +65,7 @@ impl From<ConnectError> for Failure {
             ConnectError::Name(_)
             | ConnectError::Key(_)
             | ConnectError::Address(_)
+            | ConnectError::Opening(_)
             | ConnectError::Metadata { .. } => Self::usage(error),
             _ => Self::failed(error),
         }

@@ -4,6 +4,7 @@ mod command;
 mod input;
 mod owner;
 mod place;
+mod room;
 mod session;
 mod show;
 mod value;
@@ -50,6 +51,7 @@ impl Model for Untyped {
 pub(crate) async fn run(arguments: &JoinArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.peer.common.json };
     let mut room = arguments.peer.connect::<Untyped>(&arguments.room, Bytes::new(), |options| {
+        options.entrance = arguments.entrance.entrance();
         options.config.attempts = 0;
         options.config.backoff_cap = Duration::from_secs(2);
     })?;

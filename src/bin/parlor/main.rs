@@ -5,6 +5,7 @@ mod demo;
 mod export;
 mod failure;
 mod join;
+mod lobby;
 mod output;
 mod relay;
 mod replay;
@@ -48,6 +49,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         match arguments.command {
             Command::Relay(arguments) => Box::pin(relay::run(&arguments)).await,
             Command::Join(arguments) => Box::pin(join::run(&arguments)).await,
+            Command::Lobby(arguments) => Box::pin(lobby::run(&arguments)).await,
             Command::Export(arguments) => Box::pin(export::run(&arguments)).await,
             Command::Replay(arguments) => Box::pin(replay::run(arguments)).await,
             Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,

@@ -115,6 +115,7 @@ mod tests {
     use super::*;
     use crate::proto::base::{Base, Content, Row, columns};
     use crate::proto::config::HubConfig;
+    use crate::proto::hub::record::Record;
     use crate::proto::id::{AppKey, PeerId, RoomName};
     use crate::proto::model::value::Value;
 
@@ -132,8 +133,13 @@ mod tests {
     fn begun(count: u32, number: u8) -> Room {
         let config = HubConfig::default();
         let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
-        let mut room =
-            Room::new(app, name, &config, (PeerId::new([9; 32]), [1; 8], [2; 8]), Time::ZERO);
+        let mut room = Room::new(
+            &(app, name),
+            (Record::new(8), 1),
+            &config,
+            (PeerId::new([9; 32]), [1; 8], [2; 8]),
+            Time::ZERO,
+        );
         begin(&mut room, count, number);
         room
     }

@@ -1,6 +1,7 @@
 //! What members bring: let in, and passed on.
 
-use super::guest::{Guest, Stage, is_known};
+use super::dispatch::is_known;
+use super::guest::{Guest, Stage};
 use super::ownership::gate::Gate;
 use super::ownership::{Grantor, Told};
 use super::room::Room;

@@ -331,6 +331,7 @@ impl Guest {
 mod tests {
     use super::*;
     use crate::proto::config::HubConfig;
+    use crate::proto::hub::record::Record;
     use crate::proto::id::{AppKey, PeerId, RoomName};
     use crate::proto::wire::bounded::Blob;
 
@@ -338,8 +339,13 @@ mod tests {
     fn no_more_is_brought_back_than_fits() {
         let config = HubConfig::default();
         let (app, name) = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
-        let mut room =
-            Room::new(app, name, &config, (PeerId::new([9; 32]), [1; 8], [2; 8]), Time::ZERO);
+        let mut room = Room::new(
+            &(app, name),
+            (Record::new(8), 1),
+            &config,
+            (PeerId::new([9; 32]), [1; 8], [2; 8]),
+            Time::ZERO,
+        );
         let other = EpochId([7; 32]);
         assert!(room.wants(DocumentId::MODELS, other));
         assert!(room.wants(DocumentId::TEXTS, other));

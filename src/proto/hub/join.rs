@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use rand_core::Rng;
-
 use super::guest::{Guest, Outgoing, Question, Stage};
+use super::record::{Asker, Caller, Record};
 use super::room::Room;
 use super::signals::Ear;
 use super::{Hub, HubEvent, RoomKey};
@@ -12,12 +11,13 @@ use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
 use crate::proto::id::{ClientNumber, DocumentId, EpochId, Lane, Link, PeerId, RoomName};
 use crate::proto::ownership::Session;
-use crate::proto::proof::{self, Side};
+use crate::proto::proof::{self, PasswordKey, Side};
 use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
 use crate::proto::wire::message::{
-    Hash, Hello, Introduction, Join, MemberRecord, Message, Offer, Partial, SnapshotOffer, Welcome,
+    Enter, Hash, Hello, Introduction, Join, MemberRecord, Message, Offer, OpeningRecord, Partial,
+    SnapshotOffer, Welcome,
 };
 
 /// How long who joins a room waits that another is just bringing back.
@@ -44,11 +44,11 @@ impl Hub {
             }
             // Said again: ours was lost.
             Stage::Greeted(_) => self.greet(link, now),
-            Stage::Member { .. } => {}
+            Stage::Visitor { .. } | Stage::Member { .. } => {}
         }
     }
 
-    pub(super) fn on_join(&mut self, now: Time, link: Link, join: &Join) {
+    pub(super) fn on_enter(&mut self, now: Time, link: Link, enter: &Enter) {
         let Some(guest) = self.guests.get(&link) else {
             return;
         };
@@ -63,41 +63,57 @@ impl Hub {
                 }
                 return;
             }
-            Stage::Greeting => return,
+            Stage::Greeting | Stage::Visitor { .. } => return,
         };
         let peer = guest.peer;
-        if let Err(refusal) = self.admit(now, link, &hello, join) {
+        if let Err(refusal) = self.admit(now, link, &hello, enter) {
             tracing::debug!(?peer, %refusal, "join refused");
             self.refuse(link, refusal, now);
         }
     }
 
-    fn admit(&mut self, now: Time, link: Link, hello: &Hello, join: &Join) -> Result<(), Refusal> {
+    fn admit(
+        &mut self,
+        now: Time,
+        link: Link,
+        hello: &Hello,
+        enter: &Enter,
+    ) -> Result<(), Refusal> {
+        let join = &enter.join;
         let guest = self.guests.get(&link).ok_or(Refusal::BadMessage)?;
-        let (peer, nonces) = (guest.peer, (&hello.nonce, &guest.nonce));
+        let (peer, nonce, moderates) = (guest.peer, guest.nonce, guest.moderates);
         // A name that is not in normal form would be another room under the same name.
         let name = RoomName::new(&join.room).map_err(|_| Refusal::BadMessage)?;
         if name.as_str() != &*join.room {
             return Err(Refusal::BadMessage);
         }
         let key = self.keys.get(&hello.app).ok_or(Refusal::UnknownApp)?;
-        if !proof::proves(key, Side::Peer, (peer, self.me), nonces, &name, &join.proof) {
+        let (pair, nonces) = ((peer, self.me), (&hello.nonce, &nonce));
+        if !proof::proves(key, Side::Peer, pair, nonces, name.as_str(), &join.proof) {
             return Err(Refusal::UnknownApp);
         }
-        let proof = proof::prove(key, Side::Relay, (peer, self.me), nonces, &name);
-        let limit = self.config.limits.metadata;
-        if join.metadata.len() > limit {
-            return Err(Refusal::TooLarge {
-                limit: limit as u64,
-                size: join.metadata.len() as u64,
-            });
-        }
+        let proof = proof::prove(key, Side::Relay, pair, nonces, name.as_str());
+        check_metadata(join, self.config.limits.metadata)?;
         self.count_join(peer, now)?;
         let room_key = (hello.app, name);
-        if self.rooms.get(&room_key).is_some_and(Room::is_restored) {
+        let room = self.rooms.get(&room_key);
+        if room.is_some_and(Room::is_restored) {
             return Err(Refusal::RateLimited { retry_after_ms: RESTORING_MS });
         }
-        self.make_room(&room_key, (peer, link), now)?;
+        let familiar = room.is_some_and(|room| room.knows(peer));
+        let who = Asker { peer, moderates };
+        let caller = Caller { who, familiar, creates: enter.create, invite: enter.invite };
+        let knows = |password: PasswordKey| {
+            let (key, text) = (password.secret(), room_key.1.as_str());
+            let good = |said| proof::proves(&key, Side::Password, pair, nonces, text, said);
+            enter.password.as_ref().is_some_and(good)
+        };
+        match room {
+            Some(room) => room.record().lets_in(&caller, knows, now)?,
+            None if enter.create => {}
+            None => return Err(Refusal::NoSuchRoom),
+        }
+        self.make_room(&room_key, (peer, link), &enter.opening, now)?;
         let record = MemberRecord {
             client: ClientNumber(0),
             peer,
@@ -105,12 +121,13 @@ impl Hub {
             schema: hello.schema,
             rejoined: false,
         };
-        self.enter(now, link, room_key, record, (proof, join));
+        self.enter(now, link, room_key.clone(), record, (proof, join));
+        self.enter_service(now, link, &room_key, &caller);
         Ok(())
     }
 
     /// Refuses a peer that joins too often.
-    fn count_join(&mut self, peer: PeerId, now: Time) -> Result<(), Refusal> {
+    pub(super) fn count_join(&mut self, peer: PeerId, now: Time) -> Result<(), Refusal> {
         let minute = Duration::from_secs(60);
         self.joins.retain(|_, times| times.back().is_some_and(|last| *last + minute > now));
         let times = self.joins.entry(peer).or_default();
@@ -132,6 +149,7 @@ impl Hub {
         &mut self,
         key: &RoomKey,
         (peer, link): (PeerId, Link),
+        opening: &OpeningRecord,
         now: Time,
     ) -> Result<(), Refusal> {
         if let Some(other) = self.rooms.get(key).and_then(|room| room.link_of(peer)) {
@@ -141,25 +159,15 @@ impl Hub {
             }
             self.refuse(other, Refusal::Replaced, now);
         }
-        match self.rooms.get(key) {
-            Some(room) if room.len() >= self.config.members as usize => {
-                Err(Refusal::RoomFull { limit: self.config.members })
-            }
-            Some(_) => Ok(()),
-            None if self.rooms.len() >= self.config.rooms as usize => {
-                Err(Refusal::RelayFull { limit: self.config.rooms })
-            }
-            None => {
-                let (mut lineage, mut life) = ([0; 8], [0; 8]);
-                self.rng.fill_bytes(&mut lineage);
-                self.rng.fill_bytes(&mut life);
-                let drawn = (self.me, lineage, life);
-                let room = Room::new(key.0, key.1.clone(), &self.config, drawn, now);
-                self.rooms.insert(key.clone(), room);
-                self.report(HubEvent::Opened { room: key.clone() });
-                Ok(())
-            }
+        if let Some(room) = self.rooms.get(key) {
+            let (record, members) = (room.record(), self.config.members);
+            let limit = record.capacity();
+            let full = !record.seats.has_place(peer, limit) || room.len() >= members as usize;
+            return if full { Err(Refusal::RoomFull { limit }) } else { Ok(()) };
         }
+        let terms = (&self.config.service, self.config.members);
+        let record = Record::open(opening, terms).map_err(|why| Refusal::BadOpening { why })?;
+        self.open_room(key, record, now)
     }
 
     /// Lets a peer in: says so to it and to everybody else.
@@ -228,6 +236,11 @@ impl Hub {
         self.report(HubEvent::Joined { room: key, client, peer });
         self.pump_guest(link, now);
     }
+}
+
+fn check_metadata(join: &Join, limit: usize) -> Result<(), Refusal> {
+    let (limit, size) = (limit as u64, join.metadata.len() as u64);
+    if size > limit { Err(Refusal::TooLarge { limit, size }) } else { Ok(()) }
 }
 
 /// What a relay offers of a document for what a joining peer says that it knows.

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::RoomKey;
 use super::columns::Columns;
 use super::epoch::Epochs;
 use super::motion::Motion;
 use super::ownership::Holdings;
+use super::presence::Presences;
+use super::record::Record;
 use super::signals::Signals;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
 use crate::proto::document::Image;
-use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, Link, PeerId, RoomName};
+use crate::proto::id::{ClientNumber, DocumentId, EpochId, Link, PeerId, RoomId, RoomName};
 use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
@@ -26,6 +29,12 @@ const PAGE_MEMBERS: usize = 256;
 /// One room.
 #[derive(Debug)]
 pub(super) struct Room {
+    id: RoomId,
+    name: RoomName,
+    /// Which of the relay's it is: later ones have higher numbers.
+    number: u64,
+    record: Record,
+    presences: Presences,
     logs: [ChangeLog; 2],
     images: [(EpochId, Image); 2],
     epochs: [Epochs; 2],
@@ -48,19 +57,24 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(
-        app: AppId,
-        name: RoomName,
+        (app, name): &RoomKey,
+        (record, number): (Record, u64),
         config: &HubConfig,
         (relay, lineage, life): (PeerId, Lineage, Life),
         now: Time,
     ) -> Self {
-        let scope = Scope::first(app, name);
+        let scope = Scope::first(*app, name.clone());
         let log = |document| {
             let mut log = ChangeLog::new(scope.clone(), document, config.limits.clone());
             log.set_authority(relay);
             log
         };
         Self {
+            id: RoomId::of(*app, name),
+            name: name.clone(),
+            number,
+            record,
+            presences: Presences::default(),
             logs: DocumentId::ALL.map(log),
             images: [(); 2].map(|()| (scope.epoch(), Image::new())),
             epochs: [Epochs::beginning(now), Epochs::beginning(now)],
@@ -82,6 +96,49 @@ impl Room {
 
     pub(super) const fn log(&self, document: DocumentId) -> &ChangeLog {
         &self.logs[document.place()]
+    }
+
+    pub(super) const fn id(&self) -> RoomId {
+        self.id
+    }
+
+    pub(super) const fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) const fn record_mut(&mut self) -> &mut Record {
+        &mut self.record
+    }
+
+    pub(super) const fn presences(&self) -> &Presences {
+        &self.presences
+    }
+
+    pub(super) const fn presences_mut(&mut self) -> &mut Presences {
+        &mut self.presences
+    }
+
+    /// When something of its record, or of what members say, is over.
+    pub(super) fn service_due(&self) -> Option<Time> {
+        [self.record.seats.due(), self.presences.due()].into_iter().flatten().min()
+    }
+
+    /// Whether a peer was here before.
+    pub(super) fn knows(&self, peer: PeerId) -> bool {
+        self.seen.contains(&peer)
+    }
+
+    /// A peer is new when it comes again.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.seen.remove(&peer);
     }
 
     pub(super) const fn holdings(&self) -> &Holdings {
@@ -209,6 +266,11 @@ impl Room {
 
     pub(super) fn links(&self) -> impl Iterator<Item = Link> + '_ {
         self.members.values().map(|(link, _)| *link)
+    }
+
+    /// Who is in the room, by which link.
+    pub(super) fn clients(&self) -> impl Iterator<Item = (ClientNumber, Link)> + '_ {
+        self.members.iter().map(|(client, (link, _))| (*client, *link))
     }
 
     /// The link by which a peer is in the room.

@@ -411,7 +411,7 @@ impl Hub {
         let guest = self.guests.get(&link)?;
         match &guest.stage {
             Stage::Member { room, .. } => Some((room.clone(), guest.peer)),
-            Stage::Greeting | Stage::Greeted(_) => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
         }
     }
 }

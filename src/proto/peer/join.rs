@@ -16,7 +16,7 @@ use crate::proto::reason::{Reason, Refusal, Version};
 use crate::proto::statistics::Direction;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::{Blob, Line, List};
-use crate::proto::wire::message::{Hello, Join, Known, MemberRecord, Message, Welcome};
+use crate::proto::wire::message::{Enter, Hello, Join, Known, MemberRecord, Message, Welcome};
 use crate::proto::wire::{self, DecodeError};
 
 /// How many pings there are before the clocks agree.
@@ -113,6 +113,7 @@ impl Peer {
             Message::StateWhole(packet) => self.on_state(packet, true),
             Message::StateYield { received, names } => self.on_yield(received, &names),
             Message::Signal(signal) => self.on_signal(now, signal),
+            Message::Service(service) => self.on_service(now, service),
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);
             }
@@ -129,17 +130,14 @@ impl Peer {
                 self.on_piece(now, document, index, &bytes);
             }
             Message::Compare { document, epoch, sent, digest, roster } => {
-                if self.is_in_epoch(document, epoch) {
-                    self.on_compare(now, document, (sent, digest), roster);
-                }
+                self.on_compare(now, (document, epoch), (sent, digest), roster);
             }
             Message::HeadsAre { document, epoch, heads, answer } => {
-                if self.is_in_epoch(document, epoch) {
-                    self.on_heads(now, document, &heads, answer);
-                }
+                self.on_heads(now, (document, epoch), &heads, answer);
             }
             Message::Changes { .. }
             | Message::Join(_)
+            | Message::Enter(_)
             | Message::Leave
             | Message::RosterWanted
             | Message::Ping { .. }
@@ -185,7 +183,7 @@ impl Peer {
             Side::Peer,
             (self.author.peer, connection.relay),
             nonces,
-            &self.room,
+            self.room.as_str(),
         );
         let known = DocumentId::ALL.map(|document| {
             let log = self.store.log(document);
@@ -199,13 +197,18 @@ impl Peer {
                 partial: self.begun[document.place()].as_ref().map(Incoming::partial),
             }
         });
-        let join = Message::Join(Join {
+        let join = Join {
             room: Line::new(self.room.as_str()).unwrap_or_default(),
             proof,
             metadata: Blob::new(self.metadata.clone()).unwrap_or_default(),
             incarnation: self.author.incarnation,
             known: List::of(known),
-        });
+        };
+        let join = match self.entering(join, &hello) {
+            Ok(join) => join,
+            Err(refusal) => return self.retry(Reason::Refused(refusal), now),
+        };
+        let Some(connection) = &mut self.connection else { return };
         connection.theirs = Some(hello);
         connection.stage = Stage::Asking;
         connection.repeat_at = now + self.config.handshake_retry;
@@ -219,17 +222,19 @@ impl Peer {
         };
         let nonce = open.theirs.as_ref().map(|hello| hello.nonce).unwrap_or_default();
         let (pair, nonces) = ((self.author.peer, open.relay), (&open.nonce, &nonce));
-        if !proof::proves(&self.app_key, Side::Relay, pair, nonces, &self.room, &welcome.proof) {
+        let room = self.room.as_str();
+        if !proof::proves(&self.app_key, Side::Relay, pair, nonces, room, &welcome.proof) {
             self.fault("it does not know the app key");
             return;
         }
         open.stage = Stage::Loading;
         let known = match open.join.take() {
-            Some(Message::Join(join)) => join.known.into_vec(),
+            Some(Message::Join(join) | Message::Enter(Enter { join, .. })) => join.known.into_vec(),
             _ => Vec::new(),
         };
         (open.ping_at, open.compare_at) = (now, now + self.config.compare_interval);
         self.client = Some(welcome.client);
+        self.service.begin(&self.config.limits);
         self.backoff.succeed();
         if self.store.log(DocumentId::MODELS).is_empty()
             && self.store.log(DocumentId::TEXTS).is_empty()
@@ -253,22 +258,26 @@ impl Peer {
         self.finish_loading(now);
     }
 
+    /// Goes on once every document is here, and tells the application once all that is told of the room
+    /// is here too.
     pub(super) fn finish_loading(&mut self, now: Time) {
         let loaded = self.connection.as_ref().is_some_and(Connection::is_loaded);
-        let Some(open) =
+        if let Some(open) =
             self.connection.as_mut().filter(|open| loaded && open.stage == Stage::Loading)
-        else {
-            return;
-        };
-        open.stage = Stage::Ready;
-        self.flush(now);
-        self.store.bring();
-        self.signals.look();
-        self.drive(now);
-        self.store.end_quiet();
-        self.store.set_online(true);
-        self.enter(State::Ready);
-        self.tell(Event::Ready);
+        {
+            open.stage = Stage::Ready;
+            self.flush(now);
+            self.store.bring();
+            self.signals.look();
+            self.drive(now);
+            self.store.set_online(true);
+        }
+        let ready = self.connection.as_ref().is_some_and(|open| open.stage == Stage::Ready);
+        if ready && self.is_introduced() && self.state != State::Ready {
+            self.store.end_quiet();
+            self.enter(State::Ready);
+            self.tell(Event::Ready);
+        }
     }
 
     fn on_roster_page(&mut self, revision: u32, place: (u16, u16), members: Vec<MemberRecord>) {
@@ -278,11 +287,15 @@ impl Peer {
         }
         let events = self.roster.page(revision, place, members);
         events.into_iter().for_each(|event| self.tell(event));
+        self.tidy_presences();
     }
 
     fn on_roster(&mut self, now: Time, revision: u32, event: Option<Event>) {
         match event {
-            Some(event) => self.tell(event),
+            Some(event) => {
+                self.tell(event);
+                self.tidy_presences();
+            }
             None => self.want_roster(now, revision),
         }
     }
@@ -304,11 +317,11 @@ impl Peer {
     fn on_compare(
         &mut self,
         now: Time,
-        document: DocumentId,
+        (document, epoch): (DocumentId, [u8; 4]),
         (sent, digest): (u64, [u8; 8]),
         roster: u32,
     ) {
-        let log_is_known = DocumentId::ALL.contains(&document);
+        let log_is_known = DocumentId::ALL.contains(&document) && self.is_in_epoch(document, epoch);
         let Some(open) =
             self.connection.as_mut().filter(|open| log_is_known && open.stage == Stage::Ready)
         else {
@@ -321,8 +334,14 @@ impl Peer {
         self.want_roster(now, roster);
     }
 
-    fn on_heads(&mut self, now: Time, document: DocumentId, heads: &[[u8; 32]], answer: bool) {
-        let log_is_known = DocumentId::ALL.contains(&document);
+    fn on_heads(
+        &mut self,
+        now: Time,
+        (document, epoch): (DocumentId, [u8; 4]),
+        heads: &[[u8; 32]],
+        answer: bool,
+    ) {
+        let log_is_known = DocumentId::ALL.contains(&document) && self.is_in_epoch(document, epoch);
         let Some(open) =
             self.connection.as_mut().filter(|open| log_is_known && open.stage == Stage::Ready)
         else {

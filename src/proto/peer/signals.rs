@@ -226,7 +226,7 @@ impl Peer {
         self.store.outbox_mut().take(|_| true);
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.connection.as_ref().map_or(Duration::ZERO, |open| open.lane.patience())
     }
 

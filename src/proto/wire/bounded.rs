@@ -104,6 +104,9 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
 pub struct Blob<const MAX: usize>(Bytes);
 
 impl<const MAX: usize> Blob<MAX> {
+    /// The most bytes.
+    pub const MAX: usize = MAX;
+
     /// These bytes, or nothing if they are more than `MAX`.
     #[must_use]
     pub fn new(bytes: Bytes) -> Option<Self> {
@@ -147,6 +150,9 @@ impl<'de, const MAX: usize> Deserialize<'de> for Blob<MAX> {
 pub struct Line<const MAX: usize>(String);
 
 impl<const MAX: usize> Line<MAX> {
+    /// The most bytes.
+    pub const MAX: usize = MAX;
+
     /// This string, or nothing if it has more than `MAX` bytes.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {

@@ -1,11 +1,17 @@
 //! Every message, in the order of the specification. Postcard writes the position of a variant, so
 //! variants are only added at the end, and none is ever removed.
 
+mod service;
 mod signal;
 mod state;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::service::{
+    AnswerRecord, Asked, CardRecord, DataList, DescriptionLine, Enter, FactRecord, KeyLine,
+    NameLine, OpeningRecord, PresenceKey, PresenceValue, RequestRecord, RoomRecord, ServiceMessage,
+    Told, ValueLine,
+};
 pub use self::signal::{
     HeardRecord, Life, Payload, SignalAudience, SignalMessage, SignalRecord, SignalSubject,
 };
@@ -215,6 +221,10 @@ pub enum Message {
     StateInterest(StateInterest),
     /// Control, both, since 2.3: what is told once.
     Signal(SignalMessage),
+    /// Control, peer to relay, since 2.4: let me in, on these terms. Said again until answered.
+    Enter(Enter),
+    /// Control, both, since 2.4: what is asked and told of rooms.
+    Service(ServiceMessage),
 }
 
 /// Where the positions of frames begin anew: two bytes hold those below.

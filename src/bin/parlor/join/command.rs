@@ -1,6 +1,17 @@
 //! What can be typed.
 
-use parlor::{Mode, Terms};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use parlor::proto::id::PeerIdError;
+use parlor::{Mode, PeerId, Request, Terms};
+
+use crate::arguments::Who;
+
+/// How long somebody is kept out, if nothing else is said.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long an invite is good.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// What the commands are, for a person.
 pub(super) const HELP: &str = "\
@@ -20,6 +31,19 @@ release PATH                    let go of a model
 give PATH PEER                  let a member own a model
 owner PATH                      who owns a model, and who decides about it
 say NAME TEXT                   tell everybody else, once; it is kept nowhere
+room                            what the room is, and whose
+describe TEXT                   say what it is
+data KEY [VALUE]                write a value of the room's data, or remove it
+capacity N                      how many may be here
+list, unlist                    put the room into lists, or take it out
+lock, unlock                    let only those in who are here now, or others too
+policy everyone|invited|nobody  who may come in
+password [TEXT]                 what who comes in must know, or nothing
+invite [PEER]                   make an invite, good once and for a day
+kick PEER [SECONDS]             put a member out, for a while (60 s)
+pardon PEER                     let it in again before that
+owner-is PEER                   make another member the owner of the room
+presence KEY [VALUE]            say something of yourself while you are here
 watch                           tell what happens until the next line
 members                         who is here
 stats                           the connection in numbers
@@ -43,6 +67,9 @@ pub(super) enum Command {
     Give { path: String, to: String },
     Owner { path: String },
     Say { name: String, text: String },
+    Room,
+    Ask(Request),
+    Presence { key: String, value: Option<String> },
     Watch,
     Members,
     Statistics,
@@ -84,15 +111,56 @@ impl Command {
             ["say", name, text @ ..] => {
                 Self::Say { name: (*name).to_owned(), text: text.join(" ") }
             }
+            ["room"] => Self::Room,
+            ["presence", key, value @ ..] => Self::Presence {
+                key: (*key).to_owned(),
+                value: (!value.is_empty()).then(|| value.join(" ")),
+            },
             ["watch"] => Self::Watch,
             ["members"] => Self::Members,
             ["stats"] => Self::Statistics,
             ["wait" | "save"] => Self::Wait,
             ["help" | "?"] => Self::Help,
             ["quit" | "exit"] => Self::Quit,
-            [command, ..] => return Err(usage(command)),
+            words => Self::Ask(request(words)?),
         })
     }
+}
+
+/// What is asked of the relay about the room.
+fn request(words: &[&str]) -> Result<Request, String> {
+    Ok(match words {
+        ["describe", text @ ..] => Request::Describe(text.join(" ")),
+        ["data", key] => Request::Put { key: (*key).to_owned(), value: None },
+        ["data", key, value @ ..] => {
+            Request::Put { key: (*key).to_owned(), value: Some(value.join(" ")) }
+        }
+        ["capacity", count] => Request::SetCapacity(number(count)?),
+        ["list"] => Request::SetListed(true),
+        ["unlist"] => Request::SetListed(false),
+        ["lock"] => Request::Lock(true),
+        ["unlock"] => Request::Lock(false),
+        ["policy", who] => {
+            let who = Who::from_str(who, true).map_err(|_| usage("policy"))?;
+            Request::SetPolicy(who.into())
+        }
+        ["password"] => Request::SetPassword(None),
+        ["password", text @ ..] => Request::SetPassword(Some(text.join(" "))),
+        ["invite"] => Request::Invite { peer: None, uses: 1, valid: DAY },
+        ["invite", to] => Request::Invite { peer: Some(peer(to)?), uses: 1, valid: DAY },
+        ["kick", who] => Request::Kick { peer: peer(who)?, ban: MINUTE },
+        ["kick", who, seconds] => {
+            Request::Kick { peer: peer(who)?, ban: Duration::from_secs(number(seconds)?) }
+        }
+        ["pardon", who] => Request::Pardon(peer(who)?),
+        ["owner-is", who] => Request::HandOver(peer(who)?),
+        [command, ..] => return Err(usage(command)),
+        [] => return Err("nothing is asked".to_owned()),
+    })
+}
+
+fn peer(word: &str) -> Result<PeerId, String> {
+    word.parse().map_err(|error: PeerIdError| error.to_string())
 }
 
 /// How a command is written.

@@ -155,6 +155,12 @@ impl Session {
             Command::Give { path, to } => return self.give(&path, &to).await,
             Command::Release { path } => self.release(&path),
             Command::Owner { path } => return self.owner(&path),
+            Command::Room => return self.tell_room().map(Ok),
+            Command::Ask(request) => return self.ask(&request).await,
+            Command::Presence { key, value } => {
+                let said = self.room.set_presence(&key, value.map(Into::into), None);
+                said.map_err(|error| error.to_string())
+            }
             Command::Say { name, text } => {
                 let said = self.room.signal(Audience::Others, Subject::Name(name), text.into());
                 said.map(drop).map_err(|error| error.to_string())
@@ -174,14 +180,7 @@ impl Session {
                     Err(why) => Err(format!("{collection}: {why}")),
                 }
             }
-            Command::Remove { path } => match self.remove(&path) {
-                Ok(Some(ticket)) => {
-                    let decided = self.decided(ticket).await?;
-                    decided.map_err(|why| format!("{path}: {why}"))
-                }
-                Ok(None) => Ok(()),
-                Err(why) => Err(why),
-            },
+            Command::Remove { path } => self.removed(&path).await?,
             Command::Count { path, by } => self.count(&path, by),
             Command::Insert { path, at, text } => self.splice(&path, at, 0, text),
             Command::Delete { path, at, count } => self.splice(&path, at, count, String::new()),
@@ -190,6 +189,17 @@ impl Session {
         self.room.flush();
         self.report(None)?;
         Ok(done)
+    }
+
+    async fn removed(&mut self, path: &str) -> Result<Result<(), String>, Failure> {
+        match self.remove(path) {
+            Ok(Some(ticket)) => {
+                let decided = self.decided(ticket).await?;
+                Ok(decided.map_err(|why| format!("{path}: {why}")))
+            }
+            Ok(None) => Ok(Ok(())),
+            Err(why) => Ok(Err(why)),
+        }
     }
 
     pub(super) fn finder(&self) -> Finder<'_> {

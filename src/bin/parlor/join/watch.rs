@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use parlor::Fact;
 use parlor::proto::datastore::{Datastore, tree};
 use parlor::proto::event::signal::Subject;
 use parlor::proto::event::{Event, Member, Outcome, State};
@@ -102,21 +103,7 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
         Event::ClaimDenied { model, why } => {
             json!({ "event": "claim denied", "path": name(model), "why": why.to_string() })
         }
-        Event::Settled { place, outcome, .. } => json!({
-            "event": "settled",
-            "path": name(place),
-            "outcome": match outcome {
-                Outcome::Done => "done",
-                Outcome::Found => "found",
-                Outcome::Lost(_) => "lost",
-                Outcome::Failed(_) => "failed",
-            },
-            "why": match outcome {
-                Outcome::Done | Outcome::Found => None,
-                Outcome::Lost(why) => Some(why.to_string()),
-                Outcome::Failed(fault) => Some(fault.to_string()),
-            },
-        }),
+        Event::Settled { place, outcome, .. } => settled(&name(place), *outcome),
         Event::Refused { model, why } => {
             json!({ "event": "refused", "path": name(model), "why": why.to_string() })
         }
@@ -130,10 +117,54 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
             "says": std::str::from_utf8(&signal.payload)
                 .map_or_else(|_| hex::encode(&signal.payload), ToOwned::to_owned),
         }),
+        Event::Room(fact) => json!({ "event": "room", "what": part(fact) }),
+        Event::Presence { client, key, value } => json!({
+            "event": "presence",
+            "client": client.0,
+            "key": key,
+            "value": value.as_ref().map(|value| {
+                std::str::from_utf8(value)
+                    .map_or_else(|_| hex::encode(value), ToOwned::to_owned)
+            }),
+        }),
         Event::SignalLost { .. } => json!({ "event": "signal lost" }),
         Event::SignalsMissed => json!({ "event": "signals missed" }),
         _ => return None,
     })
+}
+
+/// What became of a proposal.
+fn settled(place: &str, outcome: Outcome) -> Json {
+    json!({
+        "event": "settled",
+        "path": place,
+        "outcome": match outcome {
+            Outcome::Done => "done",
+            Outcome::Found => "found",
+            Outcome::Lost(_) => "lost",
+            Outcome::Failed(_) => "failed",
+        },
+        "why": match outcome {
+            Outcome::Done | Outcome::Found => None,
+            Outcome::Lost(why) => Some(why.to_string()),
+            Outcome::Failed(fault) => Some(fault.to_string()),
+        },
+    })
+}
+
+/// Which part of what the room is.
+fn part(fact: &Fact) -> String {
+    match fact {
+        Fact::Everything => "everything".to_owned(),
+        Fact::Owner => "owner".to_owned(),
+        Fact::Description => "description".to_owned(),
+        Fact::Data { key } => format!("data {key}"),
+        Fact::Capacity => "capacity".to_owned(),
+        Fact::Listed => "listed".to_owned(),
+        Fact::Locked => "locked".to_owned(),
+        Fact::Password => "password".to_owned(),
+        Fact::Policy => "policy".to_owned(),
+    }
 }
 
 /// What is known of a member.
@@ -172,6 +203,8 @@ pub(super) fn line(happened: &Json) -> String {
         }
         ("owner", _) => format!("{} belongs to {}", text("path"), owner(happened)),
         ("signal", _) => format!("{}: {} ({})", text("path"), text("says"), text("by")),
+        ("room", _) => format!("room: {}", text("what")),
+        ("presence", value) => format!("{}: {} = {value}", happened["client"], text("key")),
         ("signal lost" | "signals missed", _) => text("event").to_owned(),
         ("claim denied" | "refused", _) => {
             format!("{}: {}: {}", text("event"), text("path"), text("why"))

@@ -51,7 +51,7 @@ impl Hub {
     /// When there is something to do about who owns what in a room.
     pub(in crate::proto::hub) fn ownership_due(&self, key: &RoomKey) -> Option<Time> {
         let room = self.rooms.get(key).filter(|room| !room.is_restored())?;
-        let heard = |link| self.guests.get(&link).map(Guest::heard);
+        let heard = |link| self.guests.get(&link).map(|guest| guest.heard);
         room.holdings().due(heard, &self.config.ownership)
     }
 
@@ -115,7 +115,7 @@ impl Hub {
         let Some(room) = self.rooms.get(key) else {
             return;
         };
-        let heard = |link| self.guests.get(&link).map(Guest::heard);
+        let heard = |link| self.guests.get(&link).map(|guest| guest.heard);
         let overdue = room.holdings().overdue(heard, &self.config.ownership, now);
         for (peer, heard) in overdue {
             self.lapse(now, key, peer, Some(heard));
@@ -145,7 +145,7 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
-        let heard = |link| self.guests.get(&link).map(Guest::heard);
+        let heard = |link| self.guests.get(&link).map(|guest| guest.heard);
         let (logs, holdings) = room.logs_and_holdings();
         let config = &self.config.ownership;
         let ready = holdings.ready(&logs[0], (&self.grantor, config), heard, now);
@@ -227,14 +227,16 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
-        let heard = guest.heard();
+        let heard = guest.heard;
         room.logs_and_holdings().1.part(guest.peer, link, heard);
         if room.is_recovering() {
             return;
         }
         match reason {
             LeaveReason::Left => self.lapse(now, key, guest.peer, None),
-            LeaveReason::Expelled => self.lapse(now, key, guest.peer, Some(heard)),
+            LeaveReason::Expelled | LeaveReason::Kicked => {
+                self.lapse(now, key, guest.peer, Some(heard));
+            }
             LeaveReason::Lost | LeaveReason::Replaced => {}
         }
     }

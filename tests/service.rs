@@ -1,0 +1,14 @@
+//! The room service at the wall: a relay, peers in rooms and peers that only ask, on links that lose.
+#![cfg(feature = "sim")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
+
+#[path = "service/doors.rs"]
+mod doors;
+#[path = "service/matches.rs"]
+mod matches;
+#[path = "service/presence.rs"]
+mod presence;
+#[path = "service/requests.rs"]
+mod requests;
+#[path = "service/stage.rs"]
+mod stage;
