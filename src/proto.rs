@@ -37,4 +37,5 @@ pub mod state;
 pub mod statistics;
 pub mod table;
 pub mod time;
+pub mod token;
 pub mod wire;

@@ -29,7 +29,7 @@ enum Uses {
 const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::time"], Above),
     (&["proto::id"], Above),
-    (&["proto::proof"], Above),
+    (&["proto::proof", "proto::token"], Above),
     (&["proto::reason", "proto::service"], Above),
     (&["proto::state"], Above),
     (&["proto::model"], Above),

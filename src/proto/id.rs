@@ -422,4 +422,24 @@ mod tests {
         let peer = Identity::from_seed([1; 32]).peer();
         assert!(peer.to_string().starts_with("12D3KooW"), "{peer}");
     }
+
+    #[test]
+    fn a_peer_is_read_as_it_is_shown_and_in_no_other_way() {
+        let peer = Identity::from_seed([1; 32]).peer();
+        let text = peer.to_string();
+        assert_eq!(text.parse(), Ok(peer));
+        let wrong = [
+            String::new(),
+            text[1..].to_owned(),
+            format!("{text}1"),
+            format!("1{text}"),
+            text.replace("12D3", "12d3"),
+            format!(" {text}"),
+            "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N".to_owned(),
+            "1".repeat(100_000),
+        ];
+        for text in wrong {
+            assert_eq!(text.parse::<PeerId>(), Err(PeerIdError::Malformed));
+        }
+    }
 }

@@ -24,6 +24,7 @@ use crate::proto::state::grid::{Kind, Truth};
 use crate::proto::state::rotation::Turn;
 use crate::proto::state::stream::{Incoming, Outgoing};
 use crate::proto::time::Time;
+use crate::proto::token::{TokenConfig, TokenRing, TokenSecret};
 use crate::proto::wire;
 
 /// How many entries a stream of the state lane may have here.
@@ -202,6 +203,29 @@ pub fn snapshot_load(data: &[u8]) {
 /// The next action of an input, if anything is left of it.
 fn drawn(input: &mut Unstructured<'_>) -> Option<Action> {
     if input.is_empty() { None } else { Action::arbitrary(input).ok() }
+}
+
+/// Bytes as a token, and as what a token says, signed as one: what is read is issued as a token that
+/// says the same.
+///
+/// # Panics
+///
+/// When it is not, or when anything else does.
+pub fn admission_token(data: &[u8]) {
+    let config = TokenConfig::default();
+    let secret = TokenSecret::from_seed([1; 32]).expect("not only zeros");
+    let mut ring = TokenRing::new(config.clone());
+    ring.insert(secret.public().clone()).expect("there is no other");
+    let signed = if data.is_empty() { String::new() } else { secret.sign(data) };
+    for token in [str::from_utf8(data).unwrap_or_default(), &signed] {
+        let Ok(claims) = ring.open(token) else { continue };
+        let room = RoomName::new("fuzzed").expect("not empty");
+        // Whatever it says: it must be said, and nothing may overflow.
+        ring.verify(token, claims.app, claims.peer, &room, claims.expires).ok();
+        if let Ok(token) = secret.issue(&claims, &config) {
+            assert_eq!(ring.open(&token), Ok(claims));
+        }
+    }
 }
 
 #[expect(clippy::panic, reason = "a fuzz target reports by panicking")]

@@ -22,6 +22,7 @@ mod signals;
 mod stage;
 mod state;
 mod timeline;
+mod tokens;
 mod variants;
 mod vectors;
 mod wellknown;
