@@ -22,6 +22,7 @@ mod links;
 mod protocol;
 mod quic;
 mod relay;
+mod secret;
 mod state;
 mod swarm;
 
@@ -32,3 +33,4 @@ pub use clock::Clock;
 pub use config::{CircuitConfig, NetConfig, RelayNetConfig};
 pub use identity::{IdentityError, load_or_create};
 pub use relay::{DEFAULT_LISTEN, Machine, Relay, RelayError};
+pub use secret::{SecretError, create_token_secret, load_token_secret};

@@ -8,7 +8,7 @@ mod claims;
 mod config;
 mod fault;
 mod key;
-mod moment;
+pub mod moment;
 mod pattern;
 mod ring;
 mod role;

@@ -6,6 +6,7 @@ mod export;
 mod ownership;
 mod process;
 mod state;
+mod token;
 
 use std::env;
 use std::fs;

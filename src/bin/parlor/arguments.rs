@@ -1,5 +1,7 @@
 //! What can be asked for on the command line and in the environment.
 
+pub(crate) mod token;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use parlor::proto::id::{AppKey, Identity};
 use parlor::room::{ConnectOptions, Room};
 use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 
+use self::token::TokenCommand;
 use crate::failure::Failure;
 
 const ENVIRONMENT: &str = "Environment: PARLOR_RELAY (addresses, separated by commas), \
@@ -39,6 +42,11 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Play recorded data into a room.
     Replay(ReplayArguments),
+    /// Say who an identity is to others; its file is made at first use.
+    Identity(IdentityArguments),
+    /// Make, issue and inspect admission tokens, as an application's server does.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// A relay and four peers, each a process of its own, that share a room and end up equal.
     Demo(DemoArguments),
     /// One peer of the demo, driven by lines of JSON.
@@ -46,15 +54,22 @@ pub(crate) enum Command {
     DemoPeer(DemoPeerArguments),
 }
 
-/// What a relay and every peer take.
+/// Which application, or for a relay, which applications.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct CommonArguments {
+pub(crate) struct KeyArguments {
     /// The secret that the application's peers and its relay share.
     #[arg(long, value_name = "KEY", conflicts_with = "app_key_file")]
     pub(crate) app_key: Option<String>,
     /// A file that holds it (for a relay: one key per line, one for each application).
     #[arg(long, value_name = "FILE")]
     pub(crate) app_key_file: Option<PathBuf>,
+}
+
+/// What a relay and every peer take.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CommonArguments {
+    #[command(flatten)]
+    pub(crate) app: KeyArguments,
     /// A file that holds who this is; it is made at first use. By default somebody new.
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
@@ -238,6 +253,15 @@ pub(crate) struct ReplayArguments {
     pub(crate) peer: PeerArguments,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArguments {
+    /// The file that holds who this is.
+    pub(crate) file: PathBuf,
+    /// Write for programs: one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DemoArguments {
     /// Write for programs: one JSON object per line, the last of which is the outcome.
@@ -262,7 +286,9 @@ impl CommonArguments {
             None => Ok(Identity::from_seed(seed()?)),
         }
     }
+}
 
+impl KeyArguments {
     /// Every app key that was given, at least one.
     pub(crate) fn keys(&self) -> Result<Vec<String>, Failure> {
         if let Some(key) = &self.app_key {
@@ -312,7 +338,7 @@ impl PeerArguments {
     }
 
     fn key(&self) -> Result<String, Failure> {
-        match &self.common.keys()?[..] {
+        match &self.common.app.keys()?[..] {
             [key] => Ok(key.clone()),
             keys => Err(Failure::usage(format_args!(
                 "a peer takes one app key, and the file has {}: pass one with --app-key",

@@ -4,11 +4,13 @@ mod arguments;
 mod demo;
 mod export;
 mod failure;
+mod identity;
 mod join;
 mod lobby;
 mod output;
 mod relay;
 mod replay;
+mod token;
 
 use std::process::ExitCode;
 
@@ -52,6 +54,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Lobby(arguments) => Box::pin(lobby::run(&arguments)).await,
             Command::Export(arguments) => Box::pin(export::run(&arguments)).await,
             Command::Replay(arguments) => Box::pin(replay::run(arguments)).await,
+            Command::Identity(arguments) => identity::run(&arguments),
+            Command::Token(command) => token::run(&command).await,
             Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
             Command::DemoPeer(arguments) => Box::pin(demo::peer::run(&arguments)).await,
         }

@@ -19,7 +19,7 @@ const FORGETFUL: &str =
 /// Runs a relay until it is told to end.
 pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.common.json };
-    let keys = app_keys(arguments.common.keys()?)?;
+    let keys = app_keys(arguments.common.app.keys()?)?;
     let applications = keys.len();
     // It goes at the very end: then another relay can have the file.
     let state = arguments.state.as_deref().map(RelayState::begin).transpose();

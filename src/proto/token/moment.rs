@@ -4,14 +4,16 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A time in whole seconds, `2026-01-31T12:00:00Z`; nothing beyond the year 9999.
-pub(super) fn write(seconds: u64) -> Option<String> {
+#[must_use]
+pub fn write(seconds: u64) -> Option<String> {
     let time = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
     time.format(&Rfc3339).ok()
 }
 
 /// The time that is written so, in Unix seconds; parts of a second are dropped. Any offset from UTC
 /// is understood, since libraries write it in different ways. Nothing before 1970.
-pub(super) fn read(text: &str) -> Option<u64> {
+#[must_use]
+pub fn read(text: &str) -> Option<u64> {
     // The letter may be any byte to the parser.
     if text.as_bytes().get(10) != Some(&b'T') {
         return None;
