@@ -25,6 +25,7 @@ mod relay;
 mod secret;
 mod state;
 mod swarm;
+mod webhook;
 
 pub use address::{AddressError, RelayAddress};
 pub use boot::{RelayState, StateError};
@@ -34,3 +35,7 @@ pub use config::{CircuitConfig, NetConfig, RelayNetConfig};
 pub use identity::{IdentityError, load_or_create};
 pub use relay::{DEFAULT_LISTEN, Machine, Relay, RelayError};
 pub use secret::{SecretError, create_token_secret, load_token_secret};
+pub use webhook::{
+    Authoriser, Courier, Deliveries, DeliveryStatistics, Lifecycle, Question, Target, TargetError,
+    Verdict, WebhookConfig, WebhookFault, WebhookSecret, WebhookSecretError,
+};
