@@ -44,7 +44,7 @@ extern crate self as parlor;
 pub mod proto;
 pub use proto::config::{HubConfig, Limits, PeerConfig, ServiceConfig, StateConfig};
 pub use proto::datastore::{ClaimError, Datastore, EditError, SignalError};
-pub use proto::event::signal::{Audience, SignalId, Signalled, Subject};
+pub use proto::event::signal::{Audience, Delivery, SignalId, Signalled, Subject};
 pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, Outcome, State, Ticket};
 pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomId, RoomName};
 pub use proto::model::Model;

@@ -35,7 +35,7 @@ use self::network::{Network, Way};
 use crate::proto::config::{EpochConfig, HubConfig, Limits, PeerConfig};
 use crate::proto::datastore::Datastore;
 use crate::proto::event::{Event, Input, Outcome, Ticket};
-use crate::proto::hub::{Hub, RoomKey};
+use crate::proto::hub::{Hub, HubEvent, RoomKey};
 use crate::proto::id::{AppKey, DocumentId, Identity, Link, PeerId, RoomName};
 use crate::proto::model::Shape;
 use crate::proto::model::handle::Handle;
@@ -67,6 +67,8 @@ pub struct World {
     ticks_at_once: u32,
     /// What applications were told, if it is kept.
     events: Option<Vec<(usize, Event)>>,
+    /// What the relay's operator was told, if that is kept.
+    relay_events: Vec<HubEvent>,
 }
 
 /// Epochs that end after little, and take many steps to.
@@ -119,6 +121,7 @@ impl World {
             sightings: BTreeSet::new(),
             ticks_at_once: 0,
             events: None,
+            relay_events: Vec::new(),
         };
         world.start_relay();
         world
@@ -331,6 +334,19 @@ impl World {
     /// What which peer's application was told, since this was last asked.
     pub fn take_events(&mut self) -> Vec<(usize, Event)> {
         self.events.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the relay's operator was told, since this was last asked.
+    pub fn take_relay_events(&mut self) -> Vec<HubEvent> {
+        std::mem::take(&mut self.relay_events)
+    }
+
+    /// Does something with the relay, if it is there.
+    pub fn with_relay<R>(&mut self, act: impl FnOnce(&mut Hub, Time) -> R) -> Option<R> {
+        let now = self.now;
+        let done = self.hub.as_mut().map(|hub| act(hub, now));
+        self.settle_hub();
+        done
     }
 
     /// The relay starts anew, with another configuration.

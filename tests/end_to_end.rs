@@ -5,19 +5,21 @@
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use parlor::net::{Clock, Relay, RelayNetConfig};
+use parlor::net::{Clock, Machine, Relay, RelayNetConfig};
 use parlor::proto::config::HubConfig;
-use parlor::proto::event::{Event, State};
-use parlor::proto::hub::Hub;
+use parlor::proto::event::{Effect, Event, Input, State};
+use parlor::proto::hub::{Hub, HubEvent};
 use parlor::proto::id::{AppKey, DocumentId, Identity};
 use parlor::proto::model::handle::{RealtimeSet, Text};
 use parlor::proto::model::property::Counter;
 use parlor::proto::reason::{Class, Reason, Refusal};
+use parlor::proto::time::Time;
 use parlor::room::{ConnectOptions, Room};
-use parlor::{Audience, Model, Origin, Signal, Signalled, Subject};
+use parlor::{Audience, Delivery, Model, Origin, Signal, SignalId, Signalled, Subject};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -198,6 +200,107 @@ async fn what_is_told_once_is_heard_once_by_everybody() {
     late.wait(Duration::from_millis(200)).await;
     assert!(std::iter::from_fn(|| late.poll_event()).filter_map(signal).next().is_none());
     host.stop().await;
+}
+
+/// A program that answers what its relay is asked.
+struct Oracle(Hub);
+
+impl Oracle {
+    fn answer(&mut self, now: Time) {
+        while let Some(event) = self.0.poll_event() {
+            if let HubEvent::Signal { room, signal } = event {
+                let to = Audience::Peer(signal.by);
+                self.0.signal(now, &room, to, "answer", signal.payload).unwrap();
+            }
+        }
+    }
+}
+
+impl Machine for Oracle {
+    fn handle(&mut self, now: Time, input: Input) {
+        self.0.handle(now, input);
+        self.answer(now);
+    }
+
+    fn tick(&mut self, now: Time) {
+        self.0.tick(now);
+        self.answer(now);
+    }
+
+    fn poll_effect(&mut self) -> Option<Effect> {
+        self.0.poll_effect()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.0.poll_timeout()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_calls_is_told_what_became_of_it_and_the_relay_answers() {
+    let identity = Identity::from_seed([13; 32]);
+    let keys = [AppKey::new("end to end").unwrap()];
+    let config = HubConfig::default();
+    let hub = Hub::new(identity.clone(), keys, config, Clock::unix_micros(), [9; 32], 1);
+    let net = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
+    let relay = Box::pin(Relay::bind(&identity, &LISTEN, net, Oracle(hub))).await.unwrap();
+    let addresses = relay.addresses().to_vec();
+    let mut tasks = JoinSet::new();
+    let (stop, stopped) = oneshot::channel::<()>();
+    tasks.spawn(Box::pin(async {
+        relay
+            .run(async {
+                stopped.await.ok();
+            })
+            .await;
+    }));
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let room = || Room::<Table>::connect(ConnectOptions::new("ask", "end to end", &addresses));
+    let mut rooms: Vec<_> = (0..3).map(|_| room().unwrap()).collect();
+    for room in &mut rooms {
+        within(room.ready()).await.unwrap();
+    }
+    until(&mut rooms, |rooms| rooms.iter().all(|room| room.members().count() == 3)).await;
+    let name = |name: &str| Subject::Name(name.to_owned());
+    let nobody = Identity::from_seed([99; 32]).peer();
+    let calls = [Audience::Relay, Audience::Peer(rooms[1].peer()), Audience::Peer(nobody)];
+    let asked = calls.map(|to| rooms[0].signal(to, name("ask"), "why?".into()).unwrap());
+    for number in 0..50_u8 {
+        rooms[0].cast(Audience::Others, name("step"), vec![number].into()).unwrap();
+    }
+    let (mut told, mut heard) = (Vec::new(), vec![Vec::new(); 3]);
+    within(async {
+        while told.len() < 3 || heard.iter().any(Vec::is_empty) || heard[1].len() < 2 {
+            for (room, heard) in rooms.iter_mut().zip(&mut heard) {
+                room.wait(Duration::from_millis(5)).await;
+                let events: Vec<_> = std::iter::from_fn(|| room.poll_event()).collect();
+                told.extend(events.iter().filter_map(settled));
+                heard.extend(events.into_iter().filter_map(signal));
+            }
+        }
+    })
+    .await;
+    told.sort_unstable();
+    let outcomes = [Delivery::Heard, Delivery::Heard, Delivery::Absent];
+    assert!(told.into_iter().eq(asked.into_iter().zip(outcomes)));
+    let answer = &heard[0][0];
+    assert_eq!((&answer.subject, answer.by), (&name("answer"), identity.peer()));
+    for (place, heard) in heard.iter().enumerate().skip(1) {
+        let (kept, cast): (Vec<_>, Vec<_>) = heard.iter().partition(|signal| signal.reliable);
+        assert_eq!(kept.len(), if place == 1 { 1 } else { 0 });
+        let once: BTreeSet<_> = cast.iter().map(|signal| &signal.payload).collect();
+        assert!(!once.is_empty() && once.len() == cast.len(), "{cast:?}");
+        assert!(heard.iter().all(|signal| signal.by == rooms[0].peer()));
+    }
+    drop(stop);
+    while tasks.join_next().await.is_some() {}
+}
+
+fn settled(event: &Event) -> Option<(SignalId, Delivery)> {
+    match event {
+        Event::SignalSettled { id, delivery } => Some((*id, *delivery)),
+        _ => None,
+    }
 }
 
 fn signal(event: Event) -> Option<Signalled> {

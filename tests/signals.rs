@@ -3,8 +3,16 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
 
+#[path = "signals/cast.rs"]
+mod cast;
+#[path = "signals/delivery.rs"]
+mod delivery;
+#[path = "signals/older.rs"]
+mod older;
 #[path = "signals/range.rs"]
 mod range;
+#[path = "signals/relay.rs"]
+mod relay;
 
 use std::env;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The relay's machine on the relay's network.
 
 use crate::net::relay::Machine;
+use crate::proto::event::signal::Signalled;
 use crate::proto::event::{Effect, Input};
 use crate::proto::hub::{Hub, HubEvent};
 use crate::proto::time::Time;
@@ -39,6 +40,9 @@ impl Machine for Hub {
                 }
                 HubEvent::Kicked { room, peer, by, ban_s } => {
                     tracing::info!(room = %room.1, %peer, %by, ban_s, "put out");
+                }
+                HubEvent::Signal { room, signal: Signalled { subject, by, .. } } => {
+                    tracing::debug!(room = %room.1, %subject, %by, "signal");
                 }
                 HubEvent::Refused { peer, refusal } => {
                     tracing::info!(%peer, %refusal, "refused");

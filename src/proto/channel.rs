@@ -1,7 +1,11 @@
 //! One link's signals, both ways: what goes out has a position until it is acknowledged, as entries of
 //! documents have, and what comes in is acknowledged a little later, many at a time.
 
+mod recent;
+
 use std::time::Duration;
+
+pub use self::recent::Recent;
 
 use super::config::Limits;
 use super::feed::{Feed, Intake};

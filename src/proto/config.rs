@@ -205,8 +205,15 @@ pub struct Limits {
     /// Bytes that a signal says. More are an error to who gives it, and end the link of who tells it
     /// (`TooLarge`). Never more than 64 KiB.
     pub signal: usize,
-    /// Signals of this application that wait until the relay has them. More are an error.
+    /// Bytes that a cast signal says, which may be lost: about what goes into one datagram. More are as
+    /// of [`Self::signal`].
+    pub cast: usize,
+    /// Signals of this application that wait until the relay has them; and cast ones, until the next
+    /// tick. More are an error.
     pub signals: usize,
+    /// Signals to one hearer that the relay has and has not said the outcome of. Of more, the oldest is
+    /// not waited for any more ([`Event::SignalLost`](crate::proto::event::Event::SignalLost)).
+    pub signals_awaited: usize,
     /// Signals sent and not yet acknowledged, per link and direction. More wait.
     pub signals_in_flight: usize,
     /// Others' signals that wait for their models to arrive. More are dropped.
@@ -259,6 +266,8 @@ impl Default for Limits {
             history: 1_000_000,
             signal: 16 << 10,
             signals: 1_024,
+            cast: 1_000,
+            signals_awaited: 4_096,
             signals_in_flight: 256,
             signals_waiting: 1_024,
             signal_window: 64 << 10,

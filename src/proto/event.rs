@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::signal::{SignalId, Signalled};
+use self::signal::{Delivery, SignalId, Signalled};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::model::path::Path;
 use crate::proto::reason::{ChangeFault, Denial, Reason, RequestError};
@@ -185,13 +185,22 @@ pub enum Event {
     },
     /// Something happened that is told once: see [`Signal`](crate::proto::model::handle::Signal).
     Signal(Signalled),
+    /// What became of a signal of this application to one hearer. For each such signal either this is
+    /// told or [`Self::SignalLost`], once.
+    SignalSettled {
+        /// Which.
+        id: SignalId,
+        /// What became of it.
+        delivery: Delivery,
+    },
     /// It is not known whether anybody heard a signal of this application: the relay lost its memory,
-    /// or the link could not be mended in time.
+    /// or does not say (before 2.4); or the link, or that of the one peer that was to hear it, could
+    /// not be mended in time.
     SignalLost {
         /// Which.
         id: SignalId,
     },
-    /// Signals of others were not heard: this peer was away for longer than the relay keeps them, or
+    /// Signals of others, or outcomes of its own, were not heard: this peer was away for longer than the relay keeps them, or
     /// the relay lost its memory.
     SignalsMissed,
     /// Something of the room's record is another: see [`Record`](crate::proto::service::Record).
@@ -214,7 +223,8 @@ pub enum Event {
     },
     /// More happened than is told one by one: more than the queue of events holds, or the room was left
     /// while its documents were still coming. Events before this may have been discarded, but for
-    /// [`Self::Settled`] and [`Self::Answered`], and the application should read everything anew.
+    /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`] and [`Self::Answered`], and the
+    /// application should read everything anew.
     Overrun,
 }
 
@@ -239,7 +249,15 @@ pub enum Outcome {
 /// Makes room for more events: all go for one [`Event::Overrun`], but those that are the only word of
 /// something. Of them, too, half of the capacity is kept.
 pub(crate) fn overrun(events: &mut VecDeque<Event>, capacity: usize) {
-    events.retain(|event| matches!(event, Event::Settled { .. } | Event::Answered { .. }));
+    events.retain(|event| {
+        matches!(
+            event,
+            Event::Settled { .. }
+                | Event::SignalSettled { .. }
+                | Event::SignalLost { .. }
+                | Event::Answered { .. }
+        )
+    });
     let most = capacity / 2;
     events.drain(..events.len().saturating_sub(most));
     events.push_back(Event::Overrun);

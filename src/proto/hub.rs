@@ -29,7 +29,9 @@ use rand_core::{Rng, SeedableRng};
 use self::guest::{Guest, Stage};
 use self::ownership::Grantor;
 use self::room::Room;
+pub use self::signals::GiveError;
 use crate::proto::config::HubConfig;
+use crate::proto::event::signal::Signalled;
 use crate::proto::event::{Effect, Input, LeaveReason};
 use crate::proto::id::{
     AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId, RoomName,
@@ -87,6 +89,14 @@ pub enum HubEvent {
         by: PeerId,
         /// For how many seconds.
         ban_s: u32,
+    },
+    /// A member gave the relay a signal, or the relay itself did. Its giver counts it as heard: of more
+    /// than wait for the operator ([`HubConfig::event_capacity`]) the oldest are dropped all the same.
+    Signal {
+        /// Where.
+        room: RoomKey,
+        /// What.
+        signal: Signalled,
     },
     /// A peer was sent away.
     Refused {
@@ -175,9 +185,7 @@ impl Hub {
         self.tick_columns(now);
         self.tick_motion(now);
         self.tick_service(now);
-        for room in self.rooms.values_mut() {
-            room.signals_mut().expire(&self.config.signals, now);
-        }
+        self.expire_signals(now);
         let empty: Vec<RoomKey> = self
             .rooms
             .iter()
@@ -217,7 +225,9 @@ impl Hub {
         let owned = self.rooms.keys().filter_map(|key| self.ownership_due(key));
         let moves = self.rooms.values().filter_map(|room| room.motion().due());
         let over = self.rooms.values().filter_map(Room::service_due);
-        let guests = guests.chain(moves).chain(over);
+        let signals =
+            self.rooms.values().filter_map(|room| room.signals().due(&self.config.signals));
+        let guests = guests.chain(moves).chain(signals).chain(over);
         guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
@@ -342,6 +352,7 @@ impl Hub {
             self.say(other, &Message::Left { revision, client, reason });
         }
         self.part_service(now, &key, (client, guest.peer), reason);
+        self.spread(&key, now);
         self.report(HubEvent::Left { room: key, client, peer: guest.peer, reason });
     }
 

@@ -449,7 +449,7 @@ pub const fn lane_of(message: &Message) -> Lane {
         | Message::Bundle { .. }
         | Message::Leave => Lane::Document,
         Message::Piece { .. } => Lane::Snapshot,
-        Message::State(_) => Lane::State,
+        Message::State(_) | Message::Cast(_) => Lane::State,
         Message::Hello(_)
         | Message::Join(_)
         | Message::Welcome(_)

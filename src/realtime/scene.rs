@@ -309,6 +309,7 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::ClaimDenied { .. }
             | Event::Refused { .. }
             | Event::Signal(_)
+            | Event::SignalSettled { .. }
             | Event::SignalLost { .. }
             | Event::SignalsMissed
             | Event::Room(_)

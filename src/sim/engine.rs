@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::host::Host;
 use super::network::{Fate, Way};
 use super::{World, relay_id};
+use crate::proto::event::signal::Delivery;
 use crate::proto::event::{Effect, Event, Input, Outcome, State};
 use crate::proto::hub::Hub;
 use crate::proto::id::{Lane, Link};
@@ -190,7 +191,11 @@ impl World {
         while let Some(effect) = self.hub.as_mut().and_then(Hub::poll_effect) {
             self.perform(End::Hub, 0, effect);
         }
-        while self.hub.as_mut().and_then(Hub::poll_event).is_some() {}
+        while let Some(event) = self.hub.as_mut().and_then(Hub::poll_event) {
+            if self.events.is_some() {
+                self.relay_events.push(event);
+            }
+        }
     }
 
     pub(super) fn settle_host(&mut self, host: usize) {
@@ -333,6 +338,8 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Answered { .. }
         | Event::Overrun => None,
         Event::Signal(_) => Some("signal heard"),
+        Event::SignalSettled { delivery: Delivery::Heard, .. } => Some("signal settled: heard"),
+        Event::SignalSettled { delivery: Delivery::Absent, .. } => Some("signal settled: absent"),
         Event::SignalLost { .. } => Some("signal lost"),
         Event::SignalsMissed => Some("signals missed"),
     }

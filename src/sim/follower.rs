@@ -59,6 +59,7 @@ impl Follower {
             | Event::Settled { .. }
             | Event::Refused { .. }
             | Event::Signal(_)
+            | Event::SignalSettled { .. }
             | Event::SignalLost { .. }
             | Event::SignalsMissed
             | Event::Room(_)

@@ -169,12 +169,23 @@ fn what_one_says_another_that_watches_is_told() {
     let join = ["join", "hall", "--relay", relay.address(), "--json"];
     let mut listener = Process::start(&join);
     listener.tell("watch");
+    let ready = listener.until(|line| line["event"] == "ready");
     let mut speaker = Process::start(&join);
     listener.until(|line| line["event"] == "joined");
     speaker.tell("say greeting \"hello there\"");
     speaker.tell("wait");
     let heard = listener.until(|line| line["event"] == "signal");
     assert_eq!((&heard["path"], &heard["says"]), (&json!("greeting"), &json!("hello there")));
+    speaker.tell("shout step 1");
+    let heard = listener.until(|line| line["event"] == "signal");
+    assert_eq!((&heard["path"], &heard["reliable"]), (&json!("step"), &json!(false)));
+    for to in [ready["peer"].as_str().unwrap(), "relay"] {
+        speaker.tell(&format!("tell {to} psst hello"));
+        let outcome = speaker.until(|line| line["told"] == to);
+        assert_eq!(outcome["outcome"], "heard");
+    }
+    let heard = listener.until(|line| line["event"] == "signal");
+    assert_eq!((&heard["path"], &heard["reliable"]), (&json!("psst"), &json!(true)));
     assert!(listener.end() && speaker.end());
 }
 

@@ -10,12 +10,12 @@ use parlor::proto::reason::{Refusal, Right, ServiceError, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::encode;
 use parlor::proto::wire::message::{
-    AnswerRecord, Asked, CardRecord, Enter, FactRecord, Join, Message, OpeningRecord,
+    AnswerRecord, Asked, CardRecord, Enter, FactRecord, Hello, Join, Message, OpeningRecord,
     RequestRecord, RoomRecord, ServiceMessage, Told,
 };
 use parlor::{Code, Door, Entrance, Invite, Opening, Policy, Request};
 
-use crate::scripts::{Case, case, greet_as, shake};
+use crate::scripts::{Case, case, greet_as, hello, shake};
 use crate::session::Rig;
 use crate::stage::{APP_KEY, RELAY, app_key, peer};
 use crate::wire::Named;
@@ -298,14 +298,15 @@ fn old() -> Rig {
     let mut rig = owner(2, Opening::default());
     ask(&mut rig, 0, &Request::Lock(true));
     rig.run(60);
-    greet_as(&mut rig, Version { minor: 3, ..Version::CURRENT });
+    let version = Version { minor: 3, ..Version::CURRENT };
+    greet_as(&mut rig, Hello { version, ..hello() });
     rig.run(200);
     rig
 }
 
 fn visit(knows: bool) -> Rig {
     let mut rig = owner(2, Opening { listed: true, ..Opening::default() });
-    let (link, nonces) = shake(&mut rig, Version::CURRENT);
+    let (link, nonces) = shake(&mut rig, hello());
     let pair = (peer(1), peer(RELAY));
     let mut proof = proof::prove(&app_key(), Side::Visitor, pair, (&nonces.0, &nonces.1), "");
     if !knows {

@@ -56,7 +56,8 @@ pub(crate) fn case(name: &'static str, why: &'static str, rig: Rig) -> Case {
         "replaced" => [1, 1],
         // There the script is the peer of the first seed.
         "refused-change" | "forged-grant" | "signals-early" | "signals-large" | "signals-again"
-        | "room-old-peer" | "visit-list" | "visit-wrong-proof" => [2, 1],
+        | "room-old-peer" | "visit-list" | "visit-wrong-proof" | "signals-forged"
+        | "signals-older" | "cast-again" | "cast-large" | "cast-forged" => [2, 1],
         _ => [1, 2],
     };
     let setup = Setup {
@@ -224,7 +225,7 @@ fn misled() -> Rig {
     rig
 }
 
-fn hello() -> Hello {
+pub(crate) fn hello() -> Hello {
     Hello { version: Version::CURRENT, nonce: [7; 16], app: app_key().app(), schema: [0; 8] }
 }
 
@@ -261,20 +262,20 @@ fn scripted(hello: &Hello, join: Option<fn(Join) -> Join>, more: &[(Lane, Bytes)
 
 /// A script greets and joins, as time passes.
 pub(crate) fn greet(rig: &mut Rig) -> Link {
-    greet_as(rig, Version::CURRENT)
+    greet_as(rig, hello())
 }
 
-/// The same, of a peer of another version.
-pub(crate) fn greet_as(rig: &mut Rig, version: Version) -> Link {
-    let (link, _) = shake(rig, version);
+/// The same with another hello.
+pub(crate) fn greet_as(rig: &mut Rig, hello: Hello) -> Link {
+    let (link, _) = shake(rig, hello);
     let join = join(rig.greeting.as_ref().unwrap());
     rig.says(link, Lane::Control, encode(&Message::Join(join)));
     link
 }
 
 /// A script greets. Returns its nonce and the relay's.
-pub(crate) fn shake(rig: &mut Rig, version: Version) -> (Link, ([u8; 16], [u8; 16])) {
-    let (link, hello) = (rig.script(1), Hello { version, ..hello() });
+pub(crate) fn shake(rig: &mut Rig, hello: Hello) -> (Link, ([u8; 16], [u8; 16])) {
+    let link = rig.script(1);
     rig.says(link, Lane::Control, encode(&Message::Hello(hello.clone())));
     let soon = rig.now.as_micros() / 1_000 + 5;
     rig.run(soon);

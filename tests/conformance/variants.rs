@@ -17,6 +17,12 @@ fn every_variant_has_a_vector() {
     };
     let refused = || message().map(|message| &message["Refused"]);
     covers("wire/message.rs", "Message", message());
+    let signal = || message().map(|message| &message["Signal"]);
+    covers("wire/message/signal.rs", "SignalMessage", signal());
+    let cast = message().map(|message| &message["Cast"]);
+    covers("wire/message/signal.rs", "SignalCast", cast);
+    let settled = signal().filter_map(|signal| signal["Settled"]["settled"].as_array()).flatten();
+    covers("wire/message/signal.rs", "SignalOutcome", settled.map(|record| &record["outcome"]));
     covers("reason.rs", "Refusal", refused());
     let why = refused().map(|refusal| &refusal["BadChange"]["why"]);
     covers("reason.rs", "ChangeFault", why);

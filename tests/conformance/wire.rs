@@ -9,10 +9,10 @@ use parlor::proto::reason::{ChangeFault, Denial, Refusal, Version};
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::message::{
     BaseRecord, CutRecord, Denied, DeniedRecord, EntryRecord, HeardRecord, Hello, Join, Known,
-    Made, MemberRecord, Message, Offer, ParentRecord, Partial, ResumedRecord, SignalAudience,
-    SignalMessage, SignalRecord, SignalSubject, SignatureRecord, SnapshotOffer, StateAnswer,
-    StateArea, StateInterest, StatePace, StatePacket, StateSection, StateTag, Welcome,
-    WellKnownRecord,
+    Made, MemberRecord, Message, Offer, ParentRecord, Partial, ResumedRecord, SettledRecord,
+    SignalAudience, SignalCast, SignalMessage, SignalOutcome, SignalRecord, SignalSubject,
+    SignatureRecord, SnapshotOffer, StateAnswer, StateArea, StateInterest, StatePace, StatePacket,
+    StateSection, StateTag, Welcome, WellKnownRecord,
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use serde::Serialize;
@@ -71,6 +71,8 @@ fn messages() -> Vec<Named> {
         states(),
         signals(),
         rooms::messages(),
+        outcomes(),
+        casts(),
         deltas(),
         progress(),
         ownership(),
@@ -417,6 +419,47 @@ fn signals() -> Vec<Named> {
             "signals-received",
             "a gap",
             Message::Signal(SignalMessage::Received { received: 202, gap: true }),
+        ),
+    ]
+}
+
+/// Signals that may be lost.
+fn casts() -> Vec<Named> {
+    let subject = SignalSubject::Name(Line::new("kick off").unwrap());
+    let payload = Blob::new(Bytes::from_static(&[1, 2, 3])).unwrap();
+    let (to, by) = (SignalAudience::Others, peer(1));
+    let given = SignalRecord { number: 300, to, subject, payload };
+    let SignalRecord { number, subject, payload, .. } = given.clone();
+    let heard = HeardRecord { number, by, subject, payload };
+    vec![
+        ("cast", "it may be lost", Message::Cast(SignalCast::Given(given))),
+        ("cast-heard", "the same, at another", Message::Cast(SignalCast::Heard(heard))),
+    ]
+}
+
+/// What is said to the relay, and of what became of signals.
+fn outcomes() -> Vec<Named> {
+    let subject = SignalSubject::Name(Line::new("kick off").unwrap());
+    let payload = Blob::new(Bytes::from_static(&[1])).unwrap();
+    let given = SignalRecord { number: 301, to: SignalAudience::Relay, subject, payload };
+    let settled = |number, given, outcome| SettledRecord { number, given, outcome };
+    vec![
+        (
+            "signals-relay",
+            "to the relay",
+            Message::Signal(SignalMessage::Given { position: 0, signals: List::of([given]) }),
+        ),
+        (
+            "signals-settled",
+            "the outcomes of three that one peer was to hear",
+            Message::Signal(SignalMessage::Settled {
+                position: 2,
+                settled: List::of([
+                    settled(1_000, 300, SignalOutcome::Heard),
+                    settled(1_001, 7, SignalOutcome::Absent),
+                    settled(1_002, 8, SignalOutcome::Unknown),
+                ]),
+            }),
         ),
     ]
 }

@@ -5,6 +5,7 @@ mod input;
 mod owner;
 mod place;
 mod room;
+mod say;
 mod session;
 mod show;
 mod value;

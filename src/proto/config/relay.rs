@@ -111,13 +111,15 @@ impl Default for ServiceConfig {
 /// What a relay does with signals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalConfig {
-    /// The most that a room keeps for members that have not heard them; of more the oldest go. Who is
+    /// The most that a room keeps for members that have not heard them; of more the oldest go. One to one
+    /// hearer counts twice until what became of it is known, because that is kept for its giver. Who is
     /// in the room and has not heard one that goes loses its link (`SlowConsumer`); who comes back is
     /// told that it missed some.
     pub kept: usize,
     /// The most bytes of those, as an estimate from above.
     pub kept_bytes: usize,
-    /// How long one is kept at most, for who comes back.
+    /// How long one is kept at most, for who comes back. Who is away for longer does not hear what is
+    /// told to it alone: its giver is told so.
     pub kept_for: Duration,
     /// How long one is kept at least: so long a member may lag behind. While there is no room for that,
     /// nothing is taken: it is as if it had been lost, and said again.
@@ -127,6 +129,11 @@ pub struct SignalConfig {
     pub per_second: u32,
     /// See there.
     pub bytes_per_second: usize,
+    /// How many cast signals of one member are passed on in a second, and to one member, and how many
+    /// bytes that they say, each. The rest is lost.
+    pub casts_per_second: u32,
+    /// See there.
+    pub cast_bytes_per_second: usize,
     /// Of how many sessions a room remembers which of their signals it took. Of more, those that went
     /// out first are forgotten; who comes back then does not know whether its last ones were heard.
     pub senders: usize,
@@ -141,6 +148,8 @@ impl Default for SignalConfig {
             lag: Duration::from_secs(1),
             per_second: 4_000,
             bytes_per_second: 512 << 10,
+            casts_per_second: 4_000,
+            cast_bytes_per_second: 256 << 10,
             senders: 4_096,
         }
     }

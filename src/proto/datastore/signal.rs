@@ -1,13 +1,15 @@
 //! Signals that this peer gives, until a relay has them. A store knows no time: its peer says which are
 //! too old.
 
-use std::collections::VecDeque;
+mod outbox;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use self::outbox::Leave;
+pub(crate) use self::outbox::{Cast, Given, Outbox};
 use super::{Datastore, EditError};
-use crate::proto::event::signal::{Audience, SignalId, Signalled, Subject};
+use crate::proto::event::signal::{Audience, Delivery, SignalId, Signalled, Subject};
 use crate::proto::event::{Event, Origin};
 use crate::proto::id::PeerId;
 use crate::proto::model::handle::{Handle, Payload, Signal};
@@ -20,8 +22,6 @@ const MAX_NAME: usize = 256;
 const MAX_PAYLOAD: usize = 64 << 10;
 /// The most bytes of a model's path.
 const MAX_PATH: usize = 512;
-/// What a signal takes beside its payload and its subject, as an estimate from above.
-const HEAD: usize = 64;
 
 /// Why a signal was not given. Nobody hears it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -87,11 +87,41 @@ impl<T: Payload> Signal<T> {
     ///
     /// When the model is not here or another's, or it says too much, or too many wait.
     pub fn fire(&self, store: &mut Datastore, says: &T) -> Result<SignalId, SignalError> {
+        self.send(store, Audience::All, says)
+    }
+
+    /// Tells some, once: others, one peer or the relay. What becomes of it is told as of
+    /// [`Datastore::signal`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fire`].
+    pub fn send(
+        &self,
+        store: &mut Datastore,
+        to: Audience,
+        says: &T,
+    ) -> Result<SignalId, SignalError> {
+        let (subject, payload) = self.say(says)?;
+        store.signal(to, subject, payload)
+    }
+
+    /// Tells some, at most once and out of order: see [`Datastore::cast`]. Who does not have the model
+    /// yet does not hear it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fire`].
+    pub fn cast(&self, store: &mut Datastore, to: Audience, says: &T) -> Result<(), SignalError> {
+        let (subject, payload) = self.say(says)?;
+        store.cast(to, subject, payload)
+    }
+
+    fn say(&self, says: &T) -> Result<(Subject, Bytes), SignalError> {
         let (model, property) = self.place().ok_or(SignalError::Nowhere)?;
         let payload = postcard::to_allocvec(says)
             .map_err(|error| SignalError::Unwritable { why: error.to_string() })?;
-        let subject = Subject::Property { model, property };
-        store.signal(Audience::All, subject, Bytes::from(payload))
+        Ok((Subject::Property { model, property }, Bytes::from(payload)))
     }
 
     /// What a signal that was heard says, if it is this one.
@@ -108,118 +138,13 @@ impl<T: Payload> Signal<T> {
     }
 }
 
-/// A signal that a relay is to have.
-#[derive(Clone, Debug)]
-pub(crate) struct Given {
-    pub(crate) id: SignalId,
-    pub(crate) to: Audience,
-    pub(crate) subject: Subject,
-    pub(crate) payload: Bytes,
-    /// Which of this session's it is, for the relay; 0 until it may go.
-    pub(crate) number: u64,
-    /// When its peer saw it first.
-    pub(crate) since: Option<Time>,
-    /// Whether it went out on any link.
-    pub(crate) sent: bool,
-}
-
-impl Given {
-    /// What it takes on its way, as an estimate from above.
-    pub(crate) fn size(&self) -> usize {
-        let subject = match &self.subject {
-            Subject::Property { model, .. } => model.as_str().len(),
-            Subject::Name(name) => name.len(),
-        };
-        HEAD + subject + self.payload.len()
-    }
-}
-
-/// What a relay is to have.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    /// What may not go yet, oldest first.
-    held: VecDeque<Given>,
-    /// What may, in the order of its numbers.
-    numbered: VecDeque<Given>,
-    given: u64,
-    last: u64,
-}
-
-impl Outbox {
-    /// One more, if others are to hear it.
-    fn put(&mut self, to: Audience, subject: Subject, payload: Bytes, others: bool) -> SignalId {
-        self.given += 1;
-        let id = SignalId(self.given);
-        if others {
-            let given = Given { id, to, subject, payload, number: 0, since: None, sent: false };
-            self.held.push_back(given);
-        }
-        id
-    }
-
-    /// What may go.
-    pub(crate) fn numbered(&self) -> impl Iterator<Item = &Given> {
-        self.numbered.iter()
-    }
-
-    /// Since when the oldest is here, that its peer saw.
-    pub(crate) fn oldest(&self) -> Option<Time> {
-        let first = [self.held.front(), self.numbered.front()].into_iter().flatten();
-        first.filter_map(|given| given.since).min()
-    }
-
-    /// Whether there is something that its peer has not seen.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.held.back().is_some_and(|given| given.since.is_none())
-    }
-
-    /// One of those that may go.
-    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Given> {
-        let place = self.numbered.binary_search_by_key(&number, |given| given.number).ok()?;
-        self.numbered.get_mut(place)
-    }
-
-    /// Takes out the first ones that may go, as long as they are such.
-    pub(crate) fn take_while(&mut self, such: impl Fn(&Given) -> bool) -> Vec<SignalId> {
-        let count = self.numbered.iter().take_while(|given| such(given)).count();
-        self.numbered.drain(..count).map(|given| given.id).collect()
-    }
-
-    /// Takes out all that are such.
-    pub(crate) fn take(&mut self, such: impl Fn(&Given) -> bool) -> Vec<SignalId> {
-        let mut taken = Vec::new();
-        for queue in [&mut self.numbered, &mut self.held] {
-            queue.retain(|given| {
-                let goes = such(given);
-                taken.extend(goes.then_some(given.id));
-                !goes
-            });
-        }
-        taken.sort_unstable();
-        taken
-    }
-
-    fn len(&self) -> usize {
-        self.held.len() + self.numbered.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Whether a signal may go.
-enum Leave {
-    /// It may.
-    Given,
-    /// A claim of its model is not answered.
-    Waits,
-    /// Its model is another's by now.
-    Denied,
-}
-
 impl Datastore {
     /// Gives a signal. [`Signal::fire`] is this for a property; a name is for what is of no model.
+    ///
+    /// What becomes of a signal to one peer or the relay is told by [`Event::SignalSettled`]: at once if
+    /// that is this peer or there is no relay; else once it has it, or it is known that it will not.
+    /// Where that cannot be known, [`Event::SignalLost`] is told instead. That a peer has it is known two
+    /// ways and [`Limits::acknowledge_after`](crate::proto::config::Limits::acknowledge_after) later.
     ///
     /// # Errors
     ///
@@ -230,21 +155,67 @@ impl Datastore {
         subject: Subject,
         payload: Bytes,
     ) -> Result<SignalId, SignalError> {
-        self.check_subject(&subject)?;
-        let (size, limit) = (payload.len(), self.limits.signal.min(MAX_PAYLOAD));
+        let (size, waiting) = (self.limits.signal, self.outbox.len());
+        self.check_signal(&subject, &payload, size, waiting)?;
+        let me = self.author.peer;
+        self.hear_own(to, &subject, &payload, true);
+        let id = self.outbox.put(to, subject, payload, to != Audience::Peer(me));
+        if to == Audience::Peer(me) {
+            self.settle_signal(id, Delivery::Heard);
+        }
+        Ok(id)
+    }
+
+    /// Gives a signal that goes out now or never: nothing of it is kept, nor said again, and what is
+    /// given may be heard in another order, or by some only, but by nobody twice. While the room is not
+    /// ready nobody else hears it, and a relay passes on only so many in a second
+    /// ([`SignalConfig::casts_per_second`](crate::proto::config::SignalConfig::casts_per_second)). What
+    /// becomes of it is not told. It waits for nothing, and where the path has datagrams, goes by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::signal`], but that it may say no more than
+    /// [`Limits::cast`](crate::proto::config::Limits::cast).
+    pub fn cast(
+        &mut self,
+        to: Audience,
+        subject: Subject,
+        payload: Bytes,
+    ) -> Result<(), SignalError> {
+        let (size, waiting) = (self.limits.cast, self.outbox.casts());
+        self.check_signal(&subject, &payload, size, waiting)?;
+        self.hear_own(to, &subject, &payload, false);
+        if to != Audience::Peer(self.author.peer) {
+            self.outbox.cast(Cast { to, subject, payload });
+        }
+        Ok(())
+    }
+
+    /// Tells this application of its own signal, if that is among who is to hear it.
+    fn hear_own(&mut self, to: Audience, subject: &Subject, payload: &Bytes, reliable: bool) {
+        let by = self.author.peer;
+        if to == Audience::All || to == Audience::Peer(by) {
+            let (subject, payload) = (subject.clone(), payload.clone());
+            let origin = Origin::Local;
+            self.tell(Event::Signal(Signalled { subject, payload, by, origin, reliable }));
+        }
+    }
+
+    /// Whether a signal may be given, of which so many bytes may be said and so many wait.
+    fn check_signal(
+        &self,
+        subject: &Subject,
+        payload: &Bytes,
+        most: usize,
+        waiting: usize,
+    ) -> Result<(), SignalError> {
+        self.check_subject(subject)?;
+        let (size, limit) = (payload.len(), most.min(MAX_PAYLOAD));
         if size > limit {
             return Err(SignalError::TooLarge { limit, size });
         }
-        let (waiting, limit) = (self.outbox.len(), self.limits.signals);
-        if waiting >= limit {
-            return Err(SignalError::Full { limit, waiting });
-        }
-        let me = self.author.peer;
-        if matches!(to, Audience::All) || to == Audience::Peer(me) {
-            let (subject, payload) = (subject.clone(), payload.clone());
-            self.tell(Event::Signal(Signalled { subject, payload, by: me, origin: Origin::Local }));
-        }
-        Ok(self.outbox.put(to, subject, payload, to != Audience::Peer(me)))
+        let limit = self.limits.signals;
+        if waiting >= limit { Err(SignalError::Full { limit, waiting }) } else { Ok(()) }
     }
 
     fn check_subject(&self, subject: &Subject) -> Result<(), SignalError> {
@@ -266,21 +237,10 @@ impl Datastore {
     /// Lets those go that may, which are numbered then. Returns their numbers; those that may not at all
     /// are lost.
     pub(crate) fn let_signals_go(&mut self, now: Time) -> Vec<u64> {
-        let (mut numbers, mut lost) = (Vec::new(), Vec::new());
-        for mut given in std::mem::take(&mut self.outbox.held) {
-            given.since.get_or_insert(now);
-            match self.may_leave(&given.subject) {
-                Leave::Given => {
-                    self.outbox.last += 1;
-                    given.number = self.outbox.last;
-                    numbers.push(given.number);
-                    self.outbox.numbered.push_back(given);
-                }
-                Leave::Waits => self.outbox.held.push_back(given),
-                Leave::Denied => lost.push(given.id),
-            }
-        }
-        self.lose_signals(lost);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let (numbers, denied) = outbox.let_go(now, |subject| self.may_leave(subject));
+        self.outbox = outbox;
+        self.lose_signals(denied.iter().map(|given| given.id));
         numbers
     }
 
@@ -309,12 +269,23 @@ impl Datastore {
     }
 
     /// Another's signal is heard.
-    pub(crate) fn hear_signal(&mut self, by: PeerId, subject: Subject, payload: Bytes) {
-        self.tell(Event::Signal(Signalled { subject, payload, by, origin: Origin::Remote }));
+    pub(crate) fn hear_signal(
+        &mut self,
+        by: PeerId,
+        (subject, payload): (Subject, Bytes),
+        reliable: bool,
+    ) {
+        let origin = Origin::Remote;
+        self.tell(Event::Signal(Signalled { subject, payload, by, origin, reliable }));
+    }
+
+    /// What became of a signal of this peer's to one hearer.
+    pub(crate) fn settle_signal(&mut self, id: SignalId, delivery: Delivery) {
+        self.tell(Event::SignalSettled { id, delivery });
     }
 
     /// It is not known whether anybody heard some signals of this peer's.
-    pub(crate) fn lose_signals(&mut self, ids: Vec<SignalId>) {
+    pub(crate) fn lose_signals(&mut self, ids: impl IntoIterator<Item = SignalId>) {
         ids.into_iter().for_each(|id| self.tell(Event::SignalLost { id }));
     }
 }

@@ -22,6 +22,31 @@ pub enum Audience {
     Others,
     /// One peer, which may be this one.
     Peer(PeerId),
+    /// The relay: the program that it is part of hears it
+    /// ([`HubEvent::Signal`](crate::proto::hub::HubEvent::Signal)).
+    Relay,
+}
+
+impl Audience {
+    /// Whether it is one hearer: of a signal to that, what became of it is told.
+    #[must_use]
+    pub const fn is_one(&self) -> bool {
+        match self {
+            Self::All | Self::Others => false,
+            Self::Peer(_) | Self::Relay => true,
+        }
+    }
+}
+
+/// What became of a signal to one hearer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Delivery {
+    /// It has arrived there, or the relay took it that it was for. One of a model that does not arrive in time is dropped all the same.
+    Heard,
+    /// The peer did not get it, and will not: it is not in the room, left, or did not come back in
+    /// time ([`SignalConfig::kept_for`](crate::proto::config::SignalConfig::kept_for)); or the relay is
+    /// of before 2.4, and takes none.
+    Absent,
 }
 
 /// What a signal is of.
@@ -54,8 +79,11 @@ pub struct Signalled {
     pub subject: Subject,
     /// What it says: postcard, if it is of a property.
     pub payload: Bytes,
-    /// Whose it is; the relay has seen to that.
+    /// Whose it is, a peer's or the relay's; the relay has seen to that.
     pub by: PeerId,
     /// Whether this application gave it, or another.
     pub origin: Origin,
+    /// Whether nothing was lost before it; else it was
+    /// [cast](crate::proto::datastore::Datastore::cast).
+    pub reliable: bool,
 }

@@ -91,6 +91,7 @@ impl Hub {
             Message::StateWhole(packet) => self.on_state(now, link, packet, true),
             Message::StateInterest(interest) => self.on_interest(link, interest),
             Message::Signal(signal) => self.on_signal(now, link, signal),
+            Message::Cast(cast) => self.on_cast(now, link, cast),
             Message::Changes { .. }
             | Message::Welcome(_)
             | Message::Refused(_)

@@ -114,6 +114,7 @@ impl Peer {
             Message::StateYield { received, names } => self.on_yield(received, &names),
             Message::Signal(signal) => self.on_signal(now, signal),
             Message::Service(service) => self.on_service(now, service),
+            Message::Cast(cast) => self.on_cast(cast),
             Message::Deltas { document, position, records } => {
                 self.on_records(now, document, (position, &records), false);
             }

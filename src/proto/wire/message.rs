@@ -8,12 +8,12 @@ mod state;
 use serde::{Deserialize, Serialize};
 
 pub use self::service::{
-    AnswerRecord, Asked, CardRecord, DataList, DescriptionLine, Enter, FactRecord, KeyLine,
-    NameLine, OpeningRecord, PresenceKey, PresenceValue, RequestRecord, RoomRecord, ServiceMessage,
-    Told, ValueLine,
+    AnswerRecord, Asked, CardRecord, DataList, Enter, FactRecord, OpeningRecord, PresenceKey,
+    PresenceValue, RequestRecord, RoomRecord, ServiceMessage, Told,
 };
 pub use self::signal::{
-    HeardRecord, Life, Payload, SignalAudience, SignalMessage, SignalRecord, SignalSubject,
+    HeardRecord, Life, Payload, SettledRecord, SignalAudience, SignalCast, SignalMessage,
+    SignalOutcome, SignalRecord, SignalSubject,
 };
 pub use self::state::{
     StateAnswer, StateArea, StateInterest, StatePace, StatePacket, StateSection, StateTag,
@@ -225,6 +225,8 @@ pub enum Message {
     Enter(Enter),
     /// Control, both, since 2.4: what is asked and told of rooms.
     Service(ServiceMessage),
+    /// State, both, since 2.4: what is told at most once.
+    Cast(SignalCast),
 }
 
 /// Where the positions of frames begin anew: two bytes hold those below.

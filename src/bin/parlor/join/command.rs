@@ -44,6 +44,8 @@ kick PEER [SECONDS]             put a member out, for a while (60 s)
 pardon PEER                     let it in again before that
 owner-is PEER                   make another member the owner of the room
 presence KEY [VALUE]            say something of yourself while you are here
+shout NAME TEXT                 the same at once or never: it may be lost
+tell PEER NAME TEXT             tell one member, or `relay`, and wait until it has heard
 watch                           tell what happens until the next line
 members                         who is here
 stats                           the connection in numbers
@@ -70,6 +72,8 @@ pub(super) enum Command {
     Room,
     Ask(Request),
     Presence { key: String, value: Option<String> },
+    Shout { name: String, text: String },
+    Tell { to: String, name: String, text: String },
     Watch,
     Members,
     Statistics,
@@ -116,6 +120,12 @@ impl Command {
                 key: (*key).to_owned(),
                 value: (!value.is_empty()).then(|| value.join(" ")),
             },
+            ["shout", name, text @ ..] => {
+                Self::Shout { name: (*name).to_owned(), text: text.join(" ") }
+            }
+            ["tell", to, name, text @ ..] => {
+                Self::Tell { to: (*to).to_owned(), name: (*name).to_owned(), text: text.join(" ") }
+            }
             ["watch"] => Self::Watch,
             ["members"] => Self::Members,
             ["stats"] => Self::Statistics,

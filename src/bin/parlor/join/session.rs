@@ -10,7 +10,7 @@ use parlor::proto::id::DocumentId;
 use parlor::proto::model::list::Position;
 use parlor::proto::model::path::Path;
 use parlor::room::Room;
-use parlor::{Audience, Denial, Outcome, Subject, Ticket};
+use parlor::{Denial, Outcome, Ticket};
 use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ use super::Untyped;
 use super::command::{Command, HELP};
 use super::input::Input;
 use super::place::{Finder, Place, What, words};
+use super::say::{Told, told};
 use super::show;
 use super::value;
 use super::watch::{Look, about, line, object};
@@ -42,12 +43,14 @@ pub(super) struct Session {
     pub(super) denied: Option<(Path, Denial)>,
     /// What became of the last proposal.
     decided: Option<(Ticket, Outcome)>,
+    /// What became of the last signal to one hearer.
+    pub(super) told: Option<Told>,
 }
 
 impl Session {
     pub(super) fn new(room: Room<Untyped>, output: Output, watched: bool) -> Self {
         let look = output.json.then(|| Look::at(&room));
-        Self { room, output, watched, look, mistakes: 0, denied: None, decided: None }
+        Self { room, output, watched, look, mistakes: 0, denied: None, decided: None, told: None }
     }
 
     /// Does what the lines say until there are no more, then leaves.
@@ -161,10 +164,9 @@ impl Session {
                 let said = self.room.set_presence(&key, value.map(Into::into), None);
                 said.map_err(|error| error.to_string())
             }
-            Command::Say { name, text } => {
-                let said = self.room.signal(Audience::Others, Subject::Name(name), text.into());
-                said.map(drop).map_err(|error| error.to_string())
-            }
+            Command::Say { name, text } => self.say(name, text),
+            Command::Shout { name, text } => self.shout(name, text),
+            Command::Tell { to, name, text } => return self.tell(&to, name, text).await,
             Command::Set { path, value } => self.set(&path, &value),
             Command::Add { collection, arguments } => {
                 let added = match self.add(&collection, &arguments) {
@@ -404,6 +406,7 @@ impl Session {
             if let Event::ClaimDenied { model, why } = event {
                 self.denied = Some((model.clone(), *why));
             }
+            self.told = told(event).or(self.told);
             if let Event::Settled { ticket, outcome, .. } = event {
                 self.decided = Some((*ticket, *outcome));
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parlor::Fact;
 use parlor::proto::datastore::{Datastore, tree};
-use parlor::proto::event::signal::Subject;
+use parlor::proto::event::signal::{Delivery, Signalled, Subject};
 use parlor::proto::event::{Event, Member, Outcome, State};
 use parlor::proto::id::DocumentId;
 use parlor::proto::model::path::Path;
@@ -107,15 +107,13 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
         Event::Refused { model, why } => {
             json!({ "event": "refused", "path": name(model), "why": why.to_string() })
         }
-        Event::Signal(signal) => json!({
-            "event": "signal",
-            "path": match &signal.subject {
-                Subject::Property { model, property } => name(&model.property(*property)),
-                Subject::Name(subject) => subject.clone(),
+        Event::Signal(signal) => heard(signal, name),
+        Event::SignalSettled { delivery, .. } => json!({
+            "event": "signal settled",
+            "outcome": match delivery {
+                Delivery::Heard => "heard",
+                Delivery::Absent => "absent",
             },
-            "by": signal.by.to_string(),
-            "says": std::str::from_utf8(&signal.payload)
-                .map_or_else(|_| hex::encode(&signal.payload), ToOwned::to_owned),
         }),
         Event::Room(fact) => json!({ "event": "room", "what": part(fact) }),
         Event::Presence { client, key, value } => json!({
@@ -130,6 +128,21 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
         Event::SignalLost { .. } => json!({ "event": "signal lost" }),
         Event::SignalsMissed => json!({ "event": "signals missed" }),
         _ => return None,
+    })
+}
+
+/// A signal that was heard.
+fn heard(signal: &Signalled, name: impl Fn(&Path) -> String) -> Json {
+    json!({
+            "event": "signal",
+            "path": match &signal.subject {
+                Subject::Property { model, property } => name(&model.property(*property)),
+                Subject::Name(subject) => subject.clone(),
+            },
+            "by": signal.by.to_string(),
+            "says": std::str::from_utf8(&signal.payload)
+                .map_or_else(|_| hex::encode(&signal.payload), ToOwned::to_owned),
+            "reliable": signal.reliable,
     })
 }
 
@@ -205,6 +218,7 @@ pub(super) fn line(happened: &Json) -> String {
         ("signal", _) => format!("{}: {} ({})", text("path"), text("says"), text("by")),
         ("room", _) => format!("room: {}", text("what")),
         ("presence", value) => format!("{}: {} = {value}", happened["client"], text("key")),
+        ("signal settled", _) => format!("{}: {}", text("event"), text("outcome")),
         ("signal lost" | "signals missed", _) => text("event").to_owned(),
         ("claim denied" | "refused", _) => {
             format!("{}: {}: {}", text("event"), text("path"), text("why"))

@@ -9,13 +9,13 @@ use crate::proto::service::{Code, Door, Invite, Policy};
 use crate::proto::wire::bounded::{Blob, Line, List};
 
 /// A room's name, in normal form C.
-pub type NameLine = Line<6_144>;
+type NameLine = Line<6_144>;
 /// A description; a relay's limits are tighter, as for what follows.
-pub type DescriptionLine = Line<4_096>;
+type DescriptionLine = Line<4_096>;
 /// A key of a room's data.
-pub type KeyLine = Line<256>;
+type KeyLine = Line<256>;
 /// A value of a room's data.
-pub type ValueLine = Line<4_096>;
+type ValueLine = Line<4_096>;
 /// A room's data, in the order of its keys.
 pub type DataList = List<(KeyLine, ValueLine), 256>;
 /// A key of what a member says of itself.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::proto::event::signal::Subject;
 use crate::proto::id::PeerId;
+use crate::proto::model::path::Path;
 use crate::proto::wire::bounded::{Blob, Line, List};
 
 /// Drawn by a relay for a room when it opens, and gone with it: signals are numbered within.
@@ -52,6 +54,23 @@ pub enum SignalMessage {
         /// Whether some came that are behind it: say them again from there.
         gap: bool,
     },
+    /// Relay to peer, since 2.4: what became of signals of the peer's to one hearer.
+    Settled {
+        /// The position of the first among all that were said on this link, those of
+        /// [`Heard`](Self::Heard) included.
+        position: u64,
+        /// The outcomes, in the order in which they were known.
+        settled: List<SettledRecord, 256>,
+    },
+}
+
+/// A signal that may be lost.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum SignalCast {
+    /// Peer to relay. Its number is which of its link's it is, from 1 on.
+    Given(SignalRecord),
+    /// Relay to peer. In the same way.
+    Heard(HeardRecord),
 }
 
 /// A signal on its way to the relay.
@@ -81,6 +100,29 @@ pub struct HeardRecord {
     pub payload: Payload,
 }
 
+/// What became of a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SettledRecord {
+    /// The number of this record: of the room's, as signals have them.
+    pub number: u64,
+    /// Which of its session's the signal was ([`SignalRecord::number`]).
+    pub given: u64,
+    /// What became of it.
+    pub outcome: SignalOutcome,
+}
+
+/// What became of a signal to one hearer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum SignalOutcome {
+    /// It was heard.
+    Heard,
+    /// It was never said to the peer, and will not be: that is not in the room, or did not come back
+    /// in time.
+    Absent,
+    /// It was said, and not acknowledged; or it was not let in.
+    Unknown,
+}
+
 /// Who is to hear a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum SignalAudience {
@@ -88,6 +130,8 @@ pub enum SignalAudience {
     Others,
     /// One peer.
     Peer(PeerId),
+    /// The relay itself, since 2.4.
+    Relay,
 }
 
 /// What a signal is of.
@@ -102,4 +146,15 @@ pub enum SignalSubject {
     },
     /// A name.
     Name(Line<256>),
+}
+
+impl From<SignalSubject> for Subject {
+    fn from(subject: SignalSubject) -> Self {
+        match subject {
+            SignalSubject::Property { model, property } => {
+                Self::Property { model: Path::parse(&model), property }
+            }
+            SignalSubject::Name(name) => Self::Name((*name).to_owned()),
+        }
+    }
 }
