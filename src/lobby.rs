@@ -20,6 +20,8 @@ pub struct LobbyOptions {
     /// Who asks. A seat that is found is held for this one, which must be the one that comes into the
     /// room; by default somebody new.
     pub identity: Option<Identity>,
+    /// What the application's server has given it, where that is asked for.
+    pub token: Option<String>,
     /// Its requests, waits and limits count.
     pub config: PeerConfig,
     /// How the network behaves.
@@ -34,6 +36,7 @@ impl LobbyOptions {
             app_key: app_key.to_owned(),
             relay: relay.iter().map(|&address| address.to_owned()).collect(),
             identity: None,
+            token: None,
             config: PeerConfig::default(),
             net: NetConfig::default(),
         }
@@ -64,7 +67,8 @@ impl Lobby {
         let addresses: Vec<RelayAddress> =
             options.relay.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
         let (peer, app_key) = (identity.peer(), AppKey::new(options.app_key)?);
-        let machine = Machine::new(peer, app_key, options.config, entropy()?);
+        let mut machine = Machine::new(peer, app_key, options.config, entropy()?);
+        machine.set_token(options.token);
         let carrier = Carrier::new(&identity, addresses, options.net)?;
         Ok(Self { machine, carrier, clock: Clock::new(), peer })
     }

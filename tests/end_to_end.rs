@@ -54,12 +54,23 @@ struct Host {
 
 impl Host {
     async fn start(identity: &Identity, listen: &[&str], config: HubConfig) -> Self {
+        Box::pin(Self::start_with(identity, listen, config, |_| {})).await
+    }
+
+    async fn start_with(
+        identity: &Identity,
+        listen: &[&str],
+        config: HubConfig,
+        adjust: impl Fn(&mut Hub),
+    ) -> Self {
         let bind = async || {
             let keys = [AppKey::new("end to end").unwrap()];
-            let hub =
-                Hub::new(identity.clone(), keys, config.clone(), Clock::unix_micros(), [9; 32], 1);
+            let (identity, config) = (identity.clone(), config.clone());
+            let mut hub =
+                Hub::new(identity.clone(), keys, config, Clock::unix_micros(), [9; 32], 1);
+            adjust(&mut hub);
             let net = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
-            Box::pin(Relay::bind(identity, listen, net, hub)).await
+            Box::pin(Relay::bind(&identity, listen, net, hub)).await
         };
         // The sockets of a relay that has just ended take a moment to go.
         let relay = within(async {

@@ -8,7 +8,11 @@ mod doors;
 mod matches;
 #[path = "service/presence.rs"]
 mod presence;
+#[path = "service/raw.rs"]
+mod raw;
 #[path = "service/requests.rs"]
 mod requests;
 #[path = "service/stage.rs"]
 mod stage;
+#[path = "service/tokens.rs"]
+mod tokens;

@@ -221,6 +221,12 @@ pub enum Event {
         /// The answer.
         answer: Result<Answer, RequestError>,
     },
+    /// This peer's token ends soon, and its time in the room with it: bring another by
+    /// [`Request::Renew`](crate::proto::service::Request::Renew).
+    TokenEnds {
+        /// In so long.
+        after: Duration,
+    },
     /// More happened than is told one by one: more than the queue of events holds, or the room was left
     /// while its documents were still coming. Events before this may have been discarded, but for
     /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`] and [`Self::Answered`], and the

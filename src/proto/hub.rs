@@ -3,6 +3,7 @@
 //! The relay is a peer of every room in that it keeps the documents' logs and lets nothing in that
 //! breaks a rule; it stamps nobody's work as its own.
 
+mod admission;
 mod columns;
 mod dispatch;
 mod entries;
@@ -40,6 +41,7 @@ use crate::proto::lane::lane_of;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{Refusal, SERVICE_SINCE};
 use crate::proto::time::Time;
+use crate::proto::token::TokenRing;
 use crate::proto::wire;
 use crate::proto::wire::message::Message;
 
@@ -114,6 +116,8 @@ pub struct Hub {
     /// Who grants models.
     grantor: Grantor,
     keys: BTreeMap<AppId, AppKey>,
+    /// Of the applications whose peers come with tokens.
+    tokens: BTreeMap<AppId, TokenRing>,
     config: HubConfig,
     rng: ChaCha12Rng,
     /// What the room time is at [`Time::ZERO`], in microseconds since the Unix epoch.
@@ -145,6 +149,7 @@ impl Hub {
             me: identity.peer(),
             grantor: Grantor::new(identity, boot),
             keys: keys.into_iter().map(|key| (key.app(), key)).collect(),
+            tokens: BTreeMap::new(),
             config,
             rng: ChaCha12Rng::from_seed(seed),
             epoch,
@@ -298,7 +303,11 @@ impl Hub {
         self.say(link, &Message::Refused(said));
         let reason = match refusal {
             Refusal::Replaced => LeaveReason::Replaced,
-            Refusal::Idle | Refusal::SlowConsumer | Refusal::ShuttingDown => LeaveReason::Lost,
+            Refusal::Idle
+            | Refusal::SlowConsumer
+            | Refusal::ShuttingDown
+            | Refusal::RateLimited { .. }
+            | Refusal::HandshakeTimeout => LeaveReason::Lost,
             Refusal::Kicked { .. } => LeaveReason::Kicked,
             Refusal::VersionMismatch { .. }
             | Refusal::UnknownApp
@@ -308,10 +317,9 @@ impl Hub {
             | Refusal::Locked
             | Refusal::Banned { .. }
             | Refusal::BadOpening { .. }
+            | Refusal::Token { .. }
             | Refusal::RoomFull { .. }
             | Refusal::RelayFull { .. }
-            | Refusal::RateLimited { .. }
-            | Refusal::HandshakeTimeout
             | Refusal::BadMessage
             | Refusal::BadChange { .. }
             | Refusal::TooLarge { .. } => LeaveReason::Expelled,

@@ -21,7 +21,7 @@ use super::reason::{Reason, Refusal, RequestError, SERVICE_SINCE, ServiceError, 
 use super::service::{Answer, Request, RequestId};
 use super::time::Time;
 use super::wire;
-use super::wire::bounded::List;
+use super::wire::bounded::{Line, List};
 use super::wire::message::{
     AnswerRecord, Asked, Hello, Message, RequestRecord, ServiceMessage, Told,
 };
@@ -60,6 +60,7 @@ struct Visit {
 pub struct Lobby {
     peer: PeerId,
     app_key: AppKey,
+    token: Option<String>,
     config: PeerConfig,
     rng: ChaCha12Rng,
     dialling: bool,
@@ -78,6 +79,7 @@ impl Lobby {
         Self {
             peer,
             app_key,
+            token: None,
             config,
             rng: ChaCha12Rng::from_seed(seed),
             dialling: false,
@@ -87,6 +89,11 @@ impl Lobby {
             effects: VecDeque::new(),
             answers: VecDeque::new(),
         }
+    }
+
+    /// What to show the relay from the next link on, where tokens are asked for.
+    pub fn set_token(&mut self, token: Option<String>) {
+        self.token = token;
     }
 
     /// Asks the relay for something. An answer with the same number follows, whatever becomes of it.
@@ -203,7 +210,8 @@ impl Lobby {
         let Some(visit) = &self.visit else { return };
         let (pair, nonces) = ((self.peer, visit.relay), (&visit.nonce, &hello.nonce));
         let proof = proof::prove(&self.app_key, Side::Visitor, pair, nonces, "");
-        self.say(&Message::Service(ServiceMessage::Visit { proof }));
+        let token = self.token.as_deref().and_then(Line::new);
+        self.say(&Message::Service(ServiceMessage::Visit { proof, token }));
     }
 
     fn on_frame(&mut self, now: Time, frame: &Bytes) {
@@ -237,12 +245,16 @@ impl Lobby {
     }
 
     fn on_told(&mut self, now: Time, position: u64, items: Vec<Told>) {
-        let Some(visit) = &mut self.visit else { return };
+        let Some(visit) = self.visit.as_mut().filter(|visit| visit.theirs.is_some()) else {
+            return;
+        };
         visit.heard = true;
         let known = visit.dialogue.offer(position, items.len(), now);
         for told in items.into_iter().skip(known.unwrap_or(usize::MAX)) {
             match told {
                 Told::Answer { number, answer } => self.on_answer(now, number, answer),
+                // Who asks for so long comes again with another.
+                Told::Expires { .. } => {}
                 Told::Room(_) | Told::Fact(_) | Told::Presence { .. } | Told::Here => {
                     self.fault("what is told who is in a room");
                 }
@@ -277,7 +289,9 @@ impl Lobby {
             }
         }
         let mut messages = Vec::new();
-        while let Some((position, items)) = visit.dialogue.gather(MOST, (now, PATIENCE), |_| 64) {
+        while let Some((position, items)) =
+            visit.dialogue.gather(MOST, (now, PATIENCE), rooms::size)
+        {
             messages.push(ServiceMessage::Asked { position, items: List::of(items) });
         }
         if let Some((received, gap)) = visit.dialogue.answer(now) {

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 pub use self::service::{RequestError, Right, ServiceError};
 use crate::proto::id::PeerId;
+use crate::proto::token::TokenFault;
 
 /// What a program should do about a [`Reason`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -188,6 +189,12 @@ pub enum Refusal {
         /// For how much longer.
         retry_after_s: u32,
     },
+    /// The peer's token is not good, or not any more, or there is none.
+    #[error(transparent)]
+    Token {
+        /// Why.
+        why: TokenFault,
+    },
     /// The room that was to be opened cannot be.
     #[error("the room cannot be opened as it is asked for: {why}")]
     BadOpening {
@@ -206,6 +213,7 @@ impl Refusal {
             | Self::Locked
             | Self::Kicked { .. }
             | Self::Banned { .. }
+            | Self::Token { .. }
             | Self::BadOpening { .. } => Self::RoomFull { limit: 0 },
             Self::VersionMismatch { .. }
             | Self::UnknownApp
@@ -240,7 +248,8 @@ impl Refusal {
             | Self::WrongPassword
             | Self::Locked
             | Self::Kicked { .. }
-            | Self::Banned { .. } => Class::DoNotRetry,
+            | Self::Banned { .. }
+            | Self::Token { .. } => Class::DoNotRetry,
             Self::BadOpening { .. }
             | Self::VersionMismatch { .. }
             | Self::UnknownApp
@@ -369,6 +378,9 @@ pub enum Denial {
     /// A place was to be reserved at which something stands.
     #[error("something stands there already: use it, or remove it first")]
     Occupied,
+    /// The peer's token does not let it write.
+    #[error("this peer may read, and not write: ask for a token with the role `write`")]
+    ReadOnly,
 }
 
 /// The minor version since which relays have the room service.

@@ -58,11 +58,23 @@ pub struct Entrance {
     pub password: Option<String>,
     /// What somebody in the room has given this peer.
     pub invite: Option<Invite>,
+    /// What the application's server has given it, where that is asked for: see
+    /// [`token`](crate::proto::token). A token that [`Request::Renew`] has brought takes its place.
+    pub token: Option<String>,
+    /// What the application's server is asked with, where it is.
+    pub context: String,
 }
 
 impl Default for Entrance {
     fn default() -> Self {
-        Self { create: true, opening: Opening::default(), password: None, invite: None }
+        Self {
+            create: true,
+            opening: Opening::default(),
+            password: None,
+            invite: None,
+            token: None,
+            context: String::new(),
+        }
     }
 }
 
@@ -178,6 +190,8 @@ pub enum Request {
     },
     /// Owner, moderator: an invite is good for nobody any more.
     Withdraw(Invite),
+    /// Anybody who came with a token: take this one in its place, before that one ends.
+    Renew(String),
     /// Anybody: the rooms of this application that are listed, or that this peer is in, by name.
     List {
         /// Which page, from 0.

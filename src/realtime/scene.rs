@@ -314,7 +314,8 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::SignalsMissed
             | Event::Room(_)
             | Event::Presence { .. }
-            | Event::Answered { .. } => {}
+            | Event::Answered { .. }
+            | Event::TokenEnds { .. } => {}
         }
     }
 

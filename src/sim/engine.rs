@@ -336,6 +336,7 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Room(_)
         | Event::Presence { .. }
         | Event::Answered { .. }
+        | Event::TokenEnds { .. }
         | Event::Overrun => None,
         Event::Signal(_) => Some("signal heard"),
         Event::SignalSettled { delivery: Delivery::Heard, .. } => Some("signal settled: heard"),

@@ -64,7 +64,8 @@ impl Follower {
             | Event::SignalsMissed
             | Event::Room(_)
             | Event::Presence { .. }
-            | Event::Answered { .. } => {}
+            | Event::Answered { .. }
+            | Event::TokenEnds { .. } => {}
         }
     }
 

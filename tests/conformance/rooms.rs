@@ -7,6 +7,7 @@ use parlor::proto::config::HubConfig;
 use parlor::proto::id::{ClientNumber, Lane, RoomId};
 use parlor::proto::proof::{self, Side};
 use parlor::proto::reason::{Refusal, Right, ServiceError, Version};
+use parlor::proto::token::TokenFault;
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::encode;
 use parlor::proto::wire::message::{
@@ -73,7 +74,11 @@ pub(crate) fn messages() -> Vec<Named> {
     vec![
         ("enter", "a join, and every term", Message::Enter(enter())),
         ("enter-plain", "into a room that is open", Message::Enter(plain)),
-        ("visit", "a peer that only asks", service(ServiceMessage::Visit { proof: [3; 32] })),
+        (
+            "visit",
+            "a peer that only asks",
+            service(ServiceMessage::Visit { proof: [3; 32], token: None }),
+        ),
         ("service-received", "as for signals", service(received)),
         ("asked", "everything that can be asked", service(asked())),
         ("told", "everything that is told", service(told())),
@@ -101,6 +106,7 @@ fn asked() -> ServiceMessage {
         RequestRecord::Find(RoomId([7; 8])),
         RequestRecord::Peek(line("room")),
         RequestRecord::Match(line("duel"), 8),
+        RequestRecord::Renew(line("v4.public.x")),
     ];
     let requests = (1..).zip(requests).map(|(number, request)| Asked::Request { number, request });
     let value = Blob::new(Bytes::from_static(b"hall"));
@@ -127,7 +133,9 @@ fn told() -> ServiceMessage {
     let says = Told::Presence { client, key: line("place"), value };
     let stops = Told::Presence { client, key: line("place"), value: None };
     let first = [Told::Room(record()), says, stops, Told::Here];
-    let items = List::of(first.into_iter().chain(facts.map(Told::Fact)));
+    let items = List::of(
+        first.into_iter().chain(facts.map(Told::Fact)).chain([Told::Expires { seconds: 60 }]),
+    );
     ServiceMessage::Told { position: 0, items }
 }
 
@@ -183,6 +191,7 @@ fn errors() -> ServiceMessage {
         ServiceError::RateLimited { retry_after_ms: 59_000 },
         ServiceError::RelayFull { limit: 1_000 },
         ServiceError::Unsayable,
+        ServiceError::Token { why: TokenFault::Missing },
         ServiceError::NoGroup,
     ];
     let items = (1..).zip(errors);
@@ -199,6 +208,7 @@ pub(crate) fn refusals() -> Vec<(&'static str, Refusal)> {
         ("refused-locked", Refusal::Locked),
         ("refused-kicked", Refusal::Kicked { ban_s: 600 }),
         ("refused-banned", Refusal::Banned { retry_after_s: 599 }),
+        ("refused-token", Refusal::Token { why: TokenFault::Expired { since: 1_700_000_000 } }),
         ("refused-opening", Refusal::BadOpening { why }),
     ]
 }
@@ -312,7 +322,11 @@ fn visit(knows: bool) -> Rig {
     if !knows {
         proof[0] ^= 1;
     }
-    rig.says(link, Lane::Control, encode(&Message::Service(ServiceMessage::Visit { proof })));
+    rig.says(
+        link,
+        Lane::Control,
+        encode(&Message::Service(ServiceMessage::Visit { proof, token: None })),
+    );
     rig.run(70);
     let requests = [
         RequestRecord::List { page: 0, size: 20 },

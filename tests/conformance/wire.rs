@@ -284,6 +284,7 @@ fn ownership() -> Vec<Named> {
         ("denied-full", Denial::Full { limit: 20_000 }),
         ("denied-no-model", Denial::NoModel),
         ("denied-occupied", Denial::Occupied),
+        ("denied-read-only", Denial::ReadOnly),
     ];
     let frame = |entry| Message::Changes {
         document: DocumentId::MODELS,

@@ -5,11 +5,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use parlor::net::Clock;
 use parlor::proto::config::{HubConfig, PeerConfig, ServiceConfig};
 use parlor::proto::event::{Event, State};
 use parlor::proto::hub::Hub;
-use parlor::proto::id::{Identity, RoomName};
+use parlor::proto::id::{AppKey, Identity, RoomName};
 use parlor::proto::reason::{Reason, Refusal};
+use parlor::proto::token::{
+    Claims, Role, TokenConfig, TokenFault, TokenLimits, TokenRing, TokenSecret,
+};
 use parlor::room::{ConnectError, ConnectOptions, Room};
 use parlor::{
     Answer, Door, Entrance, Fact, Group, Invite, LeaveReason, Lobby, LobbyOptions, Opening, PeerId,
@@ -442,5 +446,60 @@ async fn nobody_answers_and_it_is_said() {
     let error = within(stranger.list(0, 1)).await.unwrap_err();
     let unknown = Reason::Refused(Refusal::UnknownApp);
     assert_eq!(error, RequestError::NoLink(Box::new(unknown)));
+    host.stop().await;
+}
+
+/// What peer 2 may do for so many seconds from now on.
+fn token(seconds: u64) -> String {
+    let now = Clock::unix_micros() / 1_000_000;
+    let claims = Claims {
+        app: AppKey::new("end to end").unwrap().app(),
+        peer: peer(2),
+        rooms: "room".parse().unwrap(),
+        roles: [Role::Join, Role::Write].into_iter().collect(),
+        limits: TokenLimits::default(),
+        not_before: now - 5,
+        expires: now + seconds,
+        id: format!("until {}", now + seconds),
+    };
+    secret().issue(&claims, &TokenConfig::default()).unwrap()
+}
+
+fn secret() -> TokenSecret {
+    TokenSecret::from_seed([8; 32]).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_and_never_said_again() {
+    let (leeway, warning) = (Duration::ZERO, Duration::from_secs(3));
+    let config = TokenConfig { leeway, warning, ..TokenConfig::default() };
+    let mut ring = TokenRing::new(config);
+    ring.insert(secret().public().clone()).unwrap();
+    let ask = move |hub: &mut Hub| {
+        hub.require_tokens(AppKey::new("end to end").unwrap().app(), ring.clone());
+    };
+    let id = Identity::from_seed([1; 32]);
+    let host = Box::pin(Host::start_with(&id, &LISTEN, HubConfig::default(), ask)).await;
+    let with = |token: String| Entrance { token: Some(token), ..Entrance::default() };
+    let missing = Refusal::Token { why: TokenFault::Missing };
+    assert_eq!(host.refusal("room", 2, Entrance::default()).await, missing);
+    let stolen = Refusal::Token { why: TokenFault::OtherPeer };
+    assert_eq!(host.refusal("room", 3, with(token(60))).await, stolen);
+    let elsewhere = Refusal::Token { why: TokenFault::OtherRoom };
+    assert_eq!(host.refusal("other", 2, with(token(60))).await, elsewhere);
+    let mut room = host.enter("room", 2, with(token(4)));
+    within(room.ready()).await.unwrap();
+    told(&mut room, |event| matches!(event, Event::TokenEnds { .. })).await;
+    done(&mut room, Request::Renew(token(60))).await;
+    let renewed = Clock::unix_micros();
+    while Clock::unix_micros() < renewed + 5_000_000 {
+        room.wait(Duration::from_millis(100)).await;
+        assert_eq!(*room.state(), State::Ready);
+    }
+    // The first one is over: it comes back with the second.
+    room.leave();
+    let addresses: Vec<&str> = host.addresses.iter().map(String::as_str).collect();
+    room.go_online(&addresses).unwrap();
+    within(room.ready()).await.unwrap();
     host.stop().await;
 }

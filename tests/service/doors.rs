@@ -333,3 +333,54 @@ fn only_an_owner_does_what_an_owner_may() {
     stage.done(guest, &Request::Describe("mine".to_owned()));
     assert_eq!(stage.record(owner).description, "mine");
 }
+
+#[test]
+fn who_opened_a_room_with_a_password_comes_back() {
+    let mut stage = Stage::new(1, CALM, HubConfig::default());
+    let of = Opening { password: Some("ours".to_owned()), ..Opening::default() };
+    let owner = stage.enter(1, "room", opening(of));
+    stage.ready(owner);
+    let with = Entrance { password: Some("ours".to_owned()), ..Entrance::default() };
+    let guest = stage.enter(2, "room", with);
+    stage.ready(guest);
+    // It is away until its place is gone.
+    stage.leave(owner);
+    stage.run(Duration::from_secs(15));
+    stage.connect(owner);
+    stage.ready(owner);
+    // Who changes it knows the new one.
+    stage.done(guest, &Request::SetPassword(Some("another".to_owned())));
+    for (end, knows) in [(owner, false), (guest, true)] {
+        stage.leave(end);
+        stage.run(Duration::from_secs(1));
+        stage.connect(end);
+        if knows {
+            stage.ready(end);
+        } else {
+            assert_eq!(refused(&mut stage, end), Refusal::WrongPassword);
+        }
+    }
+}
+
+#[test]
+fn what_is_over_counts_no_more() {
+    let mut stage = Stage::new(1, CALM, HubConfig::default());
+    let (owner, guest) = two(&mut stage, Opening::default());
+    let make =
+        |seconds| Request::Invite { peer: None, uses: 1, valid: Duration::from_secs(seconds) };
+    let Ok(Answer::Invite(first)) = stage.request(owner, &make(60)) else { panic!("no invite") };
+    for _ in 0..255 {
+        assert!(matches!(stage.request(owner, &make(60)), Ok(Answer::Invite(_))));
+    }
+    let many = Err(RequestError::Refused(ServiceError::TooMany { limit: 256 }));
+    assert_eq!(stage.request(owner, &make(60)), many);
+    stage.run(Duration::from_secs(90));
+    assert!(matches!(stage.request(owner, &make(60)), Ok(Answer::Invite(_))));
+    let gone = Err(RequestError::Refused(ServiceError::NoSuchInvite));
+    assert_eq!(stage.request(owner, &Request::Withdraw(first)), gone);
+    let peer = stage.id(guest);
+    stage.done(owner, &Request::Kick { peer, ban: Duration::from_secs(1) });
+    stage.run(Duration::from_secs(5));
+    let over = Err(RequestError::Refused(ServiceError::NotBanned { peer }));
+    assert_eq!(stage.request(owner, &Request::Pardon(peer)), over);
+}

@@ -32,14 +32,17 @@ fn a_seat_is_in_the_fullest_room_and_the_newest_of_equals() {
     assert_eq!((&second.room, second.capacity), (&first.room, 2), "the room keeps its own");
     let third = seat(&mut stage, asker[2], 3);
     assert!(third.fresh && third.room != first.room);
-    // The first room has one again, as the second has: the newer one is taken.
-    stage.run(Duration::from_secs(8));
-    seat(&mut stage, asker[2], 3);
-    stage.run(Duration::from_secs(3));
+    let only = Entrance { create: false, ..Entrance::default() };
+    let rooms = [&first.room, &first.room, &third.room];
+    let ends: Vec<usize> =
+        (0..3).map(|who| stage.enter(who, rooms[who].as_str(), only.clone())).collect();
+    ends.iter().for_each(|end| stage.ready(*end));
+    // Both have one member and a place: the newer is taken.
+    stage.leave(ends[1]);
+    stage.run(Duration::from_secs(1));
     let fourth = seat(&mut stage, asker[3], 3);
-    assert!(!fourth.fresh);
-    let end =
-        stage.enter(3, fourth.room.as_str(), Entrance { create: false, ..Entrance::default() });
+    assert_eq!((&fourth.room, fourth.fresh), (&third.room, false));
+    let end = stage.enter(3, fourth.room.as_str(), only);
     stage.ready(end);
     assert_eq!(stage.record(end).group.as_ref().map(|(_, code)| *code), Some(fourth.code));
     let fifth = seat(&mut stage, asker[4], 3);

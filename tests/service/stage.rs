@@ -19,7 +19,7 @@ use rand_core::{Rng, SeedableRng};
 #[derive(Clone, Debug, Default, Model)]
 pub(crate) struct Nothing {
     #[property(1)]
-    count: i64,
+    pub(crate) count: i64,
 }
 
 /// Somebody who is at the other end of the relay's links.
@@ -220,6 +220,14 @@ impl Stage {
         let (now, value) = (self.now, Bytes::copy_from_slice(value.as_bytes()));
         self.at_mut(end).set_presence(key, Some(value), ttl, now).unwrap();
         self.settle(end);
+    }
+
+    /// What somebody who asks shows the relay.
+    pub(crate) fn set_token(&mut self, end: usize, token: String) {
+        match &mut self.ends[end].machine {
+            Machine::Peer(_) => panic!("it is on its way to a room"),
+            Machine::Lobby(lobby) => lobby.set_token(Some(token)),
+        }
     }
 
     /// Asks, without waiting.

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parlor::Model;
 use parlor::net::load_or_create;
 use parlor::proto::id::{AppKey, Identity};
+use parlor::proto::token::TokenKey;
 use parlor::room::{ConnectOptions, Room};
 use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 
@@ -18,7 +19,7 @@ use self::token::TokenCommand;
 use crate::failure::Failure;
 
 const ENVIRONMENT: &str = "Environment: PARLOR_RELAY (addresses, separated by commas), \
-    PARLOR_APP_KEY and PARLOR_APP_KEY_FILE stand in for the options of the same names, PARLOR_LOG \
+    PARLOR_APP_KEY, PARLOR_APP_KEY_FILE and PARLOR_TOKEN stand in for the options of the same names, PARLOR_LOG \
     says what is logged (for instance `debug`), NO_COLOR turns colour off.\n\
     Exit status: 0 when done, 1 when it failed, 2 when it was asked wrongly.";
 
@@ -99,6 +100,10 @@ pub(crate) struct RelayArguments {
     /// restart; it is made at first use. One relay at a time can have it.
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
     pub(crate) state: Option<PathBuf>,
+    /// Let nobody in without a token that this key has signed (`parlor token keygen` prints it). May be
+    /// given twice, while one key follows another. It holds for every application of this relay.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) token_key: Vec<TokenKey>,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
     /// Do not limit connections from this computer; for tests.
@@ -131,6 +136,8 @@ pub(crate) struct EntranceArguments {
     /// What somebody inside has given you.
     #[arg(long, value_name = "INVITE")]
     invite: Option<Invite>,
+    #[command(flatten)]
+    token: BearerArguments,
     /// If this peer opens the room: put it into lists.
     #[arg(long)]
     listed: bool,
@@ -176,13 +183,35 @@ impl EntranceArguments {
             password: self.password.clone(),
             ..Opening::default()
         };
-        let (create, password) = (!self.existing, self.password.clone());
-        Entrance { create, opening, password, invite: self.invite }
+        Entrance {
+            create: !self.existing,
+            opening,
+            password: self.password.clone(),
+            invite: self.invite,
+            token: self.token.token(),
+            ..Entrance::default()
+        }
+    }
+}
+
+/// What an application's server has given a peer.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BearerArguments {
+    /// The token that the application's server has given this peer, where the relay asks for one.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+impl BearerArguments {
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.clone().or_else(|| variable("PARLOR_TOKEN"))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LobbyArguments {
+    #[command(flatten)]
+    pub(crate) token: BearerArguments,
     #[command(subcommand)]
     pub(crate) question: Question,
 }
@@ -329,11 +358,12 @@ impl PeerArguments {
     }
 
     /// Somebody who asks about rooms.
-    pub(crate) fn lobby(&self) -> Result<Lobby, Failure> {
+    pub(crate) fn lobby(&self, token: Option<String>) -> Result<Lobby, Failure> {
         let (key, relay) = (self.key()?, self.relays()?);
         let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
         let mut options = LobbyOptions::new(&key, &relay);
         options.identity = Some(self.common.identity()?);
+        options.token = token;
         Ok(Lobby::new(options)?)
     }
 

@@ -11,13 +11,14 @@ use crate::output::Output;
 
 /// Asks, and tells the answer.
 pub(crate) async fn run(arguments: &LobbyArguments) -> Result<(), Failure> {
+    let token = || arguments.token.token();
     match &arguments.question {
         Question::List { page, size, peer } => {
-            let answer = peer.lobby()?.list(*page, *size).await;
+            let answer = peer.lobby(token())?.list(*page, *size).await;
             list(&output(peer), &answer.map_err(failed)?)
         }
         Question::Show { room, peer } => {
-            let mut lobby = peer.lobby()?;
+            let mut lobby = peer.lobby(token())?;
             let record = match room.parse::<RoomId>() {
                 Ok(id) => lobby.find(id).await,
                 Err(_) => lobby.peek(&RoomName::new(room).map_err(Failure::usage)?).await,
@@ -26,7 +27,7 @@ pub(crate) async fn run(arguments: &LobbyArguments) -> Result<(), Failure> {
             output(peer).tell(&object(&record), lines(&record))
         }
         Question::Match { group, capacity, peer } => {
-            let seat = peer.lobby()?.seat(group, *capacity).await.map_err(failed)?;
+            let seat = peer.lobby(token())?.seat(group, *capacity).await.map_err(failed)?;
             tell_seat(&output(peer), &seat)
         }
     }

@@ -5,6 +5,8 @@ use std::future;
 use parlor::net::{Clock, DEFAULT_LISTEN, Relay, RelayError, RelayNetConfig, RelayState};
 use parlor::proto::config::HubConfig;
 use parlor::proto::hub::Hub;
+use parlor::proto::id::{AppId, AppKey};
+use parlor::proto::token::{TokenConfig, TokenKey, TokenRing};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
@@ -29,7 +31,12 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         None => (arguments.common.identity()?, unix_seconds()),
     };
     let (config, epoch) = (HubConfig::default(), Clock::unix_micros());
-    let hub = Hub::new(identity.clone(), keys, config, epoch, seed()?, boot);
+    let ring = token_ring(&arguments.token_key)?;
+    let apps: Vec<AppId> = keys.iter().map(AppKey::app).collect();
+    let mut hub = Hub::new(identity.clone(), keys, config, epoch, seed()?, boot);
+    if let Some(ring) = ring {
+        apps.into_iter().for_each(|app| hub.require_tokens(app, ring.clone()));
+    }
     let config =
         RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
     let given: Vec<&str> = arguments.listen.iter().map(String::as_str).collect();
@@ -57,6 +64,15 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         })
         .await;
     output.tell(&json!({ "ended": true }), paint(FAINT, "ended"))
+}
+
+/// The keys of tokens, if any are asked for.
+fn token_ring(keys: &[TokenKey]) -> Result<Option<TokenRing>, Failure> {
+    let mut ring = TokenRing::new(TokenConfig::default());
+    for key in keys {
+        ring.insert(key.clone()).map_err(Failure::usage)?;
+    }
+    Ok((!keys.is_empty()).then_some(ring))
 }
 
 /// The boot of a relay that keeps none: above the earlier ones for as long as the computer's clock

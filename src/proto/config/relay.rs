@@ -80,7 +80,8 @@ pub struct ServiceConfig {
     pub per_second: u32,
     /// How many things may wait to be told to one member. One more ends its link (`SlowConsumer`).
     pub waiting: usize,
-    /// How many things may be on their way to one member, and not acknowledged.
+    /// How many things may be on their way to one member, and not acknowledged. While so many wait,
+    /// nothing that it asks is taken: it comes again.
     pub in_flight: usize,
     /// How long who came to ask may ask nothing. Then its link is closed (`Idle`).
     pub visit: Duration,
@@ -102,7 +103,7 @@ impl Default for ServiceConfig {
             page: 20,
             per_second: 60,
             waiting: 4_096,
-            in_flight: 256,
+            in_flight: 64,
             visit: Duration::from_secs(30),
         }
     }

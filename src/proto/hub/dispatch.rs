@@ -248,6 +248,12 @@ impl Hub {
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
         };
+        if guest.pass.due().is_some_and(|due| due <= now) && !self.check_pass(now, link) {
+            return;
+        }
+        let Some(guest) = self.guests.get_mut(&link) else {
+            return;
+        };
         match guest.stage {
             Stage::Greeting | Stage::Greeted(_) => {
                 if now >= guest.began + self.config.handshake {
@@ -278,6 +284,9 @@ impl Hub {
         }
         if now >= guest.compare_at {
             guest.compare_at = now + self.config.compare_interval;
+            if !self.check_pass(now, link) {
+                return;
+            }
             for document in DocumentId::ALL {
                 self.with_log(link, document, |guest, room| {
                     Some(guest.lane.comparison(room.log(document), room.revision()))

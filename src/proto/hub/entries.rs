@@ -251,6 +251,7 @@ impl Desk<'_> {
         let (log, models, holdings, motion) = self.room.gated(document);
         let config = (models, &self.config.ownership);
         let mut gate = Gate::new(holdings, config, (&*self.grantor, self.now));
+        gate.set_reads_only(!self.guest.pass.writes());
         let offered = offer(&mut self.guest.unproven[document.place()], log, &mut gate);
         let mut passed = gate.end();
         if taken.turned.is_none() {

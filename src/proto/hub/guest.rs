@@ -1,6 +1,7 @@
 //! One link of a relay: how far it is, who is at its other end, and what is on its way there.
 
 use super::RoomKey;
+use super::admission::Pass;
 use super::service::Desk;
 use super::signals::Ear;
 use super::unproven::Unproven;
@@ -86,8 +87,8 @@ pub(super) struct Guest {
     pub(super) ear: Ear,
     /// What it asks and is told of rooms.
     pub(super) desk: Desk,
-    /// Whether its token says that it moderates every room that it comes into.
-    pub(super) moderates: bool,
+    /// What it may do.
+    pub(super) pass: Pass,
 }
 
 impl Guest {
@@ -114,7 +115,7 @@ impl Guest {
             asked: [None; 4],
             ear: Ear::default(),
             desk: Desk::new(&config.service, limits),
-            moderates: false,
+            pass: Pass::of_key(),
         }
     }
 
@@ -208,7 +209,7 @@ impl Guest {
         let pieces =
             self.snapshots.iter().flatten().filter_map(|outgoing| outgoing.feed.deadline());
         let pieces = pieces.chain(self.lane.deadline()).chain(self.ear.deadline());
-        pieces.chain(self.desk.deadline()).chain([stage]).min()
+        pieces.chain(self.desk.deadline()).chain(self.pass.due()).chain([stage]).min()
     }
 
     /// The next pieces of snapshots, as many as the lane takes.

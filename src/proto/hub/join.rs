@@ -43,7 +43,11 @@ impl Hub {
                 guest.stage = Stage::Greeted(hello);
             }
             // Said again: ours was lost.
-            Stage::Greeted(_) => self.greet(link, now),
+            Stage::Greeted(_) => {
+                if self.may_ask(link, Question::Welcome, now) {
+                    self.greet(link, now);
+                }
+            }
             Stage::Visitor { .. } | Stage::Member { .. } => {}
         }
     }
@@ -81,7 +85,7 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let join = &enter.join;
         let guest = self.guests.get(&link).ok_or(Refusal::BadMessage)?;
-        let (peer, nonce, moderates) = (guest.peer, guest.nonce, guest.moderates);
+        let (peer, nonce) = (guest.peer, guest.nonce);
         // A name that is not in normal form would be another room under the same name.
         let name = RoomName::new(&join.room).map_err(|_| Refusal::BadMessage)?;
         if name.as_str() != &*join.room {
@@ -94,14 +98,14 @@ impl Hub {
         }
         let proof = proof::prove(key, Side::Relay, pair, nonces, name.as_str());
         check_metadata(join, self.config.limits.metadata)?;
+        let pass = self.pass((hello.app, peer), Some(&name), enter.token.as_deref(), now);
+        let pass = pass.map_err(|why| Refusal::Token { why })?;
         self.count_join(peer, now)?;
         let room_key = (hello.app, name);
         let room = self.rooms.get(&room_key);
-        if room.is_some_and(Room::is_restored) {
-            return Err(Refusal::RateLimited { retry_after_ms: RESTORING_MS });
-        }
+        let restored = room.is_some_and(Room::is_restored);
         let familiar = room.is_some_and(|room| room.knows(peer));
-        let who = Asker { peer, moderates };
+        let who = Asker { peer, moderates: pass.moderates() };
         let caller = Caller { who, familiar, creates: enter.create, invite: enter.invite };
         let knows = |password: PasswordKey| {
             let (key, text) = (password.secret(), room_key.1.as_str());
@@ -113,6 +117,9 @@ impl Hub {
             None if enter.create => {}
             None => return Err(Refusal::NoSuchRoom),
         }
+        if restored {
+            return Err(Refusal::RateLimited { retry_after_ms: RESTORING_MS });
+        }
         self.make_room(&room_key, (peer, link), &enter.opening, now)?;
         let record = MemberRecord {
             client: ClientNumber(0),
@@ -121,8 +128,15 @@ impl Hub {
             schema: hello.schema,
             rejoined: false,
         };
+        if let Some(guest) = self.guests.get_mut(&link) {
+            guest.pass = pass;
+        }
         self.enter(now, link, room_key.clone(), record, (proof, join));
-        self.enter_service(now, link, &room_key, &caller);
+        // What it was told may have been too much for it already.
+        let is_in = self.guests.get(&link).is_some_and(|guest| guest.client().is_some());
+        if is_in {
+            self.enter_service(now, link, &room_key, &caller);
+        }
         Ok(())
     }
 
@@ -204,6 +218,7 @@ impl Hub {
         }
         // Of a room in which others are and something is, nothing is taken back: who comes brings it.
         let by = (room.is_blank() || others.is_empty()).then_some(by);
+        let by = by.filter(|_| guest.pass.writes());
         let kin = is_kin(room, join, by.is_some());
         let answers = DocumentId::ALL
             .map(|document| answer(room, (guest, link, now, by), document, (&introduction, join)));

@@ -60,7 +60,7 @@ impl Hub {
         if !(1..=limit).contains(&capacity) {
             return Err(ServiceError::OutOfRange { limit, number: capacity });
         }
-        let held = self.seat_of(app, peer, &group);
+        let held = self.seat_of(app, peer, &group, now);
         if held.is_none()
             && let Err(Refusal::RateLimited { retry_after_ms }) = self.count_join(peer, now)
         {
@@ -76,10 +76,12 @@ impl Hub {
         let room = self.rooms.get_mut(&key).ok_or(ServiceError::NoSuchRoom)?;
         let record = room.record_mut();
         let (_, code) = record.group().cloned().ok_or(ServiceError::NoSuchRoom)?;
-        if record.seats.held_until(peer).is_none() {
-            record.seats.hold(peer, now + hold);
+        let until = record.seats.held_until(peer).filter(|until| *until > now);
+        let until = until.unwrap_or(now + hold);
+        if record.seats.held_until(peer) != Some(until) {
+            record.seats.hold(peer, until);
         }
-        let held = record.seats.held_until(peer).map_or(hold, |until| until - now);
+        let held = until - now;
         Ok(AnswerRecord::Seat {
             group: Line::new(group.as_str()).unwrap_or_default(),
             code,
@@ -94,9 +96,13 @@ impl Hub {
     }
 
     /// The room of a group in which a seat is held for a peer.
-    fn seat_of(&self, app: AppId, peer: PeerId, group: &Group) -> Option<RoomKey> {
+    fn seat_of(&self, app: AppId, peer: PeerId, group: &Group, now: Time) -> Option<RoomKey> {
         let mut rooms = self.rooms_of(app).filter(|room| is_of(room, group));
-        let room = rooms.find(|room| room.record().seats.held_until(peer).is_some())?;
+        let room = rooms.find(|room| {
+            let (record, caller) = (room.record(), caller(room, peer));
+            record.seats.held_until(peer).is_some()
+                && record.lets_in(&caller, |_| false, now).is_ok()
+        })?;
         Some((app, room.name().clone()))
     }
 

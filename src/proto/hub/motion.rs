@@ -158,8 +158,11 @@ impl Motion {
 impl Hub {
     /// A packet of the state lane came, or one that must arrive: such a one counts however many came
     /// since it was sent, because what came builds on it.
-    pub(super) fn on_state(&mut self, now: Time, link: Link, packet: StatePacket, must: bool) {
+    pub(super) fn on_state(&mut self, now: Time, link: Link, mut packet: StatePacket, must: bool) {
         let Some(guest) = self.guests.get(&link) else { return };
+        if !guest.pass.writes() {
+            packet.sections = List::default();
+        }
         let Stage::Member { room: key, client } = guest.stage.clone() else { return };
         let by = (guest.peer, guest.session());
         let boot = self.grantor.boot;

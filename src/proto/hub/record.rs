@@ -120,7 +120,7 @@ impl Record {
 
     /// The record of a new room of a group.
     pub(super) fn of_group(group: Group, code: Code, capacity: u32) -> Self {
-        Self { group: Some((group, code)), blank: false, ..Self::new(capacity) }
+        Self { group: Some((group, code)), ..Self::new(capacity) }
     }
 
     /// Whether nothing was ever said of it.
@@ -178,6 +178,7 @@ impl Record {
     pub(super) fn enter(&mut self, caller: &Caller, now: Time) -> bool {
         let needs = self.policy == Policy::Invited
             && !caller.familiar
+            && !caller.who.moderates
             && !self.seats.is_back(caller.who.peer);
         if needs
             && self.is_invited(caller, now)
@@ -190,6 +191,8 @@ impl Record {
             }
         }
         self.seats.enter(caller.who.peer);
+        // A room of a group is one once somebody is there.
+        self.blank &= self.group.is_none();
         let owns = self.owner.is_none();
         if owns {
             self.owner = Some(caller.who.peer);
@@ -206,9 +209,13 @@ impl Record {
     /// Lets everything go whose time is over. Returns who owns the room now, if that is another.
     pub(super) fn expire(&mut self, now: Time) -> Option<FactRecord> {
         self.seats.expire(now);
+        self.tidy(now);
+        self.succeed()
+    }
+
+    fn tidy(&mut self, now: Time) {
         self.bans.retain(|_, until| *until > now);
         self.invites.retain(|_, good| good.until > now);
-        self.succeed()
     }
 
     /// Who is there longest follows an owner that is gone.
@@ -223,7 +230,7 @@ impl Record {
 
     /// Whether somebody may know that there is this room, without being told its name by another.
     pub(super) fn is_known_to(&self, peer: PeerId) -> bool {
-        self.listed || self.seats.is_back(peer)
+        self.listed || self.seats.has(peer)
     }
 
     /// Whether somebody who knows the name may know more.
@@ -296,6 +303,7 @@ impl Record {
         draw: impl FnOnce() -> Invite,
     ) -> Result<Done, ServiceError> {
         self.may(asker, &request)?;
+        self.tidy(now);
         let done = match request {
             RequestRecord::Describe(description) => {
                 check_length(&description, config.description)?;
@@ -316,7 +324,7 @@ impl Record {
                 FactRecord::Listed(listed).into()
             }
             RequestRecord::Lock(lock) => {
-                self.locked = lock.then(|| self.seats.inside().collect());
+                self.locked = lock.then(|| self.seats.all().collect());
                 FactRecord::Locked(lock).into()
             }
             RequestRecord::Policy(policy) => {
@@ -344,7 +352,8 @@ impl Record {
             RequestRecord::List { .. }
             | RequestRecord::Find(_)
             | RequestRecord::Peek(_)
-            | RequestRecord::Match(..) => AnswerRecord::Done.into(),
+            | RequestRecord::Match(..)
+            | RequestRecord::Renew(_) => AnswerRecord::Done.into(),
         };
         self.blank = false;
         Ok(done)
@@ -408,7 +417,6 @@ impl Record {
         if !self.seats.is_back(peer) {
             return Err(ServiceError::NotMember { peer });
         }
-        self.bans.retain(|_, until| *until > now);
         if self.bans.len() >= most && !self.bans.contains_key(&peer) {
             return Err(ServiceError::TooMany { limit: count(most) });
         }

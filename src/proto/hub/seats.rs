@@ -34,13 +34,16 @@ impl Seats {
 
     /// Whether there is a place for a peer among so many.
     pub(super) fn has_place(&self, peer: PeerId, capacity: u32) -> bool {
-        self.taken.contains_key(&peer)
-            || self.held.contains_key(&peer)
-            || self.count() < capacity as usize
+        self.has(peer) || self.count() < capacity as usize
     }
 
     pub(super) fn is_there(&self, peer: PeerId) -> bool {
         self.taken.contains_key(&peer)
+    }
+
+    /// Whether a place is a peer's.
+    pub(super) fn has(&self, peer: PeerId) -> bool {
+        self.is_there(peer) || self.held.contains_key(&peer)
     }
 
     /// Whether a peer is there, or was until just now.
@@ -74,16 +77,15 @@ impl Seats {
         });
     }
 
-    /// A peer is gone. Its place is held until a time, if it may come back.
+    /// A peer is gone. Its place is held until a time, if it had one and may come back.
     pub(super) fn part(&mut self, peer: PeerId, until: Option<Time>) {
         let came = self.taken.remove(&peer);
-        match until {
-            Some(until) => {
-                self.held.insert(peer, Held { until, came });
-            }
-            None => {
-                self.held.remove(&peer);
-            }
+        let Some(until) = until else {
+            self.held.remove(&peer);
+            return;
+        };
+        if came.is_some() {
+            self.held.insert(peer, Held { until, came });
         }
     }
 
@@ -102,10 +104,9 @@ impl Seats {
         self.taken.iter().min_by_key(|(_, came)| **came).map(|(peer, _)| *peer)
     }
 
-    /// Everybody who is there, or was until just now.
-    pub(super) fn inside(&self) -> impl Iterator<Item = PeerId> + '_ {
-        let back = self.held.iter().filter(|(_, held)| held.came.is_some());
-        self.taken.keys().chain(back.map(|(peer, _)| peer)).copied()
+    /// Everybody who has a place.
+    pub(super) fn all(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.taken.keys().chain(self.held.keys()).copied()
     }
 }
 

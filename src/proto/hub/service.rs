@@ -50,19 +50,21 @@ impl Desk {
         self.dialogue.deadline()
     }
 
-    /// Whether more may be taken in this second.
+    /// Whether more may be taken in this second: not while much of what was answered is not read.
     fn may_take(&mut self, config: &ServiceConfig, now: Time) -> bool {
         if now >= self.second.0 + Duration::from_secs(1) {
             self.second = (now, 0);
         }
-        self.second.1 < config.per_second
+        self.second.1 < config.per_second && self.dialogue.waiting() < config.in_flight
     }
 }
 
 impl Hub {
     pub(super) fn on_service(&mut self, now: Time, link: Link, message: ServiceMessage) {
         match message {
-            ServiceMessage::Visit { proof } => self.on_visit(now, link, &proof),
+            ServiceMessage::Visit { proof, token } => {
+                self.on_visit(now, link, &proof, token.as_deref());
+            }
             ServiceMessage::Asked { position, items } => {
                 self.on_asked(now, link, position, items.into_vec());
             }
@@ -81,7 +83,7 @@ impl Hub {
     }
 
     /// Somebody comes to ask, and into no room.
-    fn on_visit(&mut self, now: Time, link: Link, proof: &[u8; 32]) {
+    fn on_visit(&mut self, now: Time, link: Link, proof: &[u8; 32], token: Option<&str>) {
         let Some(guest) = self.guests.get(&link) else { return };
         let Stage::Greeted(hello) = &guest.stage else { return };
         let (app, pair) = (hello.app, (guest.peer, self.me));
@@ -93,10 +95,16 @@ impl Hub {
             self.refuse(link, Refusal::UnknownApp, now);
             return;
         }
-        if let Err(refusal) = self.count_join(pair.0, now) {
-            self.refuse(link, refusal, now);
-        } else if let Some(guest) = self.guests.get_mut(&link) {
-            guest.stage = Stage::Visitor { app };
+        let pass = self.pass((app, pair.0), None, token, now);
+        let pass = pass.map_err(|why| Refusal::Token { why });
+        match self.count_join(pair.0, now).and(pass) {
+            Err(refusal) => self.refuse(link, refusal, now),
+            Ok(pass) => {
+                if let Some(guest) = self.guests.get_mut(&link) {
+                    guest.stage = Stage::Visitor { app };
+                    guest.pass = pass;
+                }
+            }
         }
     }
 
@@ -145,6 +153,7 @@ impl Hub {
             RequestRecord::Match(group, capacity) => {
                 self.find_seat((app, peer), (&group, capacity), now)
             }
+            RequestRecord::Renew(token) => self.renew(now, link, &token),
             RequestRecord::Describe(_)
             | RequestRecord::Put(..)
             | RequestRecord::Capacity(_)
@@ -168,7 +177,7 @@ impl Hub {
         request: RequestRecord,
     ) -> Result<AnswerRecord, ServiceError> {
         let guest = self.guests.get(&link).ok_or(ServiceError::NotInRoom)?;
-        let asker = Asker { peer: guest.peer, moderates: guest.moderates };
+        let asker = Asker { peer: guest.peer, moderates: guest.pass.moderates() };
         let Stage::Member { room: key, .. } = guest.stage.clone() else {
             return Err(ServiceError::NotInRoom);
         };
@@ -309,7 +318,7 @@ impl Hub {
         }
     }
 
-    fn tell_one(&mut self, link: Link, told: Told, now: Time) {
+    pub(super) fn tell_one(&mut self, link: Link, told: Told, now: Time) {
         let most = self.config.service.waiting;
         let Some(guest) = self.guests.get_mut(&link).filter(|it| it.minor >= SERVICE_SINCE) else {
             return;
@@ -354,6 +363,10 @@ fn size(told: &Told) -> usize {
         Told::Answer { answer: Ok(AnswerRecord::Page { rooms, .. }), .. } => {
             rooms.iter().map(|card| HEAD + card.name.len() + card.description.len()).sum()
         }
-        Told::Fact(_) | Told::Here | Told::Answer { .. } => HEAD,
+        Told::Fact(FactRecord::Description(description)) => HEAD + description.len(),
+        Told::Fact(FactRecord::Data(key, value)) => {
+            HEAD + key.len() + value.as_ref().map_or(0, |value| value.len())
+        }
+        Told::Fact(_) | Told::Here | Told::Answer { .. } | Told::Expires { .. } => HEAD,
     }
 }

@@ -14,6 +14,7 @@ use super::guest::Stage;
 use super::room::Room;
 use super::{Hub, HubEvent, RoomKey};
 use crate::proto::channel::Channel;
+use crate::proto::config::SignalConfig;
 use crate::proto::event::Origin;
 use crate::proto::event::signal::Signalled;
 use crate::proto::id::{DocumentId, Lane, Link, PeerId};
@@ -92,9 +93,11 @@ impl Hub {
             return;
         }
         let who = (peer, guest.session());
-        let rule = (&self.config.signals, now);
+        let config = &self.config.signals;
+        let per_second = guest.pass.signals(config.per_second);
+        let rule = (&SignalConfig { per_second, ..config.clone() }, now);
         let may = guest.ear.may_take(rule) && room.signals().has_room(rule);
-        let asks = guest.minor >= SETTLES;
+        let (asks, writes) = (guest.minor >= SETTLES, guest.pass.writes());
         let Some(channel) = guest.ear.channel() else {
             self.refuse(link, Refusal::BadMessage, now);
             return;
@@ -104,7 +107,8 @@ impl Hub {
         let known = may.then(|| channel.offer(position, signals.len(), now)).flatten();
         for signal in signals.into_iter().skip(known.unwrap_or(usize::MAX)) {
             guest.ear.took(signal.payload.len());
-            if room.signals_mut().takes(who, signal.number) {
+            let may = writes || !is_of_model(&signal);
+            if room.signals_mut().takes(who, signal.number) && may {
                 let asker = Asker { who, given: signal.number };
                 own.extend(take(room, signal, (asker, asks), rule));
             }
@@ -272,6 +276,14 @@ fn take(
         }
     }
     None
+}
+
+/// Whether a signal is of a model: who may not write gives none of these.
+const fn is_of_model(signal: &SignalRecord) -> bool {
+    match signal.subject {
+        SignalSubject::Property { .. } => true,
+        SignalSubject::Name(_) => false,
+    }
 }
 
 /// Whether a signal is one that a peer may give: of a model that is another's it may not, once it is

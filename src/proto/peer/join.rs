@@ -235,7 +235,8 @@ impl Peer {
         };
         (open.ping_at, open.compare_at) = (now, now + self.config.compare_interval);
         self.client = Some(welcome.client);
-        self.service.begin(&self.config.limits);
+        let told = self.tells_of_rooms();
+        self.service.begin(&self.config.limits, told);
         self.backoff.succeed();
         if self.store.log(DocumentId::MODELS).is_empty()
             && self.store.log(DocumentId::TEXTS).is_empty()

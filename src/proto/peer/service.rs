@@ -41,10 +41,14 @@ pub(super) struct Service {
     /// How many requests there ever were, and those that are not answered.
     asked: u64,
     unanswered: BTreeSet<u64>,
+    /// Requests by which this peer comes in otherwise from then on, until they are answered.
+    terms: BTreeMap<u64, Request>,
     /// What this peer says of itself, and what of that the relay is not told yet.
     own: BTreeMap<String, Own>,
     fresh: BTreeSet<String>,
     others: BTreeMap<ClientNumber, BTreeMap<String, Bytes>>,
+    /// The highest number of a member that was there since the link came up.
+    newest: Option<ClientNumber>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,15 +66,19 @@ impl Service {
             dialogue: Dialogue::new(WINDOW, limits.acknowledge_after),
             asked: 0,
             unanswered: BTreeSet::new(),
+            terms: BTreeMap::new(),
             own: BTreeMap::new(),
             fresh: BTreeSet::new(),
             others: BTreeMap::new(),
+            newest: None,
         }
     }
 
     /// The relay has let this peer in: everything is said anew.
-    pub(super) fn begin(&mut self, limits: &Limits) {
+    pub(super) fn begin(&mut self, limits: &Limits, told: bool) {
         self.here = false;
+        self.newest = None;
+        self.record = self.record.take().filter(|_| told);
         self.dialogue = Dialogue::new(WINDOW, limits.acknowledge_after);
         self.fresh = self.own.keys().cloned().collect();
     }
@@ -78,6 +86,15 @@ impl Service {
     /// Whether everything is here that was so when this peer came in.
     pub(super) const fn is_here(&self) -> bool {
         self.here
+    }
+
+    /// From now on this peer comes back by other terms, and never by the old.
+    fn come_by(&mut self, terms: Option<Request>) {
+        if let Some(Request::Renew(token)) = terms {
+            self.entrance.token = Some(token);
+        } else if let Some(Request::SetPassword(password)) = terms {
+            self.entrance.password = password;
+        }
     }
 
     fn due(&self) -> Option<Time> {
@@ -161,10 +178,14 @@ impl Peer {
         if self.service.unanswered.len() >= limit {
             return Err(RequestError::Busy { limit });
         }
-        let request = rooms::request(request, self.app_key.app(), Some(&self.room))?;
+        let record = rooms::request(request, self.app_key.app(), Some(&self.room))?;
         let service = &mut self.service;
         service.asked += 1;
         let number = service.asked;
+        if matches!(request, Request::Renew(_) | Request::SetPassword(_)) {
+            service.terms.insert(number, request.clone());
+        }
+        let request = record;
         service.unanswered.insert(number);
         service.dialogue.push(Asked::Request { number, request });
         self.drive(now);
@@ -187,6 +208,10 @@ impl Peer {
     ) -> Result<(), PresenceError> {
         let limits = &self.config.limits;
         let own = &mut self.service.own;
+        let (limit, size) = (PresenceKey::MAX, key.len());
+        if size > limit {
+            return Err(PresenceError::TooLong { limit, size });
+        }
         own.retain(|_, own| own.until.is_none_or(|until| until > now));
         if let Some(value) = value {
             check_presence(own, (key, &value), limits)?;
@@ -224,7 +249,9 @@ impl Peer {
         let Some(open) = &self.connection else { return Ok(Message::Join(join)) };
         let app = self.app_key.app();
         let (pair, nonces) = ((self.author.peer, open.relay), (&open.nonce, &hello.nonce));
-        let password = entrance.password.as_deref().map(|password| {
+        // Who opened the room knows its password.
+        let opened = entrance.opening.password.as_deref();
+        let password = entrance.password.as_deref().or(opened).map(|password| {
             let key = PasswordKey::of(app, &self.room, password).secret();
             proof::prove(&key, Side::Password, pair, nonces, self.room.as_str())
         });
@@ -235,6 +262,8 @@ impl Peer {
             opening,
             password,
             invite: entrance.invite,
+            token: entrance.token.as_deref().map(line).transpose()?,
+            context: line(&entrance.context)?,
             ..Enter::from(join)
         }))
     }
@@ -243,6 +272,7 @@ impl Peer {
     pub(super) fn hang_up_service(&mut self) {
         self.service.others.clear();
         self.service.here = false;
+        self.service.terms.clear();
         for number in std::mem::take(&mut self.service.unanswered) {
             let answer = Err(RequestError::Unanswered);
             self.tell(Event::Answered { request: RequestId(number), answer });
@@ -253,7 +283,8 @@ impl Peer {
     pub(super) fn tidy_presences(&mut self) {
         let members: Vec<ClientNumber> =
             self.members().map(|Member { client, .. }| *client).collect();
-        let newest = members.iter().max().copied();
+        let newest = members.iter().max().copied().max(self.service.newest);
+        self.service.newest = newest;
         // Of who comes in it may be told before it is known to be there.
         let stays = |client: &ClientNumber| members.contains(client) || Some(*client) > newest;
         self.service.others.retain(|client, _| stays(client));
@@ -298,6 +329,10 @@ impl Peer {
                 }
             }
             Told::Presence { client, key, value } => self.on_presence(client, &key, value),
+            Told::Expires { seconds } => {
+                let after = Duration::from_secs(u64::from(seconds));
+                self.tell(Event::TokenEnds { after });
+            }
             Told::Here => {
                 self.service.here = true;
                 self.finish_loading(now);
@@ -306,6 +341,8 @@ impl Peer {
                 if !self.service.unanswered.remove(&number) {
                     return;
                 }
+                let terms = self.service.terms.remove(&number).filter(|_| answer.is_ok());
+                self.service.come_by(terms);
                 let app = self.app_key.app();
                 let answer = match answer {
                     Ok(answer) => match rooms::answer(answer, app) {
@@ -325,6 +362,11 @@ impl Peer {
         key: &PresenceKey,
         value: Option<PresenceValue>,
     ) {
+        let is_there = self.members().any(|member| member.client == client);
+        if !is_there && Some(client) <= self.service.newest {
+            // It was said before its member left.
+            return;
+        }
         let others = &mut self.service.others;
         let known: usize = others.values().map(BTreeMap::len).sum();
         // A relay that tells of more than a room can hold is not believed.
@@ -368,7 +410,7 @@ impl Peer {
         }
         while let Some(open) = &self.connection
             && open.outstanding[Lane::Control as usize] < self.config.limits.signal_window
-            && let Some((position, items)) = self.service.dialogue.gather(MOST, when, size)
+            && let Some((position, items)) = self.service.dialogue.gather(MOST, when, rooms::size)
         {
             let items = List::of(items);
             self.say(&Message::Service(ServiceMessage::Asked { position, items }), now);
@@ -376,6 +418,11 @@ impl Peer {
         if let Some((received, gap)) = self.service.dialogue.answer(now) {
             self.say(&Message::Service(ServiceMessage::Received { received, gap }), now);
         }
+    }
+
+    /// Whether the relay is one that tells of rooms.
+    pub(super) fn tells_of_rooms(&self) -> bool {
+        self.connection.as_ref().is_some_and(knows)
     }
 
     /// Whether the relay has told what the room is, or is one that does not.
@@ -390,10 +437,6 @@ fn check_presence(
     (key, value): (&str, &Bytes),
     limits: &Limits,
 ) -> Result<(), PresenceError> {
-    let (limit, size) = (PresenceKey::MAX, key.len());
-    if size > limit {
-        return Err(PresenceError::TooLong { limit, size });
-    }
     let others = own.iter().filter(|(other, _)| *other != key);
     let sizes: Vec<usize> = others.map(|(key, own)| key.len() + own.value.len()).collect();
     let size = sizes.iter().sum::<usize>() + key.len() + value.len();
@@ -405,18 +448,12 @@ fn check_presence(
     if sizes.len() >= limit { Err(PresenceError::TooMany { limit }) } else { Ok(()) }
 }
 
+fn line<const MAX: usize>(text: &str) -> Result<Line<MAX>, Refusal> {
+    rooms::line(text).map_err(|_| Refusal::BadOpening { why: ServiceError::Unsayable })
+}
+
 /// Whether the relay of a link is one that has the room service, and has let this peer in.
 fn knows(open: &Connection) -> bool {
     let minor = open.theirs.as_ref().map_or(0, |hello| hello.version.minor);
     matches!(open.stage, Stage::Loading | Stage::Ready) && minor >= SERVICE_SINCE
-}
-
-/// About how many bytes something takes.
-pub(in crate::proto) fn size(asked: &Asked) -> usize {
-    match asked {
-        Asked::Request { .. } => 64,
-        Asked::Presence { key, value, .. } => {
-            16 + key.len() + value.as_ref().map_or(0, |value| value.len())
-        }
-    }
 }

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::{Reason, Version};
 use crate::proto::id::PeerId;
+use crate::proto::token::TokenFault;
 
 /// Why a relay does not do what it was asked. Travels on the wire: variants are only added at the end.
 #[derive(Clone, PartialEq, Eq, Debug, Error, Serialize, Deserialize)]
@@ -83,6 +84,12 @@ pub enum ServiceError {
     /// A text is longer than the protocol can say.
     #[error("a text is longer than can be said: shorten it")]
     Unsayable,
+    /// A token is not good.
+    #[error(transparent)]
+    Token {
+        /// Why.
+        why: TokenFault,
+    },
     /// A group's name is none.
     #[error("this is no group's name: a letter, then letters, digits, `-` and `_`, 32 at most")]
     NoGroup,

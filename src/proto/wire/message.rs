@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::service::{
     AnswerRecord, Asked, CardRecord, DataList, Enter, FactRecord, OpeningRecord, PresenceKey,
-    PresenceValue, RequestRecord, RoomRecord, ServiceMessage, Told,
+    PresenceValue, RequestRecord, RoomRecord, ServiceMessage, TokenLine, Told,
 };
 pub use self::signal::{
     HeardRecord, Life, Payload, SettledRecord, SignalAudience, SignalCast, SignalMessage,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bounded::{Line, List};
 use super::message::{
-    AnswerRecord, CardRecord, DataList, OpeningRecord, RequestRecord, RoomRecord,
+    AnswerRecord, Asked, CardRecord, DataList, OpeningRecord, RequestRecord, RoomRecord,
 };
 use crate::proto::id::{AppId, RoomId, RoomName};
 use crate::proto::proof::PasswordKey;
@@ -87,7 +87,26 @@ pub fn request(
         Request::Match { group, capacity } => {
             RequestRecord::Match(line(group.as_str())?, *capacity)
         }
+        Request::Renew(token) => RequestRecord::Renew(line(token)?),
     })
+}
+
+/// About how many bytes something takes that a peer says.
+#[must_use]
+pub fn size(asked: &Asked) -> usize {
+    let texts = match asked {
+        Asked::Request { request: RequestRecord::Describe(text), .. } => text.len(),
+        Asked::Request { request: RequestRecord::Put(key, value), .. } => {
+            key.len().saturating_add(value.as_ref().map_or(0, |value| value.len()))
+        }
+        Asked::Request { request: RequestRecord::Peek(text), .. } => text.len(),
+        Asked::Request { request: RequestRecord::Renew(text), .. } => text.len(),
+        Asked::Request { .. } => 0,
+        Asked::Presence { key, value, .. } => {
+            key.len().saturating_add(value.as_ref().map_or(0, |value| value.len()))
+        }
+    };
+    texts.saturating_add(64)
 }
 
 /// Whole seconds, rounded up.

@@ -70,6 +70,7 @@ pub(in crate::proto::hub) struct Gate<'a> {
     asked: (Vec<(Asked, Verdict)>, Vec<Path>),
     /// The first change that stays out.
     turned: Option<DeniedRecord>,
+    reads_only: bool,
 }
 
 /// What came through a gate.
@@ -99,7 +100,13 @@ impl<'a> Gate<'a> {
             gone: Vec::new(),
             asked: <(Vec<_>, Vec<_>)>::default(),
             turned: None,
+            reads_only: false,
         }
+    }
+
+    /// What comes is of a peer that may not write, as far as it is its own.
+    pub(in crate::proto::hub) const fn set_reads_only(&mut self, reads_only: bool) {
+        self.reads_only = reads_only;
     }
 
     /// Whether a change may come in, that was `brought` by another than its author or not.
@@ -114,6 +121,9 @@ impl<'a> Gate<'a> {
         change: &Change,
         brought: bool,
     ) -> Result<(), Turned> {
+        if self.reads_only && !brought {
+            return Err(Turned { model: Path::root(), why: Denial::ReadOnly });
+        }
         // The relay's own, of an earlier boot, and what a room is brought back with.
         let own = log.authority().is_some_and(|relay| relay.peer() == author.peer);
         if own {

@@ -23,6 +23,9 @@ pub type PresenceKey = Line<256>;
 /// What a member says under a key.
 pub type PresenceValue = Blob<8_192>;
 
+/// A token's text.
+pub type TokenLine = Line<8_192>;
+
 /// What a peer says to come in, since 2.4.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Enter {
@@ -38,7 +41,7 @@ pub struct Enter {
     /// From somebody in the room.
     pub invite: Option<Invite>,
     /// What the application's backend gave the peer.
-    pub token: Option<Line<8_192>>,
+    pub token: Option<TokenLine>,
     /// What the application's backend is asked with.
     pub context: Line<4_096>,
 }
@@ -83,6 +86,8 @@ pub enum ServiceMessage {
         /// HMAC-SHA256 with the app key over `"parlor visit"`, peer, relay, the peer's nonce, the relay's
         /// nonce and nothing.
         proof: [u8; 32],
+        /// What the application's backend gave the peer.
+        token: Option<TokenLine>,
     },
     /// Peer to relay: what I ask, and say of myself.
     Asked {
@@ -152,6 +157,11 @@ pub enum Told {
         number: u64,
         /// The answer.
         answer: Result<AnswerRecord, ServiceError>,
+    },
+    /// The peer's token is good for so many seconds more.
+    Expires {
+        /// How many.
+        seconds: u32,
     },
 }
 
@@ -243,6 +253,8 @@ pub enum RequestRecord {
     Peek(NameLine),
     /// A seat in a room of a group, which may have so many members if it is new.
     Match(Line<32>, u32),
+    /// Take this token in place of the one before.
+    Renew(TokenLine),
 }
 
 /// What a relay answers.

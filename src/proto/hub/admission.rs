@@ -1,0 +1,155 @@
+//! What a peer may do in an application's rooms: everything but to moderate, where no tokens are asked
+//! for, and else what its token says, for as long as that is good.
+
+use super::Hub;
+use super::guest::Stage;
+use crate::proto::id::{AppId, Link, PeerId, RoomName};
+use crate::proto::reason::{Refusal, ServiceError};
+use crate::proto::time::Time;
+use crate::proto::token::{Claims, Role, Roles, TokenFault, TokenRing};
+use crate::proto::wire::message::{AnswerRecord, Told};
+
+/// What a guest may do.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    roles: Roles,
+    token: Option<Token>,
+}
+
+/// The token that a guest may do it by.
+#[derive(Clone, Debug)]
+struct Token {
+    claims: Claims,
+    /// When its bearer is told to bring another, unless it was.
+    warns: Option<Time>,
+    ends: Time,
+}
+
+impl Pass {
+    /// What everybody may who knows the app key, where that is enough.
+    pub(super) const fn of_key() -> Self {
+        let roles = Roles::NONE.with(Role::Join).with(Role::Write).with(Role::Speak);
+        Self { roles, token: None }
+    }
+
+    pub(super) const fn writes(&self) -> bool {
+        self.roles.has(Role::Write)
+    }
+
+    pub(super) const fn moderates(&self) -> bool {
+        self.roles.has(Role::Moderate)
+    }
+
+    /// How many signals are taken of it in a second, of so many that others may give.
+    pub(super) fn signals(&self, others: u32) -> u32 {
+        let limit = self.token.as_ref().and_then(|token| token.claims.limits.signals_per_second);
+        limit.map_or(others, |limit| limit.min(others))
+    }
+
+    /// When its bearer is to be warned, or sent away.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.token.as_ref().map(|token| token.warns.unwrap_or(token.ends))
+    }
+}
+
+impl Hub {
+    /// Lets nobody into the rooms of an application from now on without a token that `ring` takes. Who
+    /// is in without one stays.
+    pub fn require_tokens(&mut self, app: AppId, ring: TokenRing) {
+        self.tokens.insert(app, ring);
+    }
+
+    /// The keys of an application's tokens and what is revoked, to be changed. Who is in by a token that
+    /// is revoked is sent away within a second or so; by one of a key that is retired it stays until the
+    /// token ends, and does not come back.
+    pub fn tokens_mut(&mut self, app: AppId) -> Option<&mut TokenRing> {
+        self.tokens.get_mut(&app)
+    }
+
+    /// What a peer may do that comes with a token, or without.
+    pub(super) fn pass(
+        &self,
+        (app, peer): (AppId, PeerId),
+        room: Option<&RoomName>,
+        token: Option<&str>,
+        now: Time,
+    ) -> Result<Pass, TokenFault> {
+        let Some(ring) = self.tokens.get(&app) else { return Ok(Pass::of_key()) };
+        let token = token.ok_or(TokenFault::Missing)?;
+        let seconds = self.room_time(now) / 1_000_000;
+        let claims = match room {
+            Some(room) => ring.verify(token, app, peer, room, seconds)?,
+            None => check_visitor(ring, token, (app, peer), seconds)?,
+        };
+        let config = ring.config();
+        let (warns, ends) = (config.warns(claims.expires), config.ends(claims.expires));
+        let (warns, ends) = (self.time_of(warns).max(now), self.time_of(ends));
+        let roles = claims.roles;
+        Ok(Pass { roles, token: Some(Token { claims, warns: Some(warns), ends }) })
+    }
+
+    /// When it is so late, by the relay's clock.
+    fn time_of(&self, seconds: u64) -> Time {
+        Time::from_micros(seconds.saturating_mul(1_000_000).saturating_sub(self.epoch))
+    }
+
+    /// A member, or who came to ask, brings another token.
+    pub(super) fn renew(
+        &mut self,
+        now: Time,
+        link: Link,
+        token: &str,
+    ) -> Result<AnswerRecord, ServiceError> {
+        let guest = self.guests.get(&link).ok_or(ServiceError::NotInRoom)?;
+        let app = guest.app().ok_or(ServiceError::NotInRoom)?;
+        let room = match &guest.stage {
+            Stage::Member { room, .. } => Some(room.1.clone()),
+            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
+        };
+        let pass = self.pass((app, guest.peer), room.as_ref(), Some(token), now);
+        let pass = pass.map_err(|why| ServiceError::Token { why })?;
+        if let Some(guest) = self.guests.get_mut(&link) {
+            guest.pass = pass;
+        }
+        Ok(AnswerRecord::Done)
+    }
+
+    /// Warns a guest whose token is about to end, and sends one away whose token is not good any more.
+    /// Returns whether it may stay.
+    pub(super) fn check_pass(&mut self, now: Time, link: Link) -> bool {
+        let seconds = self.room_time(now) / 1_000_000;
+        let Some(guest) = self.guests.get_mut(&link) else { return false };
+        let ring = guest.app().and_then(|app| self.tokens.get(&app));
+        let (Some(token), Some(ring)) = (&mut guest.pass.token, ring) else { return true };
+        let fault = ring.check(&token.claims, seconds).err();
+        if let Some(why) = fault {
+            self.refuse(link, Refusal::Token { why }, now);
+            return false;
+        }
+        let left = token.ends - now;
+        if token.warns.take_if(|warns| *warns <= now).is_some() {
+            let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
+            self.tell_one(link, Told::Expires { seconds }, now);
+        }
+        true
+    }
+}
+
+/// What a token says, if its bearer may ask about rooms by it: which of them it is for does not matter.
+fn check_visitor(
+    ring: &TokenRing,
+    token: &str,
+    (app, peer): (AppId, PeerId),
+    seconds: u64,
+) -> Result<Claims, TokenFault> {
+    let claims = ring.open(token)?;
+    if claims.app != app {
+        return Err(TokenFault::OtherApp);
+    }
+    if claims.peer != peer {
+        return Err(TokenFault::OtherPeer);
+    }
+    ring.check(&claims, seconds)?;
+    claims.require(Role::Join)?;
+    Ok(claims)
+}
