@@ -283,6 +283,39 @@ pub struct Changed {
 }
 
 /// How far a room is.
+///
+/// Who comes from a service with a status of four values, as PICO's rooms have it, derives that: a lost
+/// link is no exit there either, and every status behind `Processing` has a reason.
+///
+/// ```
+/// use parlor::{Class, State};
+///
+/// #[derive(Debug, PartialEq)]
+/// enum RoomStatus {
+///     NotAvailable,
+///     Idle,
+///     Processing,
+///     InRoom,
+/// }
+///
+/// fn status(state: &State) -> RoomStatus {
+///     match state {
+///         // Nothing was asked of a relay, or nothing good can come of asking again.
+///         State::Offline => RoomStatus::NotAvailable,
+///         State::Closed(reason) if reason.class() == Class::ApplicationFault => {
+///             RoomStatus::NotAvailable
+///         }
+///         State::Closed(_) => RoomStatus::Idle,
+///         State::Connecting | State::Joining => RoomStatus::Processing,
+///         State::Ready | State::Reconnecting { .. } => RoomStatus::InRoom,
+///     }
+/// }
+///
+/// assert_eq!(status(&State::Offline), RoomStatus::NotAvailable);
+/// assert_eq!(status(&State::Joining), RoomStatus::Processing);
+/// assert_eq!(status(&State::Ready), RoomStatus::InRoom);
+/// assert_eq!(status(&State::Closed(parlor::Reason::Left)), RoomStatus::Idle);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// No relay was asked for: the room lives in this process.
