@@ -14,6 +14,7 @@ use crate::proto::wire::bounded::{Line, List};
 use crate::proto::wire::message::{
     AnswerRecord, CardRecord, FactRecord, OpeningRecord, RequestRecord, RoomRecord,
 };
+use crate::proto::wire::rooms;
 
 /// One room's record.
 #[derive(Debug)]
@@ -145,7 +146,7 @@ impl Record {
     ) -> Result<(), Refusal> {
         let peer = caller.who.peer;
         if let Some(until) = self.bans.get(&peer).filter(|until| **until > now) {
-            return Err(Refusal::Banned { retry_after_s: whole_seconds(*until - now) });
+            return Err(Refusal::Banned { retry_after_s: rooms::seconds(*until - now) });
         }
         if self.seats.is_back(peer) || caller.who.moderates {
             return Ok(());
@@ -468,10 +469,4 @@ fn count(number: usize) -> u32 {
 
 fn seconds_of(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
-}
-
-/// Seconds, rounded up.
-pub(super) fn whole_seconds(duration: Duration) -> u32 {
-    let up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-    u32::try_from(up).unwrap_or(u32::MAX)
 }
