@@ -34,8 +34,8 @@ pub use clock::Clock;
 pub use config::{CircuitConfig, NetConfig, RelayNetConfig};
 pub use identity::{IdentityError, load_or_create};
 pub use relay::{DEFAULT_LISTEN, Machine, Relay, RelayError};
-pub use secret::{SecretError, create_token_secret, load_token_secret};
+pub use secret::{SecretError, create_token_secret, load_token_secret, load_webhook_secret};
 pub use webhook::{
-    Authoriser, Courier, Deliveries, DeliveryStatistics, Lifecycle, Question, Target, TargetError,
-    Verdict, WebhookConfig, WebhookFault, WebhookSecret, WebhookSecretError,
+    Authoriser, Courier, Deliveries, DeliveryStatistics, HookedHub, Lifecycle, Target, TargetError,
+    WebhookConfig, WebhookFault, WebhookSecret, WebhookSecretError,
 };

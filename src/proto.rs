@@ -6,6 +6,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod authorisation;
 pub mod authorship;
 pub mod base;
 pub mod change;

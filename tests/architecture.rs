@@ -30,7 +30,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::time"], Above),
     (&["proto::id"], Above),
     (&["proto::proof", "proto::token"], Above),
-    (&["proto::reason", "proto::service"], Above),
+    (&["proto::authorisation", "proto::reason", "proto::service"], Above),
     (&["proto::state"], Above),
     (&["proto::model"], Above),
     (&["proto::config"], Above),

@@ -2,6 +2,8 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "service/authorised.rs"]
+mod authorised;
 #[path = "service/doors.rs"]
 mod doors;
 #[path = "service/matches.rs"]

@@ -43,7 +43,7 @@ impl Machine for Fan {
                     frame: frame.clone(),
                 }));
             }
-            Input::Unreachable { .. } | Input::Written { .. } => {}
+            Input::Unreachable { .. } | Input::Written { .. } | Input::Authorised { .. } => {}
         }
     }
 

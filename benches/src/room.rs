@@ -273,7 +273,9 @@ impl Room {
                 peer.handle(now, Input::Disconnected { link });
                 self.hub.handle(now, Input::Disconnected { link });
             }
-            Effect::Disconnect { .. } => return Err("a peer hung up".into()),
+            Effect::Disconnect { .. } | Effect::Authorise { .. } => {
+                return Err("a peer hung up".into());
+            }
         }
         Ok(())
     }
@@ -284,7 +286,9 @@ impl Room {
             Effect::Send { link, lane, frame } => (link, lane, frame),
             // The guest said goodbye.
             Effect::Disconnect { link } if link == Link(self.stay as u64) => return Ok(()),
-            Effect::Disconnect { .. } | Effect::Dial => return Err("the relay hung up".into()),
+            Effect::Disconnect { .. } | Effect::Dial | Effect::Authorise { .. } => {
+                return Err("the relay hung up".into());
+            }
         };
         let number = usize::try_from(link.0)?;
         if number == self.reader() && lane == Lane::Document {

@@ -29,25 +29,28 @@ impl Machine for Hub {
 
     fn publish(&mut self) {
         while let Some(event) = self.poll_event() {
-            match event {
-                HubEvent::Opened { room } => tracing::info!(room = %room.1, "opened"),
-                HubEvent::Closed { room } => tracing::info!(room = %room.1, "closed"),
-                HubEvent::Joined { room, client, peer } => {
-                    tracing::info!(room = %room.1, %client, %peer, "joined");
-                }
-                HubEvent::Left { room, client, peer, reason } => {
-                    tracing::info!(room = %room.1, %client, %peer, ?reason, "left");
-                }
-                HubEvent::Kicked { room, peer, by, ban_s } => {
-                    tracing::info!(room = %room.1, %peer, %by, ban_s, "put out");
-                }
-                HubEvent::Signal { room, signal: Signalled { subject, by, .. } } => {
-                    tracing::debug!(room = %room.1, %subject, %by, "signal");
-                }
-                HubEvent::Refused { peer, refusal } => {
-                    tracing::info!(%peer, %refusal, "refused");
-                }
-            }
+            log(&event);
         }
+    }
+}
+
+/// Writes into the log what the operator is told.
+pub(crate) fn log(event: &HubEvent) {
+    match event {
+        HubEvent::Opened { room } => tracing::info!(room = %room.1, "opened"),
+        HubEvent::Closed { room } => tracing::info!(room = %room.1, "closed"),
+        HubEvent::Joined { room, client, peer } => {
+            tracing::info!(room = %room.1, %client, %peer, "joined");
+        }
+        HubEvent::Left { room, client, peer, reason } => {
+            tracing::info!(room = %room.1, %client, %peer, ?reason, "left");
+        }
+        HubEvent::Kicked { room, peer, by, ban_s } => {
+            tracing::info!(room = %room.1, %peer, %by, ban_s, "put out");
+        }
+        HubEvent::Signal { room, signal: Signalled { subject, by, .. } } => {
+            tracing::debug!(room = %room.1, %subject, %by, "signal");
+        }
+        HubEvent::Refused { peer, refusal } => tracing::info!(%peer, %refusal, "refused"),
     }
 }

@@ -93,6 +93,8 @@ impl Links {
                 tracing::trace!(?link, "effect: disconnect");
                 self.outboxes.remove(&link);
             }
+            // This is the relay's to do, which has tasks; a peer never asks for it.
+            Effect::Authorise { link, .. } => tracing::debug!(?link, "nobody is asked"),
         }
     }
 
@@ -149,6 +151,9 @@ fn traced(input: Input) -> Input {
         }
         Input::Written { link, lane, bytes } => {
             tracing::trace!(?link, ?lane, bytes, "input: written");
+        }
+        Input::Authorised { link, verdict } => {
+            tracing::trace!(?link, ?verdict, "input: authorised");
         }
     }
     input

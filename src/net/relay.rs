@@ -1,5 +1,7 @@
 //! The relay: a machine behind listeners.
 
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Error;
 use thiserror::Error;
@@ -9,8 +11,9 @@ use crate::net::clock::Clock;
 use crate::net::config::RelayNetConfig;
 use crate::net::links::Links;
 use crate::net::swarm::Network;
+use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::event::{Effect, Input};
-use crate::proto::id::Identity;
+use crate::proto::id::{Identity, Link};
 use crate::proto::time::Time;
 
 /// Where a relay listens unless it is told otherwise.
@@ -33,6 +36,11 @@ pub trait Machine {
     fn shut_down(&mut self, _now: Time) {}
     /// A place to drain events to the log and to counters.
     fn publish(&mut self) {}
+    /// Asks an application's server whether a peer may come in, for [`Effect::Authorise`]. The answer
+    /// goes back to the machine, unless the relay ends before. By default there is nobody to ask.
+    fn authorise(&self, _question: Question) -> BoxFuture<'static, Option<Verdict>> {
+        future::ready(None).boxed()
+    }
 }
 
 /// Why a relay does not run. The text says what to do.
@@ -137,12 +145,18 @@ impl<M: Machine> Relay<M> {
         let Self { mut machine, clock, mut links, network, config, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(network.run());
+        // One for each link at most, but for those of links that have ended.
+        let mut questions = Questions::new();
         tokio::pin!(shutdown);
         loop {
             let deadline = machine.poll_timeout();
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                // Before what comes from links, which may never end.
+                Some(answer) = questions.join_next() => if let Ok((link, verdict)) = answer {
+                    machine.handle(clock.now(), Input::Authorised { link, verdict });
+                },
                 input = links.next_input() => match input {
                     Some(input) => machine.handle(clock.now(), input),
                     None => break,
@@ -154,10 +168,10 @@ impl<M: Machine> Relay<M> {
             if machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 machine.tick(now);
             }
-            settle(&mut machine, &mut links);
+            settle(&mut machine, &mut links, &mut questions);
         }
         machine.shut_down(clock.now());
-        settle(&mut machine, &mut links);
+        settle(&mut machine, &mut links, &mut questions);
         links.close();
         let drained = async { while links.next_input().await.is_some() {} };
         // The network keeps to its own time; this is for the case that it does not.
@@ -173,10 +187,18 @@ impl<M> std::fmt::Debug for Relay<M> {
     }
 }
 
+/// What is being asked of applications' servers, and about whom.
+type Questions = JoinSet<(Link, Option<Verdict>)>;
+
 /// Does what the machine asks for, until it asks for nothing.
-fn settle<M: Machine>(machine: &mut M, links: &mut Links) {
+fn settle<M: Machine>(machine: &mut M, links: &mut Links, questions: &mut Questions) {
     while let Some(effect) = machine.poll_effect() {
-        links.perform(effect);
+        if let Effect::Authorise { link, question } = effect {
+            let verdict = machine.authorise(question);
+            questions.spawn(verdict.map(move |verdict| (link, verdict)));
+        } else {
+            links.perform(effect);
+        }
     }
     machine.publish();
 }

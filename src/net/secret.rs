@@ -1,4 +1,4 @@
-//! The secrets that sign admission tokens, in files.
+//! The secrets that sign admission tokens and webhooks, in files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::net::identity::{create_private, exposed, fresh_seed, read_text};
+use crate::net::webhook::{WebhookSecret, WebhookSecretError};
 use crate::proto::token::TokenSecret;
 
-/// The most bytes of a secret's file that are read; a good one has 97.
+/// The most bytes of a secret's file that are read; a good one has at most 97.
 const MAX_FILE: u64 = 256;
 
 /// Why there is no secret. The text names the file and what to do, and never what is in it.
@@ -17,7 +18,7 @@ const MAX_FILE: u64 = 256;
 #[non_exhaustive]
 pub enum SecretError {
     /// The file cannot be read.
-    #[error("cannot read the token secret in {path}: {source}")]
+    #[error("cannot read the secret in {path}: {source}")]
     Read {
         /// Which file.
         path: PathBuf,
@@ -57,6 +58,14 @@ pub enum SecretError {
         /// Which file.
         path: PathBuf,
     },
+    /// The file is not a webhook's secret.
+    #[error("{path}: {why}")]
+    NoWebhookSecret {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: WebhookSecretError,
+    },
 }
 
 /// Makes a fresh secret with randomness from the operating system, in a new file at `path` that only
@@ -89,13 +98,26 @@ pub fn create_token_secret(path: &Path) -> Result<TokenSecret, SecretError> {
 ///
 /// When the file cannot be read, is no secret, or can be read by others.
 pub fn load_token_secret(path: &Path) -> Result<TokenSecret, SecretError> {
+    load(path)?.trim_end().parse().map_err(|_| SecretError::Malformed { path: path.to_owned() })
+}
+
+/// The secret that webhooks are signed with, in the file at `path`: one line.
+///
+/// # Errors
+///
+/// When the file cannot be read, is no secret, or can be read by others.
+pub fn load_webhook_secret(path: &Path) -> Result<WebhookSecret, SecretError> {
+    let secret = load(path)?.trim_end().parse();
+    secret.map_err(|why| SecretError::NoWebhookSecret { path: path.to_owned(), why })
+}
+
+fn load(path: &Path) -> Result<String, SecretError> {
     let read = |source| SecretError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
     if let Some(mode) = exposed(&file).map_err(read)? {
         return Err(SecretError::Exposed { path: path.to_owned(), mode });
     }
-    let text = read_text(file, MAX_FILE).map_err(read)?;
-    text.trim_end().parse().map_err(|_| SecretError::Malformed { path: path.to_owned() })
+    read_text(file, MAX_FILE).map_err(read)
 }
 
 #[cfg(test)]
@@ -125,6 +147,20 @@ mod tests {
         let error = load_token_secret(&path).unwrap_err();
         assert!(matches!(error, SecretError::Malformed { .. }), "{error}");
         assert!(!error.to_string().contains("almost"), "{error}");
+    }
+
+    #[test]
+    fn a_webhook_has_a_secret_of_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let text = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n";
+        create_private(&path).unwrap().write_all(text).unwrap();
+        let secret: WebhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        assert!(load_webhook_secret(&path).unwrap() == secret);
+        fs::write(&path, "whsec_short").unwrap();
+        let error = load_webhook_secret(&path).unwrap_err();
+        assert!(matches!(error, SecretError::NoWebhookSecret { .. }), "{error}");
+        assert!(!error.to_string().contains("short"), "{error}");
     }
 
     #[cfg(unix)]

@@ -13,15 +13,17 @@ mod config;
 mod deliveries;
 mod doorway;
 mod event;
+mod hooked;
 mod post;
 mod secret;
 mod target;
 
-pub use authoriser::{Authoriser, Question, Verdict};
+pub use authoriser::Authoriser;
 pub use backlog::DeliveryStatistics;
 pub use config::WebhookConfig;
 pub use deliveries::{Courier, Deliveries};
 pub use event::Lifecycle;
+pub use hooked::HookedHub;
 pub use post::WebhookFault;
 pub use secret::{WebhookSecret, WebhookSecretError};
 pub use target::{Target, TargetError};

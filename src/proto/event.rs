@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::signal::{Delivery, SignalId, Signalled};
+use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
 use crate::proto::model::path::Path;
 use crate::proto::reason::{ChangeFault, Denial, Reason, RequestError};
@@ -52,6 +53,13 @@ pub enum Input {
         /// How many bytes of frames.
         bytes: usize,
     },
+    /// What the application's server said to an [`Effect::Authorise`].
+    Authorised {
+        /// At whose other end the peer is.
+        link: Link,
+        /// What it said; nothing, if there was no good answer.
+        verdict: Option<Verdict>,
+    },
 }
 
 /// What to do outside.
@@ -74,6 +82,14 @@ pub enum Effect {
     Disconnect {
         /// Which link.
         link: Link,
+    },
+    /// Ask an application's server whether a peer may come in; answered by [`Input::Authorised`], soon.
+    /// Only a relay asks.
+    Authorise {
+        /// At whose other end the peer is.
+        link: Link,
+        /// What to ask.
+        question: Question,
     },
 }
 

@@ -6,6 +6,7 @@
 mod admission;
 mod columns;
 mod dispatch;
+mod door;
 mod entries;
 mod epoch;
 mod guest;
@@ -21,7 +22,7 @@ mod service;
 mod signals;
 mod unproven;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -56,7 +57,7 @@ pub enum HubEvent {
         /// Which.
         room: RoomKey,
     },
-    /// A room without members was forgotten.
+    /// A room without members was forgotten, or the relay ends.
     Closed {
         /// Which.
         room: RoomKey,
@@ -118,6 +119,8 @@ pub struct Hub {
     keys: BTreeMap<AppId, AppKey>,
     /// Of the applications whose peers come with tokens.
     tokens: BTreeMap<AppId, TokenRing>,
+    /// The applications whose servers are asked who may come in.
+    asked: BTreeSet<AppId>,
     config: HubConfig,
     rng: ChaCha12Rng,
     /// What the room time is at [`Time::ZERO`], in microseconds since the Unix epoch.
@@ -150,6 +153,7 @@ impl Hub {
             grantor: Grantor::new(identity, boot),
             keys: keys.into_iter().map(|key| (key.app(), key)).collect(),
             tokens: BTreeMap::new(),
+            asked: BTreeSet::new(),
             config,
             rng: ChaCha12Rng::from_seed(seed),
             epoch,
@@ -176,6 +180,7 @@ impl Hub {
                 }
                 self.pump_guest(link, now);
             }
+            Input::Authorised { link, verdict } => self.on_authorised(now, link, verdict),
         }
     }
 
@@ -209,6 +214,8 @@ impl Hub {
         for link in links {
             self.refuse(link, Refusal::ShuttingDown, now);
         }
+        let rooms: Vec<RoomKey> = self.rooms.keys().cloned().collect();
+        rooms.into_iter().for_each(|room| self.report(HubEvent::Closed { room }));
     }
 
     /// The next thing to do outside.
@@ -318,6 +325,8 @@ impl Hub {
             | Refusal::Banned { .. }
             | Refusal::BadOpening { .. }
             | Refusal::Token { .. }
+            | Refusal::Unauthorised { .. }
+            | Refusal::Unanswered
             | Refusal::RoomFull { .. }
             | Refusal::RelayFull { .. }
             | Refusal::BadMessage

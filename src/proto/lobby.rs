@@ -131,7 +131,10 @@ impl Lobby {
             }
             Input::Disconnected { link } if is_it(link) => self.end(&Reason::Lost),
             Input::Received { link, frame, .. } if is_it(link) => self.on_frame(now, &frame),
-            Input::Disconnected { .. } | Input::Received { .. } | Input::Written { .. } => {}
+            Input::Disconnected { .. }
+            | Input::Received { .. }
+            | Input::Written { .. }
+            | Input::Authorised { .. } => {}
         }
         self.drive(now);
     }

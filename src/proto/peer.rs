@@ -210,6 +210,8 @@ impl Peer {
                     connection.written(lane, bytes);
                 }
             }
+            // A peer asks no server.
+            Input::Authorised { .. } => {}
         }
         self.drive(now);
     }

@@ -201,6 +201,22 @@ pub enum Refusal {
         /// Why.
         why: ServiceError,
     },
+    /// The application's own server does not let the peer in.
+    #[error("the application's server does not let this peer in{}{message}", colon(message))]
+    Unauthorised {
+        /// Why, for people, in the server's words. May be empty.
+        message: String,
+        /// Why, for the application, in a form of its own.
+        context: String,
+    },
+    /// The application's own server was to say whether the peer may come in, and did not.
+    #[error("the application's server did not say whether this peer may come in: try again later")]
+    Unanswered,
+}
+
+/// What stands before a server's words, if there are any.
+const fn colon(message: &str) -> &'static str {
+    if message.is_empty() { "" } else { ": " }
 }
 
 impl Refusal {
@@ -214,7 +230,9 @@ impl Refusal {
             | Self::Kicked { .. }
             | Self::Banned { .. }
             | Self::Token { .. }
-            | Self::BadOpening { .. } => Self::RoomFull { limit: 0 },
+            | Self::BadOpening { .. }
+            | Self::Unauthorised { .. }
+            | Self::Unanswered => Self::RoomFull { limit: 0 },
             Self::VersionMismatch { .. }
             | Self::UnknownApp
             | Self::RoomFull { .. }
@@ -241,7 +259,8 @@ impl Refusal {
             | Self::SlowConsumer
             | Self::HandshakeTimeout
             | Self::Idle
-            | Self::ShuttingDown => Class::Retry,
+            | Self::ShuttingDown
+            | Self::Unanswered => Class::Retry,
             Self::Replaced
             | Self::NoSuchRoom
             | Self::NotInvited
@@ -249,7 +268,8 @@ impl Refusal {
             | Self::Locked
             | Self::Kicked { .. }
             | Self::Banned { .. }
-            | Self::Token { .. } => Class::DoNotRetry,
+            | Self::Token { .. }
+            | Self::Unauthorised { .. } => Class::DoNotRetry,
             Self::BadOpening { .. }
             | Self::VersionMismatch { .. }
             | Self::UnknownApp

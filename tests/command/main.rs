@@ -7,6 +7,7 @@ mod ownership;
 mod process;
 mod state;
 mod token;
+mod webhook;
 
 use std::env;
 use std::fs;

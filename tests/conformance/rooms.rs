@@ -210,6 +210,11 @@ pub(crate) fn refusals() -> Vec<(&'static str, Refusal)> {
         ("refused-banned", Refusal::Banned { retry_after_s: 599 }),
         ("refused-token", Refusal::Token { why: TokenFault::Expired { since: 1_700_000_000 } }),
         ("refused-opening", Refusal::BadOpening { why }),
+        ("refused-unauthorised", {
+            let (message, context) = ("closed".to_owned(), r#"{"code":7}"#.to_owned());
+            Refusal::Unauthorised { message, context }
+        }),
+        ("refused-unanswered", Refusal::Unanswered),
     ]
 }
 

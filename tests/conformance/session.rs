@@ -247,6 +247,7 @@ impl Rig {
                     None => self.hub.handle(self.now, written),
                 }
             }
+            Effect::Authorise { .. } => panic!("nobody is asked"),
             Effect::Disconnect { link } => {
                 self.note(json!({ "who": name(who), "disconnects": link.0 }));
                 self.send(None, Input::Disconnected { link });

@@ -64,7 +64,7 @@ impl Visit {
         ring.revoke_id("revoked", u64::MAX, NOW).unwrap();
         ring.revoke_peer(peer(3), u64::MAX, NOW).unwrap();
         let room = RoomName::new(self.room).unwrap();
-        let verdict = ring.verify(&self.token, self.app, self.peer, &room, self.now);
+        let verdict = ring.verify(&self.token, self.app, self.peer, Some(&room), self.now);
         let gives = match verdict {
             Ok(claims) => json!({ "claims": describe(&claims) }),
             Err(fault) => json!({ "refused": fault }),

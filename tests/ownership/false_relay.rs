@@ -160,6 +160,7 @@ impl Rig {
                     self.heard.push(decode(&frame, MAX_FRAME).unwrap());
                     self.peer.handle(self.now, Input::Written { link, lane, bytes });
                 }
+                Effect::Authorise { .. } => panic!("nobody is asked"),
                 Effect::Disconnect { link } => {
                     self.hung_up = true;
                     self.peer.handle(self.now, Input::Disconnected { link });

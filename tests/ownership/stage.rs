@@ -321,6 +321,7 @@ impl Stage {
                     }
                 }
             }
+            Effect::Authorise { .. } => panic!("nobody is asked"),
             Effect::Disconnect { link } => {
                 self.queue.push_back((None, Input::Disconnected { link }));
                 if let place @ Some(_) = self.links[&link] {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parlor::proto::authorisation::{Question, Verdict};
 use parlor::proto::config::{HubConfig, PeerConfig};
 use parlor::proto::event::{Effect, Event, Input, Member, State};
 use parlor::proto::hub::{Hub, HubEvent};
@@ -12,7 +13,7 @@ use parlor::proto::id::{AppKey, Identity, Lane, Link, PeerId, RoomName};
 use parlor::proto::lobby::Lobby;
 use parlor::proto::peer::{Peer, Setup};
 use parlor::proto::time::Time;
-use parlor::{Answer, Entrance, Model, Reason, Record, Request, RequestError, RequestId};
+use parlor::{Answer, Denial, Entrance, Model, Reason, Record, Request, RequestError, RequestId};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -62,6 +63,8 @@ pub(crate) struct Stage {
     pub(crate) hub: Hub,
     pub(crate) ends: Vec<End>,
     pub(crate) told: Vec<HubEvent>,
+    /// What the application's server is asked, about whom is at the other end of which link.
+    pub(crate) asked: Vec<(Link, Question)>,
     weather: Weather,
     rng: ChaCha12Rng,
     key: AppKey,
@@ -112,6 +115,7 @@ impl Stage {
             hub: Hub::new(relay, [key()], config, 1_700_000_000_000_000, [1; 32], 1),
             ends: Vec::new(),
             told: Vec::new(),
+            asked: Vec::new(),
             weather,
             rng: ChaCha12Rng::seed_from_u64(seed),
             key: key(),
@@ -291,6 +295,33 @@ impl Stage {
         }
     }
 
+    pub(crate) fn write(&mut self, end: usize, count: i64) {
+        let now = self.now;
+        let peer = self.at_mut(end);
+        peer.store_mut().update_root(|root: &mut Nothing| root.count = count).unwrap();
+        peer.flush(now);
+        self.run(Duration::from_secs(3));
+    }
+
+    pub(crate) fn read(&self, end: usize) -> i64 {
+        self.at(end).store().root::<Nothing>().unwrap().count
+    }
+
+    /// Whether an edit of an end was taken back because it may not write.
+    pub(crate) fn was_read_only(&self, end: usize) -> bool {
+        let mut events = self.ends[end].events.iter();
+        events.any(|event| matches!(event, Event::Refused { why: Denial::ReadOnly, .. }))
+    }
+
+    /// The application's server answers the oldest question that it was asked.
+    pub(crate) fn answer(&mut self, verdict: Option<Verdict>) -> Question {
+        self.until("asked", |stage| !stage.asked.is_empty());
+        let (link, question) = self.asked.remove(0);
+        self.hub.handle(self.now, Input::Authorised { link, verdict });
+        self.settle_hub();
+        question
+    }
+
     /// A link breaks, and both sides hear of it at once.
     pub(crate) fn cut(&mut self, end: usize) {
         if let Some(link) = self.ends[end].link.take() {
@@ -390,6 +421,7 @@ impl Stage {
                     self.post((link, lane, true), end, |_| Due::ToHub { link, input });
                     self.feed_quietly(end, written);
                 }
+                Effect::Authorise { .. } => panic!("a peer asks nobody"),
                 Effect::Disconnect { link } => {
                     let input = Input::Disconnected { link };
                     self.close((link, true), Due::ToHub { link, input });
@@ -445,6 +477,7 @@ impl Stage {
                     }
                     self.hub.handle(self.now, written);
                 }
+                Effect::Authorise { link, question } => self.asked.push((link, question)),
                 Effect::Disconnect { link } => {
                     if let Some(end) = self.links.remove(&link) {
                         let input = Input::Disconnected { link };

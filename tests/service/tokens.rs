@@ -9,11 +9,11 @@ use parlor::proto::token::{
     Claims, Role, Roles, TokenConfig, TokenFault, TokenLimits, TokenRing, TokenSecret,
 };
 use parlor::{
-    Answer, Audience, Denial, Entrance, Reason, Refusal, Request, RequestError, Right, RoomId,
+    Answer, Audience, Entrance, Reason, Refusal, Request, RequestError, Right, RoomId,
     ServiceError, Subject,
 };
 
-use super::stage::{CALM, Nothing, ROUGH, Stage, Weather, identity, key, name};
+use super::stage::{CALM, ROUGH, Stage, Weather, identity, key, name};
 
 /// The relay's clock when a stage begins, in Unix seconds.
 const BEGINS: u64 = 1_700_000_000;
@@ -23,7 +23,7 @@ fn secret(seed: u8) -> TokenSecret {
 }
 
 /// What peer `who` may do in rooms of a pattern for so many seconds.
-fn claims(who: usize, rooms: &str, roles: &[Role], seconds: u64) -> Claims {
+pub(super) fn claims(who: usize, rooms: &str, roles: &[Role], seconds: u64) -> Claims {
     Claims {
         app: key().app(),
         peer: identity(who).peer(),
@@ -36,22 +36,27 @@ fn claims(who: usize, rooms: &str, roles: &[Role], seconds: u64) -> Claims {
     }
 }
 
-fn issue(seed: u8, claims: &Claims) -> String {
+pub(super) fn issue(seed: u8, claims: &Claims) -> String {
     secret(seed).issue(claims, &TokenConfig::default()).unwrap()
 }
 
-fn with(token: String) -> Entrance {
+pub(super) fn with(token: String) -> Entrance {
     Entrance { token: Some(token), ..Entrance::default() }
 }
 
-const WRITER: [Role; 2] = [Role::Join, Role::Write];
+pub(super) const WRITER: [Role; 2] = [Role::Join, Role::Write];
 
-/// A relay that asks for tokens that key 1 has signed.
-fn stage(weather: Weather) -> Stage {
-    let mut stage = Stage::new(5, weather, HubConfig::default());
+/// Takes tokens that key 1 has signed.
+pub(super) fn ring() -> TokenRing {
     let mut ring = TokenRing::new(TokenConfig::default());
     ring.insert(secret(1).public().clone()).unwrap();
-    stage.hub.require_tokens(key().app(), ring);
+    ring
+}
+
+/// A relay that asks for such tokens.
+fn stage(weather: Weather) -> Stage {
+    let mut stage = Stage::new(5, weather, HubConfig::default());
+    stage.hub.require_tokens(key().app(), ring());
     stage
 }
 
@@ -165,26 +170,13 @@ fn who_may_only_read_reads_and_changes_nothing() {
         stage.ready(writer);
         let reader = stage.enter(2, "room", with(issue(1, &claims(2, "*", &[Role::Join], 600))));
         stage.ready(reader);
-        let write = |stage: &mut Stage, end: usize, count: i64| {
-            let now = stage.now;
-            let peer = stage.at_mut(end);
-            peer.store_mut().update_root(|root: &mut Nothing| root.count = count).unwrap();
-            peer.flush(now);
-            stage.run(Duration::from_secs(3));
-        };
-        let count =
-            |stage: &Stage, end: usize| stage.at(end).store().root::<Nothing>().unwrap().count;
-        write(&mut stage, writer, 7);
-        assert_eq!(count(&stage, reader), 7);
-        write(&mut stage, reader, 8);
-        assert_eq!((count(&stage, writer), count(&stage, reader)), (7, 7), "it is taken back");
-        let told = stage.ends[reader]
-            .events
-            .iter()
-            .any(|event| matches!(event, Event::Refused { why: Denial::ReadOnly, .. }));
-        assert!(told, "and it is said why");
-        write(&mut stage, writer, 9);
-        assert_eq!(count(&stage, reader), 9, "it goes on reading");
+        stage.write(writer, 7);
+        assert_eq!(stage.read(reader), 7);
+        stage.write(reader, 8);
+        assert_eq!((stage.read(writer), stage.read(reader)), (7, 7), "it is taken back");
+        assert!(stage.was_read_only(reader), "and it is said why");
+        stage.write(writer, 9);
+        assert_eq!(stage.read(reader), 9, "it goes on reading");
         // A call by name is no write.
         let to = Audience::Peer(stage.id(writer));
         let (subject, now) = (Subject::Name("wave".to_owned()), stage.now);

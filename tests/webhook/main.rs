@@ -2,6 +2,7 @@
 #![cfg(feature = "net")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+mod door;
 mod server;
 
 use std::collections::BTreeMap;
@@ -9,10 +10,8 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor::net::{
-    Authoriser, Clock, Deliveries, Lifecycle, Question, Target, Verdict, WebhookConfig,
-    WebhookFault,
-};
+use parlor::net::{Authoriser, Clock, Deliveries, Lifecycle, Target, WebhookConfig, WebhookFault};
+use parlor::proto::authorisation::{Question, Verdict};
 use parlor::proto::id::{AppId, ClientNumber, Identity, RoomName};
 use parlor::proto::token::{Role, Roles};
 use serde_json::{Value as Json, json};
@@ -54,16 +53,9 @@ fn question(peer: u8) -> Question {
 }
 
 /// What becomes of a question to a server that replies so.
-async fn verdict(reply: Reply) -> Verdict {
+async fn verdict(reply: Reply) -> Result<Verdict, WebhookFault> {
     let server = Server::start(move |_| reply.clone()).await;
     authoriser(&server.url(), config()).authorise(&question(1)).await
-}
-
-fn fault(verdict: Verdict) -> WebhookFault {
-    match verdict {
-        Verdict::Unavailable { why } => why,
-        Verdict::Allowed { .. } | Verdict::Refused { .. } => panic!("{verdict:?}"),
-    }
 }
 
 #[tokio::test]
@@ -72,7 +64,7 @@ async fn a_question_is_signed_and_its_answer_heard() {
     let server = Server::start(move |_| Reply::good(answer)).await;
     let verdict = authoriser(&server.url(), config()).authorise(&question(1)).await;
     let roles = Some(Roles::NONE.with(Role::Join).with(Role::Speak));
-    assert_eq!(verdict, Verdict::Allowed { roles });
+    assert_eq!(verdict, Ok(Verdict::Allowed { roles }));
     let seen = server.seen().pop().unwrap();
     assert!(seen.is_signed(), "{seen:?}");
     let now = Clock::unix_micros() / 1_000_000;
@@ -89,7 +81,7 @@ async fn a_question_is_signed_and_its_answer_heard() {
 async fn a_refusal_has_words_for_people_and_for_the_application() {
     let answer = r#"{"allow":false,"message":"The game is over.","context":"E7"}"#;
     let (message, context) = ("The game is over.".to_owned(), "E7".to_owned());
-    assert_eq!(verdict(Reply::good(answer)).await, Verdict::Refused { message, context });
+    assert_eq!(verdict(Reply::good(answer)).await, Ok(Verdict::Refused { message, context }));
 }
 
 #[tokio::test]
@@ -108,8 +100,8 @@ async fn answers_are_remembered_and_so_are_refusals() {
     }
     let server = Server::start(|_| Reply::good(YES)).await;
     let authoriser = authoriser(&server.url(), config());
-    authoriser.authorise(&question(1)).await;
-    authoriser.authorise(&question(1)).await;
+    authoriser.authorise(&question(1)).await.unwrap();
+    authoriser.authorise(&question(1)).await.unwrap();
     assert_eq!(server.seen().len(), 2, "what says nothing of a time is asked again");
 }
 
@@ -118,20 +110,24 @@ async fn nothing_but_a_good_answer_lets_anybody_in() {
     let big = format!("{YES}{}", " ".repeat(64 << 10));
     let after = config().request;
     for status in [400, 401, 403, 404, 410, 500, 503] {
-        let why = fault(verdict(Reply::Say(status, String::new(), YES.to_owned())).await);
+        let why = verdict(Reply::Say(status, String::new(), YES.to_owned())).await.unwrap_err();
         assert_eq!(why, WebhookFault::Status { status });
     }
     for body in ["", "{}", "yes", r#"{"allow":1}"#, r#"{"allow":true,"roles":["all"]}"#] {
-        assert_eq!(fault(verdict(Reply::good(body)).await), WebhookFault::Malformed, "{body}");
+        assert_eq!(
+            verdict(Reply::good(body)).await.unwrap_err(),
+            WebhookFault::Malformed,
+            "{body}"
+        );
     }
     let too_long = WebhookFault::TooLong { limit: 64 << 10 };
-    assert_eq!(fault(verdict(Reply::good(&big)).await), too_long);
-    assert_eq!(fault(verdict(Reply::Never).await), WebhookFault::TimedOut { after });
-    assert_eq!(fault(verdict(Reply::Drip).await), WebhookFault::TimedOut { after });
-    let why = fault(verdict(Reply::HangUp).await);
+    assert_eq!(verdict(Reply::good(&big)).await.unwrap_err(), too_long);
+    assert_eq!(verdict(Reply::Never).await.unwrap_err(), WebhookFault::TimedOut { after });
+    assert_eq!(verdict(Reply::Drip).await.unwrap_err(), WebhookFault::TimedOut { after });
+    let why = verdict(Reply::HangUp).await.unwrap_err();
     assert!(matches!(why, WebhookFault::Unreachable { .. }), "{why}");
     let nobody = Server::nobody();
-    let why = fault(authoriser(&nobody, config()).authorise(&question(1)).await);
+    let why = authoriser(&nobody, config()).authorise(&question(1)).await.unwrap_err();
     assert!(matches!(why, WebhookFault::Unreachable { .. }), "{why}");
 }
 
@@ -141,7 +137,7 @@ async fn a_redirect_is_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let location = format!("location: {}\r\n", elsewhere.url());
         let reply = Reply::Say(status, location, YES.to_owned());
-        assert_eq!(fault(verdict(reply).await), WebhookFault::Redirected { status });
+        assert_eq!(verdict(reply).await.unwrap_err(), WebhookFault::Redirected { status });
     }
     assert!(elsewhere.seen().is_empty());
 }
@@ -173,7 +169,7 @@ async fn nothing_inside_is_connected_to() {
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://{host}:{port}/");
             let asked = authoriser(&url, guarded.clone()).authorise(&question(1)).await;
-            assert_eq!(fault(asked), WebhookFault::Inside, "{url}");
+            assert_eq!(asked.unwrap_err(), WebhookFault::Inside, "{url}");
         }
     }
     assert_eq!(server.connections(), 0);
@@ -188,7 +184,7 @@ async fn other_ways_to_write_an_address_lead_nowhere_else() {
         let url = format!("http://{host}:{port}/");
         let asked = authoriser(&url, guarded.clone()).authorise(&question(1)).await;
         // It is looked up as whatever the system takes it for, or is no name at all.
-        fault(asked);
+        asked.unwrap_err();
     }
     assert_eq!(server.connections(), 0);
 }
@@ -197,7 +193,7 @@ async fn other_ways_to_write_an_address_lead_nowhere_else() {
 async fn a_server_without_tls_is_no_server_for_https() {
     let server = Server::start(|_| Reply::good(YES)).await;
     let url = server.url().replace("http:", "https:");
-    let why = fault(authoriser(&url, config()).authorise(&question(1)).await);
+    let why = authoriser(&url, config()).authorise(&question(1)).await.unwrap_err();
     assert!(matches!(why, WebhookFault::Unreachable { .. }), "{why}");
     assert!(server.seen().is_empty());
 }
@@ -213,9 +209,9 @@ async fn so_many_are_asked_at_once_so_many_wait_and_the_rest_is_refused() {
         tasks.spawn(async move { authoriser.authorise(&question(peer)).await });
     }
     let verdicts = tasks.join_all().await;
-    let busy = Verdict::Unavailable { why: WebhookFault::Busy };
+    let busy = Err(WebhookFault::Busy);
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == busy).count(), 4);
-    let yes = Verdict::Allowed { roles: None };
+    let yes = Ok(Verdict::Allowed { roles: None });
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == yes).count(), 5);
     assert_eq!(server.most_at_once(), 2);
     // Whoever goes makes room.

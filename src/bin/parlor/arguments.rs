@@ -1,5 +1,6 @@
 //! What can be asked for on the command line and in the environment.
 
+pub(crate) mod hooks;
 pub(crate) mod token;
 
 use std::env;
@@ -15,6 +16,7 @@ use parlor::proto::token::TokenKey;
 use parlor::room::{ConnectOptions, Room};
 use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 
+use self::hooks::HookArguments;
 use self::token::TokenCommand;
 use crate::failure::Failure;
 
@@ -105,6 +107,8 @@ pub(crate) struct RelayArguments {
     #[arg(long, value_name = "KEY")]
     pub(crate) token_key: Vec<TokenKey>,
     #[command(flatten)]
+    pub(crate) hooks: HookArguments,
+    #[command(flatten)]
     pub(crate) common: CommonArguments,
     /// Do not limit connections from this computer; for tests.
     #[arg(long)]
@@ -138,6 +142,9 @@ pub(crate) struct EntranceArguments {
     invite: Option<Invite>,
     #[command(flatten)]
     token: BearerArguments,
+    /// What the application's server is asked with, where the relay asks it; at most 4 KiB.
+    #[arg(long, value_name = "TEXT")]
+    context: Option<String>,
     /// If this peer opens the room: put it into lists.
     #[arg(long)]
     listed: bool,
@@ -189,7 +196,7 @@ impl EntranceArguments {
             password: self.password.clone(),
             invite: self.invite,
             token: self.token.token(),
-            ..Entrance::default()
+            context: self.context.clone().unwrap_or_default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `parlor relay`.
 
+mod hooks;
+
 use std::future;
 
 use parlor::net::{Clock, DEFAULT_LISTEN, Relay, RelayError, RelayNetConfig, RelayState};
@@ -35,8 +37,9 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
     let apps: Vec<AppId> = keys.iter().map(AppKey::app).collect();
     let mut hub = Hub::new(identity.clone(), keys, config, epoch, seed()?, boot);
     if let Some(ring) = ring {
-        apps.into_iter().for_each(|app| hub.require_tokens(app, ring.clone()));
+        apps.iter().for_each(|app| hub.require_tokens(*app, ring.clone()));
     }
+    let (hub, couriers) = hooks::hook(hub, &apps, &arguments.hooks)?;
     let config =
         RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
     let given: Vec<&str> = arguments.listen.iter().map(String::as_str).collect();
@@ -55,7 +58,7 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         output.tell(&json!({ "warning": FORGETFUL }), paint(FAINT, FORGETFUL))?;
     }
     let until_eof = arguments.until_eof;
-    relay
+    let hub = relay
         .run(async move {
             tokio::select! {
                 () = interrupted() => {}
@@ -63,6 +66,8 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
             }
         })
         .await;
+    drop(hub);
+    couriers.finish().await;
     output.tell(&json!({ "ended": true }), paint(FAINT, "ended"))
 }
 

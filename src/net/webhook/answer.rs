@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::authoriser::Verdict;
+use crate::proto::authorisation::Verdict;
 use crate::proto::token::Roles;
 
 /// The most bytes of the words for people in an answer.

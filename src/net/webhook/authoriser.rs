@@ -15,44 +15,8 @@ use super::post::{Post, WebhookFault};
 use super::target::Target;
 use crate::net::clock::Clock;
 use crate::net::identity::fresh_seed;
-use crate::proto::id::{AppId, Hex, PeerId, RoomName};
-use crate::proto::token::Roles;
-
-/// Who wants to come in where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Which application's room.
-    pub app: AppId,
-    /// Which room.
-    pub room: RoomName,
-    /// Who, as the transport has authenticated it.
-    pub peer: PeerId,
-    /// What the peer says to the server, for instance a session of its own: nothing that the relay
-    /// looks at, but that it bounds before it asks.
-    pub context: String,
-}
-
-/// What the application's server says to that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may come in.
-    Allowed {
-        /// With these roles; none are said if it is up to the relay.
-        roles: Option<Roles>,
-    },
-    /// It may not.
-    Refused {
-        /// Why, for people. At most 1 KiB.
-        message: String,
-        /// Why, for the application. At most 4 KiB.
-        context: String,
-    },
-    /// There was no good answer: it may not come in, and may try again.
-    Unavailable {
-        /// Why, for who operates the relay.
-        why: WebhookFault,
-    },
-}
+use crate::proto::authorisation::{Question, Verdict};
+use crate::proto::id::Hex;
 
 /// Asks the server of one application.
 #[derive(Debug)]
@@ -82,23 +46,21 @@ impl Authoriser {
     }
 
     /// Whether a peer may come in: by an answer that is remembered, or else one that is asked for now.
-    /// Returns within [`WebhookConfig::request`]. Nothing but a good answer lets anybody in.
-    pub async fn authorise(&self, question: &Question) -> Verdict {
+    /// Returns within [`WebhookConfig::request`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no good answer, for who operates the relay. Nobody is to come in then.
+    pub async fn authorise(&self, question: &Question) -> Result<Verdict, WebhookFault> {
         if let Some(verdict) = self.cache().find(question, self.clock.now()) {
-            return verdict;
+            return Ok(verdict);
         }
-        let Ok(_place) = self.places.try_acquire() else {
-            return Verdict::Unavailable { why: WebhookFault::Busy };
-        };
+        let _place = self.places.try_acquire().map_err(|_| WebhookFault::Busy)?;
         let after = self.config.request;
-        match timeout(after, self.ask(question)).await {
-            Ok(Ok(answer)) => {
-                self.cache().insert(question, &answer, self.clock.now());
-                answer.verdict
-            }
-            Ok(Err(why)) => Verdict::Unavailable { why },
-            Err(_) => Verdict::Unavailable { why: WebhookFault::TimedOut { after } },
-        }
+        let answer = timeout(after, self.ask(question)).await;
+        let answer = answer.map_err(|_| WebhookFault::TimedOut { after })??;
+        self.cache().insert(question, &answer, self.clock.now());
+        Ok(answer.verdict)
     }
 
     async fn ask(&self, question: &Question) -> Result<Answer, WebhookFault> {

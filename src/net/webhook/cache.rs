@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::answer::{Answer, Fields};
-use super::authoriser::{Question, Verdict};
+use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::id::digest;
 use crate::proto::time::Time;
 

@@ -16,6 +16,9 @@ pub struct HubConfig {
     pub joins_per_minute: u32,
     /// How long a link may be up without joining a room. Then it is closed (`HandshakeTimeout`).
     pub handshake: Duration,
+    /// How long the application's server may take to say whether a peer may come in, where it is asked.
+    /// Then the peer is refused (`Unanswered`).
+    pub authorise: Duration,
     /// How long a member may be silent. Then it is closed (`Idle`).
     pub silence: Duration,
     /// How often documents are compared with each member.
@@ -245,6 +248,7 @@ impl Default for HubConfig {
             members: 128,
             joins_per_minute: 30,
             handshake: Duration::from_secs(5),
+            authorise: Duration::from_secs(5),
             silence: Duration::from_secs(10),
             compare_interval: Duration::from_secs(1),
             linger: Duration::from_secs(30),
@@ -252,7 +256,7 @@ impl Default for HubConfig {
             question_interval: Duration::from_millis(250),
             round_trip: Duration::from_secs(5),
             remembered: 65_536,
-            event_capacity: 4_096,
+            event_capacity: 16_384,
             epochs: EpochConfig::default(),
             ownership: OwnershipConfig::default(),
             state: StateConfig { rate: 60, ..StateConfig::default() },

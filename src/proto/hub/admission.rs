@@ -10,14 +10,16 @@ use crate::proto::token::{Claims, Role, Roles, TokenFault, TokenRing};
 use crate::proto::wire::message::{AnswerRecord, Told};
 
 /// What a guest may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pass {
     roles: Roles,
+    /// What the application's server said, where it is asked.
+    said: Option<Roles>,
     token: Option<Token>,
 }
 
 /// The token that a guest may do it by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Token {
     claims: Claims,
     /// When its bearer is told to bring another, unless it was.
@@ -29,7 +31,19 @@ impl Pass {
     /// What everybody may who knows the app key, where that is enough.
     pub(super) const fn of_key() -> Self {
         let roles = Roles::NONE.with(Role::Join).with(Role::Write).with(Role::Speak);
-        Self { roles, token: None }
+        Self { roles, said: None, token: None }
+    }
+
+    /// What is left of it by the word of the application's server, if that says roles: those, and of a
+    /// token's only those.
+    pub(super) fn limited(self, roles: Option<Roles>) -> Self {
+        let Some(said) = roles else { return self };
+        let has = |role: &Role| self.token.is_none() || self.roles.has(*role);
+        Self { roles: said.iter().filter(has).collect(), said: roles, ..self }
+    }
+
+    pub(super) const fn joins(&self) -> bool {
+        self.roles.has(Role::Join)
     }
 
     pub(super) const fn writes(&self) -> bool {
@@ -77,15 +91,12 @@ impl Hub {
         let Some(ring) = self.tokens.get(&app) else { return Ok(Pass::of_key()) };
         let token = token.ok_or(TokenFault::Missing)?;
         let seconds = self.room_time(now) / 1_000_000;
-        let claims = match room {
-            Some(room) => ring.verify(token, app, peer, room, seconds)?,
-            None => check_visitor(ring, token, (app, peer), seconds)?,
-        };
+        let claims = ring.verify(token, app, peer, room, seconds)?;
         let config = ring.config();
         let (warns, ends) = (config.warns(claims.expires), config.ends(claims.expires));
         let (warns, ends) = (self.time_of(warns).max(now), self.time_of(ends));
         let roles = claims.roles;
-        Ok(Pass { roles, token: Some(Token { claims, warns: Some(warns), ends }) })
+        Ok(Pass { roles, said: None, token: Some(Token { claims, warns: Some(warns), ends }) })
     }
 
     /// When it is so late, by the relay's clock.
@@ -104,12 +115,12 @@ impl Hub {
         let app = guest.app().ok_or(ServiceError::NotInRoom)?;
         let room = match &guest.stage {
             Stage::Member { room, .. } => Some(room.1.clone()),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
         };
         let pass = self.pass((app, guest.peer), room.as_ref(), Some(token), now);
         let pass = pass.map_err(|why| ServiceError::Token { why })?;
         if let Some(guest) = self.guests.get_mut(&link) {
-            guest.pass = pass;
+            guest.pass = pass.limited(guest.pass.said);
         }
         Ok(AnswerRecord::Done)
     }
@@ -133,23 +144,4 @@ impl Hub {
         }
         true
     }
-}
-
-/// What a token says, if its bearer may ask about rooms by it: which of them it is for does not matter.
-fn check_visitor(
-    ring: &TokenRing,
-    token: &str,
-    (app, peer): (AppId, PeerId),
-    seconds: u64,
-) -> Result<Claims, TokenFault> {
-    let claims = ring.open(token)?;
-    if claims.app != app {
-        return Err(TokenFault::OtherApp);
-    }
-    if claims.peer != peer {
-        return Err(TokenFault::OtherPeer);
-    }
-    ring.check(&claims, seconds)?;
-    claims.require(Role::Join)?;
-    Ok(claims)
 }

@@ -182,7 +182,7 @@ impl Hub {
         let guest = self.guests.get(&link)?;
         match &guest.stage {
             Stage::Member { room, .. } => Some((guest, self.rooms.get(room)?)),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
         }
     }
 
@@ -198,7 +198,9 @@ impl Hub {
                 Stage::Member { room, .. } => {
                     self.rooms.get(room).and_then(|room| answer(guest, room))
                 }
-                Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
+                Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => {
+                    None
+                }
             },
             _ => None,
         };
@@ -254,10 +256,16 @@ impl Hub {
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
         };
-        match guest.stage {
+        match &guest.stage {
             Stage::Greeting | Stage::Greeted(_) => {
                 if now >= guest.began + self.config.handshake {
                     self.refuse(link, Refusal::HandshakeTimeout, now);
+                }
+                return;
+            }
+            Stage::Asking(knock) => {
+                if now >= knock.until() {
+                    self.refuse(link, Refusal::Unanswered, now);
                 }
                 return;
             }

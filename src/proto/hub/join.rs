@@ -1,191 +1,24 @@
 //! How a peer comes into a room of a relay.
 
-use std::time::Duration;
-
-use super::guest::{Guest, Outgoing, Question, Stage};
-use super::record::{Asker, Caller, Record};
+use super::door::RESTORING_MS;
+use super::guest::{Guest, Outgoing, Stage};
 use super::room::Room;
 use super::signals::Ear;
 use super::{Hub, HubEvent, RoomKey};
 use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
-use crate::proto::id::{ClientNumber, DocumentId, EpochId, Lane, Link, PeerId, RoomName};
+use crate::proto::id::{DocumentId, EpochId, Link};
 use crate::proto::ownership::Session;
-use crate::proto::proof::{self, PasswordKey, Side};
-use crate::proto::reason::{Refusal, Version};
+use crate::proto::reason::Refusal;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
 use crate::proto::wire::message::{
-    Enter, Hash, Hello, Introduction, Join, MemberRecord, Message, Offer, OpeningRecord, Partial,
-    SnapshotOffer, Welcome,
+    Hash, Introduction, Join, MemberRecord, Message, Offer, Partial, SnapshotOffer, Welcome,
 };
 
-/// How long who joins a room waits that another is just bringing back.
-const RESTORING_MS: u32 = 250;
-
 impl Hub {
-    pub(super) fn on_hello(&mut self, now: Time, link: Link, hello: Hello) {
-        let (peer, relay) = (hello.version, Version::CURRENT);
-        if peer.major != relay.major {
-            self.refuse(link, Refusal::VersionMismatch { peer, relay }, now);
-            return;
-        }
-        if !self.keys.contains_key(&hello.app) {
-            self.refuse(link, Refusal::UnknownApp, now);
-            return;
-        }
-        let Some(guest) = self.guests.get_mut(&link) else {
-            return;
-        };
-        match guest.stage {
-            Stage::Greeting => {
-                guest.minor = hello.version.minor;
-                guest.stage = Stage::Greeted(hello);
-            }
-            // Said again: ours was lost.
-            Stage::Greeted(_) => {
-                if self.may_ask(link, Question::Welcome, now) {
-                    self.greet(link, now);
-                }
-            }
-            Stage::Visitor { .. } | Stage::Member { .. } => {}
-        }
-    }
-
-    pub(super) fn on_enter(&mut self, now: Time, link: Link, enter: &Enter) {
-        let Some(guest) = self.guests.get(&link) else {
-            return;
-        };
-        let hello = match &guest.stage {
-            Stage::Greeted(hello) => hello.clone(),
-            // Said again: the answer was lost.
-            Stage::Member { .. } => {
-                let welcome = guest.welcome.clone();
-                let reads = guest.outstanding[Lane::Control as usize] == 0;
-                if reads && self.may_ask(link, Question::Welcome, now) {
-                    welcome.iter().for_each(|message| self.say(link, message));
-                }
-                return;
-            }
-            Stage::Greeting | Stage::Visitor { .. } => return,
-        };
-        let peer = guest.peer;
-        if let Err(refusal) = self.admit(now, link, &hello, enter) {
-            tracing::debug!(?peer, %refusal, "join refused");
-            self.refuse(link, refusal, now);
-        }
-    }
-
-    fn admit(
-        &mut self,
-        now: Time,
-        link: Link,
-        hello: &Hello,
-        enter: &Enter,
-    ) -> Result<(), Refusal> {
-        let join = &enter.join;
-        let guest = self.guests.get(&link).ok_or(Refusal::BadMessage)?;
-        let (peer, nonce) = (guest.peer, guest.nonce);
-        // A name that is not in normal form would be another room under the same name.
-        let name = RoomName::new(&join.room).map_err(|_| Refusal::BadMessage)?;
-        if name.as_str() != &*join.room {
-            return Err(Refusal::BadMessage);
-        }
-        let key = self.keys.get(&hello.app).ok_or(Refusal::UnknownApp)?;
-        let (pair, nonces) = ((peer, self.me), (&hello.nonce, &nonce));
-        if !proof::proves(key, Side::Peer, pair, nonces, name.as_str(), &join.proof) {
-            return Err(Refusal::UnknownApp);
-        }
-        let proof = proof::prove(key, Side::Relay, pair, nonces, name.as_str());
-        check_metadata(join, self.config.limits.metadata)?;
-        let pass = self.pass((hello.app, peer), Some(&name), enter.token.as_deref(), now);
-        let pass = pass.map_err(|why| Refusal::Token { why })?;
-        self.count_join(peer, now)?;
-        let room_key = (hello.app, name);
-        let room = self.rooms.get(&room_key);
-        let restored = room.is_some_and(Room::is_restored);
-        let familiar = room.is_some_and(|room| room.knows(peer));
-        let who = Asker { peer, moderates: pass.moderates() };
-        let caller = Caller { who, familiar, creates: enter.create, invite: enter.invite };
-        let knows = |password: PasswordKey| {
-            let (key, text) = (password.secret(), room_key.1.as_str());
-            let good = |said| proof::proves(&key, Side::Password, pair, nonces, text, said);
-            enter.password.as_ref().is_some_and(good)
-        };
-        match room {
-            Some(room) => room.record().lets_in(&caller, knows, now)?,
-            None if enter.create => {}
-            None => return Err(Refusal::NoSuchRoom),
-        }
-        if restored {
-            return Err(Refusal::RateLimited { retry_after_ms: RESTORING_MS });
-        }
-        self.make_room(&room_key, (peer, link), &enter.opening, now)?;
-        let record = MemberRecord {
-            client: ClientNumber(0),
-            peer,
-            metadata: join.metadata.clone(),
-            schema: hello.schema,
-            rejoined: false,
-        };
-        if let Some(guest) = self.guests.get_mut(&link) {
-            guest.pass = pass;
-        }
-        self.enter(now, link, room_key.clone(), record, (proof, join));
-        // What it was told may have been too much for it already.
-        let is_in = self.guests.get(&link).is_some_and(|guest| guest.client().is_some());
-        if is_in {
-            self.enter_service(now, link, &room_key, &caller);
-        }
-        Ok(())
-    }
-
-    /// Refuses a peer that joins too often.
-    pub(super) fn count_join(&mut self, peer: PeerId, now: Time) -> Result<(), Refusal> {
-        let minute = Duration::from_secs(60);
-        self.joins.retain(|_, times| times.back().is_some_and(|last| *last + minute > now));
-        let times = self.joins.entry(peer).or_default();
-        while times.front().is_some_and(|first| *first + minute <= now) {
-            times.pop_front();
-        }
-        if times.len() >= self.config.joins_per_minute as usize {
-            let wait = times.front().map_or(minute, |first| (*first + minute) - now);
-            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-            return Err(Refusal::RateLimited { retry_after_ms });
-        }
-        times.push_back(now);
-        Ok(())
-    }
-
-    /// Opens the room if it is not, and makes room for a peer in it: an older link of the same peer
-    /// gives way.
-    fn make_room(
-        &mut self,
-        key: &RoomKey,
-        (peer, link): (PeerId, Link),
-        opening: &OpeningRecord,
-        now: Time,
-    ) -> Result<(), Refusal> {
-        if let Some(other) = self.rooms.get(key).and_then(|room| room.link_of(peer)) {
-            // Links are numbered as they come up: the newest stays, whichever asks last.
-            if other > link {
-                return Err(Refusal::Replaced);
-            }
-            self.refuse(other, Refusal::Replaced, now);
-        }
-        if let Some(room) = self.rooms.get(key) {
-            let (record, members) = (room.record(), self.config.members);
-            let limit = record.capacity();
-            let full = !record.seats.has_place(peer, limit) || room.len() >= members as usize;
-            return if full { Err(Refusal::RoomFull { limit }) } else { Ok(()) };
-        }
-        let terms = (&self.config.service, self.config.members);
-        let record = Record::open(opening, terms).map_err(|why| Refusal::BadOpening { why })?;
-        self.open_room(key, record, now)
-    }
-
     /// Lets a peer in: says so to it and to everybody else.
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         now: Time,
         link: Link,
@@ -251,11 +84,6 @@ impl Hub {
         self.report(HubEvent::Joined { room: key, client, peer });
         self.pump_guest(link, now);
     }
-}
-
-fn check_metadata(join: &Join, limit: usize) -> Result<(), Refusal> {
-    let (limit, size) = (limit as u64, join.metadata.len() as u64);
-    if size > limit { Err(Refusal::TooLarge { limit, size }) } else { Ok(()) }
 }
 
 /// What a relay offers of a document for what a joining peer says that it knows.

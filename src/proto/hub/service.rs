@@ -112,7 +112,7 @@ impl Hub {
         let Some(guest) = self.guests.get_mut(&link) else { return };
         // What comes before who asks is known is passed over: it comes again.
         let known = match guest.stage {
-            Stage::Greeting | Stage::Greeted(_) => return,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) => return,
             Stage::Member { .. } | Stage::Visitor { .. } => {
                 let may = guest.desk.may_take(&self.config.service, now);
                 may.then(|| guest.desk.dialogue.offer(position, items.len(), now)).flatten()
@@ -198,8 +198,8 @@ impl Hub {
             self.tell_room(&key, &Told::Fact(fact), None, now);
         }
         if let Some((peer, ban_s)) = kicked {
+            self.report(HubEvent::Kicked { room: key.clone(), peer, by: asker.peer, ban_s });
             self.kick(now, &key, peer, ban_s);
-            self.report(HubEvent::Kicked { room: key, peer, by: asker.peer, ban_s });
         }
         Ok(answer)
     }

@@ -232,7 +232,7 @@ impl Hub {
         let guest = self.guests.get(&link)?;
         match &guest.stage {
             Stage::Member { room, .. } => Some((room.clone(), guest.peer)),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
         }
     }
 }

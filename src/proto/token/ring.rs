@@ -108,7 +108,8 @@ impl TokenRing {
     }
 
     /// Whether `token` lets `peer` into `room` of `app` at `now`, in Unix seconds, and with what
-    /// rights. That it may join is among what is checked; all else is for the caller to
+    /// rights. Without a room, whether it lets the peer ask about rooms: which of them it is for does
+    /// not matter then. That it may join is among what is checked; all else is for the caller to
     /// [require](Claims::require).
     ///
     /// # Errors
@@ -120,7 +121,7 @@ impl TokenRing {
         token: &str,
         app: AppId,
         peer: PeerId,
-        room: &RoomName,
+        room: Option<&RoomName>,
         now: u64,
     ) -> Result<Claims, TokenFault> {
         let claims = self.open(token)?;
@@ -130,7 +131,7 @@ impl TokenRing {
         if claims.peer != peer {
             return Err(TokenFault::OtherPeer);
         }
-        if !claims.rooms.matches(room) {
+        if room.is_some_and(|room| !claims.rooms.matches(room)) {
             return Err(TokenFault::OtherRoom);
         }
         self.check(&claims, now)?;

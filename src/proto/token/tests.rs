@@ -45,7 +45,7 @@ fn ring() -> TokenRing {
 }
 
 fn at(ring: &TokenRing, token: &str, now: u64) -> Result<Claims, TokenFault> {
-    ring.verify(token, APP, peer(1), &room("match-7"), now)
+    ring.verify(token, APP, peer(1), Some(&room("match-7")), now)
 }
 
 /// The token of a payload that is not what [`TokenSecret::issue`] writes.
@@ -75,7 +75,8 @@ fn a_token_lets_its_bearer_in() {
 #[test]
 fn a_token_lets_nobody_else_in_and_nowhere_else() {
     let (ring, token) = (ring(), issue(&claims()));
-    let verify = |app, peer, name| ring.verify(&token, app, peer, &room(name), NOW).unwrap_err();
+    let verify =
+        |app, peer, name| ring.verify(&token, app, peer, Some(&room(name)), NOW).unwrap_err();
     assert_eq!(verify(AppId([8; 8]), peer(1), "match-7"), TokenFault::OtherApp);
     assert_eq!(verify(APP, peer(2), "match-7"), TokenFault::OtherPeer);
     assert_eq!(verify(APP, peer(1), "lobby"), TokenFault::OtherRoom);
