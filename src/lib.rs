@@ -64,6 +64,7 @@ pub use proto::service::{
 pub use proto::statistics::Statistics;
 
 pub mod realtime;
+pub mod store;
 
 #[cfg(feature = "net")]
 pub mod lobby;

@@ -50,8 +50,9 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::peer", "proto::hub", "proto::lobby"], Above),
     (&["realtime::timeline"], Only(&["proto::model"])),
     (&["realtime"], Above),
+    (&["store"], Only(&["proto"])),
     // The wall: no tokio, no libp2p and no files above this line.
-    (&["sim", "net"], Only(&["proto"])),
+    (&["sim", "net"], Only(&["proto", "store"])),
     (&["room"], Only(&["proto", "net"])),
     (&["lobby"], Only(&["proto", "net", "room"])),
 ];

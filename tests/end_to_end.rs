@@ -2,6 +2,8 @@
 #![cfg(feature = "net")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "end_to_end/kept.rs"]
+mod kept;
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
 

@@ -43,7 +43,10 @@ impl Machine for Fan {
                     frame: frame.clone(),
                 }));
             }
-            Input::Unreachable { .. } | Input::Written { .. } | Input::Authorised { .. } => {}
+            Input::Unreachable { .. }
+            | Input::Written { .. }
+            | Input::Authorised { .. }
+            | Input::Fetched { .. } => {}
         }
     }
 

@@ -273,7 +273,10 @@ impl Room {
                 peer.handle(now, Input::Disconnected { link });
                 self.hub.handle(now, Input::Disconnected { link });
             }
-            Effect::Disconnect { .. } | Effect::Authorise { .. } => {
+            Effect::Disconnect { .. }
+            | Effect::Authorise { .. }
+            | Effect::Keep { .. }
+            | Effect::Fetch { .. } => {
                 return Err("a peer hung up".into());
             }
         }
@@ -286,7 +289,11 @@ impl Room {
             Effect::Send { link, lane, frame } => (link, lane, frame),
             // The guest said goodbye.
             Effect::Disconnect { link } if link == Link(self.stay as u64) => return Ok(()),
-            Effect::Disconnect { .. } | Effect::Dial | Effect::Authorise { .. } => {
+            Effect::Disconnect { .. }
+            | Effect::Dial
+            | Effect::Authorise { .. }
+            | Effect::Keep { .. }
+            | Effect::Fetch { .. } => {
                 return Err("the relay hung up".into());
             }
         };

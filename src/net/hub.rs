@@ -27,6 +27,10 @@ impl Machine for Hub {
         Self::shut_down(self, now);
     }
 
+    fn keep_rooms(&mut self) {
+        Self::keep_rooms(self);
+    }
+
     fn publish(&mut self) {
         while let Some(event) = self.poll_event() {
             log(&event);
@@ -50,6 +54,9 @@ pub(crate) fn log(event: &HubEvent) {
         }
         HubEvent::Signal { room, signal: Signalled { subject, by, .. } } => {
             tracing::debug!(room = %room.1, %subject, %by, "signal");
+        }
+        HubEvent::Unreadable { room, why } => {
+            tracing::error!(room = %room.1, %why, "a room that is kept cannot be opened");
         }
         HubEvent::Refused { peer, refusal } => tracing::info!(%peer, %refusal, "refused"),
     }

@@ -93,8 +93,10 @@ impl Links {
                 tracing::trace!(?link, "effect: disconnect");
                 self.outboxes.remove(&link);
             }
-            // This is the relay's to do, which has tasks; a peer never asks for it.
-            Effect::Authorise { link, .. } => tracing::debug!(?link, "nobody is asked"),
+            // These are the relay's to do; a peer never asks for them.
+            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                tracing::debug!(?effect, "nobody does this");
+            }
         }
     }
 
@@ -154,6 +156,9 @@ fn traced(input: Input) -> Input {
         }
         Input::Authorised { link, verdict } => {
             tracing::trace!(?link, ?verdict, "input: authorised");
+        }
+        Input::Fetched { room, image } => {
+            tracing::trace!(room = %room.1, ?image, "input: fetched");
         }
     }
     input

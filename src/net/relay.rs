@@ -15,6 +15,7 @@ use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::event::{Effect, Input};
 use crate::proto::id::{Identity, Link};
 use crate::proto::time::Time;
+use crate::store::RoomStore;
 
 /// Where a relay listens unless it is told otherwise.
 pub const DEFAULT_LISTEN: [&str; 3] =
@@ -36,6 +37,9 @@ pub trait Machine {
     fn shut_down(&mut self, _now: Time) {}
     /// A place to drain events to the log and to counters.
     fn publish(&mut self) {}
+    /// There is a store from now on, for [`Effect::Keep`] and [`Effect::Fetch`]. By default it is not
+    /// used.
+    fn keep_rooms(&mut self) {}
     /// Asks an application's server whether a peer may come in, for [`Effect::Authorise`]. The answer
     /// goes back to the machine, unless the relay ends before. By default there is nobody to ask.
     fn authorise(&self, _question: Question) -> BoxFuture<'static, Option<Verdict>> {
@@ -82,6 +86,7 @@ pub struct Relay<M> {
     network: Network,
     addresses: Vec<String>,
     config: RelayNetConfig,
+    store: Option<Box<dyn RoomStore>>,
 }
 
 impl<M: Machine> Relay<M> {
@@ -122,7 +127,15 @@ impl<M: Machine> Relay<M> {
             let peer = identity.peer();
             addresses.extend(found.iter().map(|address| format!("{address}/p2p/{peer}")));
         }
-        Ok(Self { machine, clock, links, network, addresses, config })
+        Ok(Self { machine, clock, links, network, addresses, config, store: None })
+    }
+
+    /// Keeps rooms that close in a store, also when this relay ends, and opens them from there.
+    #[must_use]
+    pub fn with_store(mut self, store: Box<dyn RoomStore>) -> Self {
+        self.machine.keep_rooms();
+        self.store = Some(store);
+        self
     }
 
     /// Where this relay can be dialed, as it was when it began: with its id, the ports that the system
@@ -142,11 +155,10 @@ impl<M: Machine> Relay<M> {
     /// link once they are out, and returns it, at most twice
     /// [`NetConfig::linger`](crate::net::NetConfig::linger) later.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> M {
-        let Self { mut machine, clock, mut links, network, config, .. } = self;
+        let Self { mut machine, clock, links, network, config, store, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(network.run());
-        // One for each link at most, but for those of links that have ended.
-        let mut questions = Questions::new();
+        let mut outside = Outside { clock, links, questions: JoinSet::new(), store };
         tokio::pin!(shutdown);
         loop {
             let deadline = machine.poll_timeout();
@@ -154,10 +166,10 @@ impl<M: Machine> Relay<M> {
                 biased;
                 () = &mut shutdown => break,
                 // Before what comes from links, which may never end.
-                Some(answer) = questions.join_next() => if let Ok((link, verdict)) = answer {
+                Some(answer) = outside.questions.join_next() => if let Ok((link, verdict)) = answer {
                     machine.handle(clock.now(), Input::Authorised { link, verdict });
                 },
-                input = links.next_input() => match input {
+                input = outside.links.next_input() => match input {
                     Some(input) => machine.handle(clock.now(), input),
                     None => break,
                 },
@@ -168,10 +180,11 @@ impl<M: Machine> Relay<M> {
             if machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 machine.tick(now);
             }
-            settle(&mut machine, &mut links, &mut questions);
+            outside.settle(&mut machine);
         }
         machine.shut_down(clock.now());
-        settle(&mut machine, &mut links, &mut questions);
+        outside.settle(&mut machine);
+        let mut links = outside.links;
         links.close();
         let drained = async { while links.next_input().await.is_some() {} };
         // The network keeps to its own time; this is for the case that it does not.
@@ -187,18 +200,41 @@ impl<M> std::fmt::Debug for Relay<M> {
     }
 }
 
-/// What is being asked of applications' servers, and about whom.
-type Questions = JoinSet<(Link, Option<Verdict>)>;
+/// What a machine acts on.
+struct Outside {
+    clock: Clock,
+    links: Links,
+    /// What is being asked of applications' servers, and about whom: one for each link at most, but for
+    /// those of links that have ended.
+    questions: JoinSet<(Link, Option<Verdict>)>,
+    store: Option<Box<dyn RoomStore>>,
+}
 
-/// Does what the machine asks for, until it asks for nothing.
-fn settle<M: Machine>(machine: &mut M, links: &mut Links, questions: &mut Questions) {
-    while let Some(effect) = machine.poll_effect() {
-        if let Effect::Authorise { link, question } = effect {
-            let verdict = machine.authorise(question);
-            questions.spawn(verdict.map(move |verdict| (link, verdict)));
-        } else {
-            links.perform(effect);
+impl Outside {
+    /// Does what the machine asks for, until it asks for nothing.
+    fn settle<M: Machine>(&mut self, machine: &mut M) {
+        while let Some(effect) = machine.poll_effect() {
+            match effect {
+                Effect::Authorise { link, question } => {
+                    let verdict = machine.authorise(question);
+                    self.questions.spawn(verdict.map(move |verdict| (link, verdict)));
+                }
+                Effect::Keep { room, image } => {
+                    let kept = self.store.as_mut().map(|store| store.keep(&room, image));
+                    if let Some(Err(why)) = kept {
+                        tracing::error!(room = %room.1, %why, "a closed room is not kept");
+                    }
+                }
+                Effect::Fetch { room } => {
+                    let image = self.store.as_mut().map_or(Ok(None), |store| store.fetch(&room));
+                    let image = image.map_err(|why| why.to_string());
+                    machine.handle(self.clock.now(), Input::Fetched { room, image });
+                }
+                Effect::Dial | Effect::Send { .. } | Effect::Disconnect { .. } => {
+                    self.links.perform(effect);
+                }
+            }
         }
+        machine.publish();
     }
-    machine.publish();
 }

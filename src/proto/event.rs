@@ -3,13 +3,14 @@
 pub mod signal;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use self::signal::{Delivery, SignalId, Signalled};
 use crate::proto::authorisation::{Question, Verdict};
-use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId};
+use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId, RoomKey};
 use crate::proto::model::path::Path;
 use crate::proto::reason::{ChangeFault, Denial, Reason, RequestError};
 use crate::proto::service::{Answer, Fact, RequestId};
@@ -60,6 +61,23 @@ pub enum Input {
         /// What it said; nothing, if there was no good answer.
         verdict: Option<Verdict>,
     },
+    /// What was kept of a room, for an [`Effect::Fetch`].
+    Fetched {
+        /// Which room.
+        room: RoomKey,
+        /// Its image; nothing, if none is kept. Or why it cannot be said, for the operator.
+        image: Result<Option<RoomImage>, String>,
+    },
+}
+
+/// A closed room in bytes: whoever keeps it need not know what is in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoomImage(pub Bytes);
+
+impl fmt::Debug for RoomImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RoomImage({} bytes)", self.0.len())
+    }
 }
 
 /// What to do outside.
@@ -90,6 +108,18 @@ pub enum Effect {
         link: Link,
         /// What to ask.
         question: Question,
+    },
+    /// Keep a room that is closed, in place of what was kept of it. Only a relay keeps rooms.
+    Keep {
+        /// Which room.
+        room: RoomKey,
+        /// What to keep.
+        image: RoomImage,
+    },
+    /// Bring what is kept of a room; answered by [`Input::Fetched`].
+    Fetch {
+        /// Which room.
+        room: RoomKey,
     },
 }
 

@@ -10,7 +10,9 @@ mod door;
 mod entries;
 mod epoch;
 mod guest;
+mod image;
 mod join;
+mod keep;
 mod lobby;
 mod motion;
 mod ownership;
@@ -29,15 +31,15 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use self::guest::{Guest, Stage};
+pub use self::image::ImageError;
 use self::ownership::Grantor;
 use self::room::Room;
 pub use self::signals::GiveError;
 use crate::proto::config::HubConfig;
 use crate::proto::event::signal::Signalled;
 use crate::proto::event::{Effect, Input, LeaveReason};
-use crate::proto::id::{
-    AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId, RoomName,
-};
+pub use crate::proto::id::RoomKey;
+use crate::proto::id::{AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId};
 use crate::proto::lane::lane_of;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{Refusal, SERVICE_SINCE};
@@ -45,9 +47,6 @@ use crate::proto::time::Time;
 use crate::proto::token::TokenRing;
 use crate::proto::wire;
 use crate::proto::wire::message::Message;
-
-/// Which room: those of different applications are different rooms.
-pub type RoomKey = (AppId, RoomName);
 
 /// What to tell the relay's operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub enum HubEvent {
         /// Which.
         room: RoomKey,
     },
-    /// A room without members was forgotten, or the relay ends.
+    /// A room without members was closed, or the relay ends.
     Closed {
         /// Which.
         room: RoomKey,
@@ -101,6 +100,13 @@ pub enum HubEvent {
         /// What.
         signal: Signalled,
     },
+    /// A room is kept and cannot be opened: nobody comes in.
+    Unreadable {
+        /// Which.
+        room: RoomKey,
+        /// Why.
+        why: String,
+    },
     /// A peer was sent away.
     Refused {
         /// Who.
@@ -121,6 +127,10 @@ pub struct Hub {
     tokens: BTreeMap<AppId, TokenRing>,
     /// The applications whose servers are asked who may come in.
     asked: BTreeSet<AppId>,
+    /// Whether closed rooms are kept, and fetched when somebody comes.
+    keeps: bool,
+    /// Rooms that are being fetched.
+    fetching: BTreeSet<RoomKey>,
     config: HubConfig,
     rng: ChaCha12Rng,
     /// What the room time is at [`Time::ZERO`], in microseconds since the Unix epoch.
@@ -154,6 +164,8 @@ impl Hub {
             keys: keys.into_iter().map(|key| (key.app(), key)).collect(),
             tokens: BTreeMap::new(),
             asked: BTreeSet::new(),
+            keeps: false,
+            fetching: BTreeSet::new(),
             config,
             rng: ChaCha12Rng::from_seed(seed),
             epoch,
@@ -181,6 +193,7 @@ impl Hub {
                 self.pump_guest(link, now);
             }
             Input::Authorised { link, verdict } => self.on_authorised(now, link, verdict),
+            Input::Fetched { room, image } => self.on_fetched(now, &room, image),
         }
     }
 
@@ -203,6 +216,7 @@ impl Hub {
             .map(|(key, _)| key.clone())
             .collect();
         for key in empty {
+            self.keep(now, &key);
             self.rooms.remove(&key);
             self.report(HubEvent::Closed { room: key });
         }
@@ -215,7 +229,10 @@ impl Hub {
             self.refuse(link, Refusal::ShuttingDown, now);
         }
         let rooms: Vec<RoomKey> = self.rooms.keys().cloned().collect();
-        rooms.into_iter().for_each(|room| self.report(HubEvent::Closed { room }));
+        for room in rooms {
+            self.keep(now, &room);
+            self.report(HubEvent::Closed { room });
+        }
     }
 
     /// The next thing to do outside.
@@ -246,8 +263,7 @@ impl Hub {
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote, nor
     /// gave a signal.
     fn closes(&self, room: &Room) -> Option<Time> {
-        let blank = room.is_blank() && room.signals().is_blank() && room.record().is_blank();
-        let linger = if blank { Duration::ZERO } else { self.config.linger };
+        let linger = if is_blank(room) { Duration::ZERO } else { self.config.linger };
         let empty = room.empty_since().filter(|_| !room.record().seats.is_held());
         empty.map(|since| since + linger)
     }
@@ -327,6 +343,7 @@ impl Hub {
             | Refusal::Token { .. }
             | Refusal::Unauthorised { .. }
             | Refusal::Unanswered
+            | Refusal::Unreadable
             | Refusal::RoomFull { .. }
             | Refusal::RelayFull { .. }
             | Refusal::BadMessage
@@ -417,4 +434,9 @@ impl Hub {
             self.refuse(link, Refusal::SlowConsumer, now);
         }
     }
+}
+
+/// Whether nobody ever wrote in a room, nor gave a signal, nor said anything of it.
+fn is_blank(room: &Room) -> bool {
+    room.is_blank() && room.signals().is_blank() && room.record().is_blank()
 }

@@ -171,6 +171,9 @@ impl Lane {
     pub const RELIABLE: [Self; 3] = [Self::Control, Self::Document, Self::Snapshot];
 }
 
+/// Which room: those of different applications are different rooms.
+pub type RoomKey = (AppId, RoomName);
+
 /// A room's name: 1 to 512 characters of any Unicode, kept in normal form C.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RoomName(String);

@@ -134,7 +134,8 @@ impl Lobby {
             Input::Disconnected { .. }
             | Input::Received { .. }
             | Input::Written { .. }
-            | Input::Authorised { .. } => {}
+            | Input::Authorised { .. }
+            | Input::Fetched { .. } => {}
         }
         self.drive(now);
     }

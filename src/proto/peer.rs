@@ -210,8 +210,8 @@ impl Peer {
                     connection.written(lane, bytes);
                 }
             }
-            // A peer asks no server.
-            Input::Authorised { .. } => {}
+            // A peer asks no server, and keeps no rooms.
+            Input::Authorised { .. } | Input::Fetched { .. } => {}
         }
         self.drive(now);
     }

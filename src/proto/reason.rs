@@ -212,6 +212,9 @@ pub enum Refusal {
     /// The application's own server was to say whether the peer may come in, and did not.
     #[error("the application's server did not say whether this peer may come in: try again later")]
     Unanswered,
+    /// The relay cannot open what it keeps of the room.
+    #[error("the relay cannot read what it keeps of this room: tell who operates it")]
+    Unreadable,
 }
 
 /// What stands before a server's words, if there are any.
@@ -232,7 +235,8 @@ impl Refusal {
             | Self::Token { .. }
             | Self::BadOpening { .. }
             | Self::Unauthorised { .. }
-            | Self::Unanswered => Self::RoomFull { limit: 0 },
+            | Self::Unanswered
+            | Self::Unreadable => Self::RoomFull { limit: 0 },
             Self::VersionMismatch { .. }
             | Self::UnknownApp
             | Self::RoomFull { .. }
@@ -269,7 +273,8 @@ impl Refusal {
             | Self::Kicked { .. }
             | Self::Banned { .. }
             | Self::Token { .. }
-            | Self::Unauthorised { .. } => Class::DoNotRetry,
+            | Self::Unauthorised { .. }
+            | Self::Unreadable => Class::DoNotRetry,
             Self::BadOpening { .. }
             | Self::VersionMismatch { .. }
             | Self::UnknownApp

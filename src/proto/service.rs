@@ -49,7 +49,7 @@ pub struct Opening {
 /// How a peer comes into a room.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entrance {
-    /// Whether the room is opened if nobody is there. If not, a room that is not open is
+    /// Whether the room is opened if there is none. If not, a room that is neither open nor kept is
     /// [`Refusal::NoSuchRoom`](crate::proto::reason::Refusal::NoSuchRoom).
     pub create: bool,
     /// What the room is to be like, if this peer opens it.

@@ -37,29 +37,10 @@ pub(super) enum End {
 
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
-    Dialled {
-        host: usize,
-    },
-    Deliver {
-        link: Link,
-        to: End,
-        lane: Lane,
-        frame: Bytes,
-    },
-    Written {
-        link: Link,
-        from: End,
-        lane: Lane,
-        bytes: usize,
-    },
-    Gone {
-        link: Link,
-        to: End,
-    },
-    /// A simulated relay has no server to ask.
-    Unanswered {
-        link: Link,
-    },
+    Dialled { host: usize },
+    Deliver { link: Link, to: End, lane: Lane, frame: Bytes },
+    Written { link: Link, from: End, lane: Lane, bytes: usize },
+    Gone { link: Link, to: End },
 }
 
 impl World {
@@ -133,9 +114,6 @@ impl World {
                     End::Hub => self.tell_hub(link, input),
                     End::Host => self.tell_host(link, input),
                 }
-            }
-            Happening::Unanswered { link } => {
-                self.tell_hub(link, Input::Authorised { link, verdict: None });
             }
             Happening::Gone { link, to } => {
                 let input = Input::Disconnected { link };
@@ -257,7 +235,8 @@ impl World {
                 self.plan(at, Happening::Gone { link, to: there });
             }
             Effect::Send { link, lane, frame } => self.send(from, link, lane, frame),
-            Effect::Authorise { link, .. } => self.plan(self.now, Happening::Unanswered { link }),
+            // No simulated relay is told to ask anybody, or to keep anything.
+            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {}
         }
     }
 

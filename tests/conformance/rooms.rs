@@ -215,6 +215,7 @@ pub(crate) fn refusals() -> Vec<(&'static str, Refusal)> {
             Refusal::Unauthorised { message, context }
         }),
         ("refused-unanswered", Refusal::Unanswered),
+        ("refused-unreadable", Refusal::Unreadable),
     ]
 }
 

@@ -247,7 +247,9 @@ impl Rig {
                     None => self.hub.handle(self.now, written),
                 }
             }
-            Effect::Authorise { .. } => panic!("nobody is asked"),
+            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                panic!("nobody is asked, and nothing kept");
+            }
             Effect::Disconnect { link } => {
                 self.note(json!({ "who": name(who), "disconnects": link.0 }));
                 self.send(None, Input::Disconnected { link });

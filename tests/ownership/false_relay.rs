@@ -160,7 +160,9 @@ impl Rig {
                     self.heard.push(decode(&frame, MAX_FRAME).unwrap());
                     self.peer.handle(self.now, Input::Written { link, lane, bytes });
                 }
-                Effect::Authorise { .. } => panic!("nobody is asked"),
+                Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                    panic!("nobody is asked, and nothing kept");
+                }
                 Effect::Disconnect { link } => {
                     self.hung_up = true;
                     self.peer.handle(self.now, Input::Disconnected { link });

@@ -321,7 +321,9 @@ impl Stage {
                     }
                 }
             }
-            Effect::Authorise { .. } => panic!("nobody is asked"),
+            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                panic!("nobody is asked, and nothing kept");
+            }
             Effect::Disconnect { link } => {
                 self.queue.push_back((None, Input::Disconnected { link }));
                 if let place @ Some(_) = self.links[&link] {

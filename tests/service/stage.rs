@@ -7,13 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use parlor::proto::authorisation::{Question, Verdict};
 use parlor::proto::config::{HubConfig, PeerConfig};
-use parlor::proto::event::{Effect, Event, Input, Member, State};
+use parlor::proto::event::{Effect, Event, Input, Member, RoomImage, State};
 use parlor::proto::hub::{Hub, HubEvent};
-use parlor::proto::id::{AppKey, Identity, Lane, Link, PeerId, RoomName};
+use parlor::proto::id::{AppKey, Identity, Lane, Link, PeerId, RoomKey, RoomName};
 use parlor::proto::lobby::Lobby;
 use parlor::proto::peer::{Peer, Setup};
 use parlor::proto::time::Time;
-use parlor::{Answer, Denial, Entrance, Model, Reason, Record, Request, RequestError, RequestId};
+use parlor::{
+    Answer, Denial, Entrance, Model, RealtimeSet, Reason, Record, Request, RequestError, RequestId,
+    Text,
+};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -21,6 +24,16 @@ use rand_core::{Rng, SeedableRng};
 pub(crate) struct Nothing {
     #[property(1)]
     pub(crate) count: i64,
+    #[property(2)]
+    pub(crate) things: RealtimeSet<Thing>,
+    #[property(3)]
+    pub(crate) notes: Text,
+}
+
+#[derive(Clone, Debug, Default, Model)]
+pub(crate) struct Thing {
+    #[property(1)]
+    pub(crate) size: i64,
 }
 
 /// Somebody who is at the other end of the relay's links.
@@ -56,6 +69,7 @@ enum Due {
     Up { end: usize, link: Link, relay: PeerId },
     ToHub { link: Link, input: Input },
     ToEnd { end: usize, link: Link, input: Input },
+    Fetched { room: RoomKey },
 }
 
 pub(crate) struct Stage {
@@ -65,6 +79,9 @@ pub(crate) struct Stage {
     pub(crate) told: Vec<HubEvent>,
     /// What the application's server is asked, about whom is at the other end of which link.
     pub(crate) asked: Vec<(Link, Question)>,
+    /// The rooms that the relay has given away to be kept, and how long it takes to fetch one.
+    pub(crate) kept: BTreeMap<RoomKey, RoomImage>,
+    pub(crate) fetching: Duration,
     weather: Weather,
     rng: ChaCha12Rng,
     key: AppKey,
@@ -106,20 +123,29 @@ pub(crate) fn name(text: &str) -> RoomName {
     RoomName::new(text).unwrap()
 }
 
+fn relay() -> Identity {
+    Identity::from_seed([9; 32])
+}
+
+fn hub(config: HubConfig, boot: u32) -> Hub {
+    Hub::new(relay(), [key()], config, 1_700_000_000_000_000, [1; 32], boot)
+}
+
 impl Stage {
     pub(crate) fn new(seed: u64, weather: Weather, config: HubConfig) -> Self {
-        let relay = Identity::from_seed([9; 32]);
-        let (id, config) = (relay.peer(), HubConfig { joins_per_minute: 100_000, ..config });
+        let config = HubConfig { joins_per_minute: 100_000, ..config };
         Self {
             now: Time::ZERO,
-            hub: Hub::new(relay, [key()], config, 1_700_000_000_000_000, [1; 32], 1),
+            hub: hub(config, 1),
             ends: Vec::new(),
             told: Vec::new(),
             asked: Vec::new(),
+            kept: BTreeMap::new(),
+            fetching: Duration::from_millis(3),
             weather,
             rng: ChaCha12Rng::seed_from_u64(seed),
             key: key(),
-            relay: id,
+            relay: relay().peer(),
             links: BTreeMap::new(),
             next_link: 0,
             due: BTreeMap::new(),
@@ -322,6 +348,14 @@ impl Stage {
         question
     }
 
+    /// The relay ends in good order, and another begins that keeps rooms.
+    pub(crate) fn restart(&mut self, config: HubConfig, boot: u32) {
+        self.hub.shut_down(self.now);
+        self.settle_hub();
+        self.hub = hub(HubConfig { joins_per_minute: 100_000, ..config }, boot);
+        self.hub.keep_rooms();
+    }
+
     /// A link breaks, and both sides hear of it at once.
     pub(crate) fn cut(&mut self, end: usize) {
         if let Some(link) = self.ends[end].link.take() {
@@ -385,6 +419,11 @@ impl Stage {
                     self.settle_hub();
                 }
             }
+            Due::Fetched { room } => {
+                let image = Ok(self.kept.get(&room).cloned());
+                self.hub.handle(self.now, Input::Fetched { room, image });
+                self.settle_hub();
+            }
             Due::ToEnd { end, link, input } => {
                 if self.ends[end].link == Some(link) {
                     if matches!(input, Input::Disconnected { .. }) {
@@ -421,7 +460,9 @@ impl Stage {
                     self.post((link, lane, true), end, |_| Due::ToHub { link, input });
                     self.feed_quietly(end, written);
                 }
-                Effect::Authorise { .. } => panic!("a peer asks nobody"),
+                Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                    panic!("a peer asks nobody, and keeps nothing");
+                }
                 Effect::Disconnect { link } => {
                     let input = Input::Disconnected { link };
                     self.close((link, true), Due::ToHub { link, input });
@@ -478,6 +519,13 @@ impl Stage {
                     self.hub.handle(self.now, written);
                 }
                 Effect::Authorise { link, question } => self.asked.push((link, question)),
+                Effect::Keep { room, image } => {
+                    self.kept.insert(room, image);
+                }
+                Effect::Fetch { room } => {
+                    let at = self.now + self.fetching;
+                    self.put(at, Due::Fetched { room });
+                }
                 Effect::Disconnect { link } => {
                     if let Some(end) = self.links.remove(&link) {
                         let input = Input::Disconnected { link };

@@ -30,7 +30,11 @@ fn said(peer: &mut Peer) -> Vec<Message> {
     let effects = iter::from_fn(|| peer.poll_effect());
     let frames = effects.filter_map(|effect| match effect {
         Effect::Send { frame, .. } => Some(decode(&frame, MAX_FRAME).unwrap()),
-        Effect::Dial | Effect::Disconnect { .. } | Effect::Authorise { .. } => None,
+        Effect::Dial
+        | Effect::Disconnect { .. }
+        | Effect::Authorise { .. }
+        | Effect::Keep { .. }
+        | Effect::Fetch { .. } => None,
     });
     frames.collect()
 }

@@ -9,6 +9,7 @@ use parlor::proto::config::HubConfig;
 use parlor::proto::hub::Hub;
 use parlor::proto::id::{AppId, AppKey};
 use parlor::proto::token::{TokenConfig, TokenKey, TokenRing};
+use parlor::store::{MemoryStore, MemoryStoreConfig};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
@@ -48,6 +49,8 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         RelayError::Address { .. } | RelayError::NoAddress => Failure::usage(error),
         _ => Failure::failed(error),
     })?;
+    let store = MemoryStore::new(MemoryStoreConfig::default());
+    let relay = relay.with_store(Box::new(store));
     for address in relay.addresses() {
         output.tell(&json!({ "address": address }), address)?;
     }

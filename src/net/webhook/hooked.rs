@@ -90,6 +90,10 @@ impl Machine for HookedHub {
         asked.boxed()
     }
 
+    fn keep_rooms(&mut self) {
+        self.hub.keep_rooms();
+    }
+
     fn publish(&mut self) {
         while let Some(event) = self.hub.poll_event() {
             log(&event);
@@ -115,7 +119,9 @@ fn lifecycle(event: HubEvent) -> Option<(RoomKey, Lifecycle)> {
         HubEvent::Kicked { room, peer, by, .. } => {
             (room, Lifecycle::MemberModerated { by, peer, action: "kick".to_owned() })
         }
-        HubEvent::Signal { .. } | HubEvent::Refused { .. } => return None,
+        HubEvent::Signal { .. } | HubEvent::Unreadable { .. } | HubEvent::Refused { .. } => {
+            return None;
+        }
     })
 }
 

@@ -16,14 +16,16 @@ pub struct HubConfig {
     pub joins_per_minute: u32,
     /// How long a link may be up without joining a room. Then it is closed (`HandshakeTimeout`).
     pub handshake: Duration,
-    /// How long the application's server may take to say whether a peer may come in, where it is asked.
-    /// Then the peer is refused (`Unanswered`).
+    /// How long a peer waits at the door: for the application's server to say whether it may come in,
+    /// where that is asked, and for what is kept of its room. Then it is refused (`Unanswered`,
+    /// `HandshakeTimeout`).
     pub authorise: Duration,
     /// How long a member may be silent. Then it is closed (`Idle`).
     pub silence: Duration,
     /// How often documents are compared with each member.
     pub compare_interval: Duration,
-    /// How long a room without members is kept in memory.
+    /// How long a room without members stays open. Then it is kept, if the relay keeps rooms, or else
+    /// forgotten.
     pub linger: Duration,
     /// Bytes of other peers' changes that a link may have waiting for a signature that covers them.
     /// More end the link (`TooLarge`).

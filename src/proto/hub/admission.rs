@@ -115,7 +115,9 @@ impl Hub {
         let app = guest.app().ok_or(ServiceError::NotInRoom)?;
         let room = match &guest.stage {
             Stage::Member { room, .. } => Some(room.1.clone()),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
+                None
+            }
         };
         let pass = self.pass((app, guest.peer), room.as_ref(), Some(token), now);
         let pass = pass.map_err(|why| ServiceError::Token { why })?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Hub;
+use super::door::Awaited;
 use super::guest::{Guest, Question, Stage};
 use super::room::Room;
 use crate::proto::event::{Effect, LeaveReason};
@@ -182,7 +183,9 @@ impl Hub {
         let guest = self.guests.get(&link)?;
         match &guest.stage {
             Stage::Member { room, .. } => Some((guest, self.rooms.get(room)?)),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
+                None
+            }
         }
     }
 
@@ -198,9 +201,10 @@ impl Hub {
                 Stage::Member { room, .. } => {
                     self.rooms.get(room).and_then(|room| answer(guest, room))
                 }
-                Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => {
-                    None
-                }
+                Stage::Greeting
+                | Stage::Greeted(_)
+                | Stage::Waiting(..)
+                | Stage::Visitor { .. } => None,
             },
             _ => None,
         };
@@ -263,9 +267,13 @@ impl Hub {
                 }
                 return;
             }
-            Stage::Asking(knock) => {
+            Stage::Waiting(awaited, knock) => {
                 if now >= knock.until() {
-                    self.refuse(link, Refusal::Unanswered, now);
+                    let refusal = match awaited {
+                        Awaited::Verdict => Refusal::Unanswered,
+                        Awaited::Room => Refusal::HandshakeTimeout,
+                    };
+                    self.refuse(link, refusal, now);
                 }
                 return;
             }

@@ -27,13 +27,26 @@ pub(super) struct Knock {
     /// That the relay knows the app key.
     proof: [u8; 32],
     pass: Pass,
-    /// How long it waits for the application's server.
+    /// How long it waits at most.
     until: Time,
+}
+
+/// What somebody waits for at the door.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Awaited {
+    /// What the application's server says.
+    Verdict,
+    /// What is kept of the room.
+    Room,
 }
 
 impl Knock {
     pub(super) const fn until(&self) -> Time {
         self.until
+    }
+
+    pub(super) const fn room(&self) -> &RoomKey {
+        &self.room
     }
 }
 
@@ -68,7 +81,7 @@ impl Hub {
                     self.greet(link, now);
                 }
             }
-            Stage::Asking(_) | Stage::Visitor { .. } | Stage::Member { .. } => {}
+            Stage::Waiting(..) | Stage::Visitor { .. } | Stage::Member { .. } => {}
         }
     }
 
@@ -88,7 +101,7 @@ impl Hub {
                 return;
             }
             // An answer is on its way.
-            Stage::Asking(_) => return,
+            Stage::Waiting(..) => return,
             Stage::Greeting | Stage::Visitor { .. } => return,
         };
         let peer = guest.peer;
@@ -107,9 +120,20 @@ impl Hub {
         let (room, enter) = ((hello.app, name), enter.clone());
         let knock = Knock { hello, enter, room, proof, pass, until: now + self.config.authorise };
         // Whom the room does not let in anyway, nobody is asked about.
-        self.at_door(now, link, &knock)?;
+        if !self.is_elsewhere(&knock.room) {
+            self.at_door(now, link, &knock)?;
+        }
         if self.asked.contains(&knock.room.0) {
             self.ask_about(link, peer, knock);
+            return Ok(());
+        }
+        self.come(now, link, knock)
+    }
+
+    /// Nothing is left to be asked of anybody but the room.
+    fn come(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
+        if self.is_elsewhere(&knock.room) {
+            self.fetch(link, knock);
             return Ok(());
         }
         self.let_in(now, link, knock)
@@ -166,7 +190,7 @@ impl Hub {
         Ok(caller)
     }
 
-    fn let_in(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
+    pub(super) fn let_in(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
         let caller = self.at_door(now, link, &knock)?;
         let Knock { hello, enter, room, proof, pass, .. } = knock;
         let (peer, join) = (caller.who.peer, &enter.join);
@@ -197,24 +221,21 @@ impl Hub {
         let question = authorisation::Question { app, room, peer, context };
         self.effects.push_back(Effect::Authorise { link, question });
         if let Some(guest) = self.guests.get_mut(&link) {
-            guest.stage = Stage::Asking(Box::new(knock));
+            guest.stage = Stage::Waiting(Awaited::Verdict, Box::new(knock));
         }
     }
 
     /// The application's server has spoken, or there was no good answer. Of a peer that did not wait, or
     /// for which it comes too late, it says nothing any more.
     pub(super) fn on_authorised(&mut self, now: Time, link: Link, verdict: Option<Verdict>) {
-        let Some(guest) = self.guests.get_mut(&link) else { return };
-        let Stage::Asking(knock) = &guest.stage else { return };
-        let knock = (**knock).clone();
-        guest.stage = Stage::Greeted(knock.hello.clone());
+        let Some(knock) = self.take_knock(link, Awaited::Verdict) else { return };
         let outcome = match verdict {
             None => Err(Refusal::Unanswered),
             Some(Verdict::Refused { message, context }) => {
                 Err(Refusal::Unauthorised { message, context })
             }
             Some(Verdict::Allowed { roles }) => match knock.pass.clone().limited(roles) {
-                pass if pass.joins() => self.let_in(now, link, Knock { pass, ..knock }),
+                pass if pass.joins() => self.come(now, link, Knock { pass, ..knock }),
                 _ => {
                     let (message, context) = (String::new(), String::new());
                     Err(Refusal::Unauthorised { message, context })
@@ -224,6 +245,21 @@ impl Hub {
         if let Err(refusal) = outcome {
             self.refuse(link, refusal, now);
         }
+    }
+
+    /// What a peer comes with that has waited for this.
+    pub(super) fn take_knock(&mut self, link: Link, awaited: Awaited) -> Option<Knock> {
+        let guest = self.guests.get_mut(&link)?;
+        let knock = match &guest.stage {
+            Stage::Waiting(what, knock) if *what == awaited => (**knock).clone(),
+            Stage::Greeting
+            | Stage::Greeted(_)
+            | Stage::Waiting(..)
+            | Stage::Visitor { .. }
+            | Stage::Member { .. } => return None,
+        };
+        guest.stage = Stage::Greeted(knock.hello.clone());
+        Some(knock)
     }
 
     /// Refuses a peer that joins too often.

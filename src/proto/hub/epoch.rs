@@ -94,6 +94,16 @@ impl Epochs {
         self.wrote = Some(now);
     }
 
+    /// How many changes of each author went into the next epoch, of each that is remembered.
+    pub(super) fn past(&self) -> impl Iterator<Item = &(EpochId, BTreeMap<Actor, u64>)> {
+        self.past.iter()
+    }
+
+    /// What is remembered of epochs before a room was closed.
+    pub(super) fn set_past(&mut self, past: VecDeque<(EpochId, BTreeMap<Actor, u64>)>) {
+        self.past = past;
+    }
+
     fn remember(&mut self, log: &ChangeLog, most: usize) {
         let authors = log.authors().filter_map(|(actor, author)| match author.origin {
             Origin::Peer(_) => Some((*actor, author.changes.len() as u64)),

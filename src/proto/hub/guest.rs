@@ -2,7 +2,7 @@
 
 use super::RoomKey;
 use super::admission::Pass;
-use super::door::Knock;
+use super::door::{Awaited, Knock};
 use super::service::Desk;
 use super::signals::Ear;
 use super::unproven::Unproven;
@@ -42,8 +42,8 @@ pub(super) enum Stage {
     Greeting,
     /// The peer's join is awaited.
     Greeted(Hello),
-    /// The application's server is asked whether the peer may come in.
-    Asking(Box<Knock>),
+    /// The peer is at the door, and waits.
+    Waiting(Awaited, Box<Knock>),
     /// The peer asks, and is in no room.
     Visitor { app: AppId },
     /// The peer is in a room.
@@ -125,7 +125,9 @@ impl Guest {
     /// Its number in its room.
     pub(super) const fn client(&self) -> Option<ClientNumber> {
         match &self.stage {
-            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
+                None
+            }
             Stage::Member { client, .. } => Some(*client),
         }
     }
@@ -133,7 +135,7 @@ impl Guest {
     /// Of which application the peer is, once it is let in.
     pub(super) const fn app(&self) -> Option<AppId> {
         match &self.stage {
-            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) => None,
             Stage::Visitor { app } => Some(*app),
             Stage::Member { room, .. } => Some(room.0),
         }
@@ -206,7 +208,7 @@ impl Guest {
     pub(super) fn deadline(&self, config: &HubConfig) -> Option<Time> {
         let stage = match &self.stage {
             Stage::Greeting | Stage::Greeted(_) => self.began + config.handshake,
-            Stage::Asking(knock) => knock.until(),
+            Stage::Waiting(_, knock) => knock.until(),
             Stage::Visitor { .. } => self.heard + config.service.visit,
             Stage::Member { .. } => self.compare_at.min(self.heard + config.silence),
         };

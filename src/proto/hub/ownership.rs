@@ -90,6 +90,11 @@ impl Holdings {
         self.recovery.is_open()
     }
 
+    /// The room was closed, and who owned something in it may come back until a time.
+    pub(super) fn await_owners(&mut self, until: Time) {
+        self.recovery.remember(until);
+    }
+
     /// A peer came in.
     pub(super) fn enter(&mut self, peer: PeerId, session: Session, link: Link) {
         let presence = Presence { session, link: Some(link), heard: Time::ZERO };

@@ -1,8 +1,11 @@
 //! What a room is at a relay, beside its documents: who may come in, and who may change that.
 
+mod image;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub(super) use self::image::RecordImage;
 use super::seats::Seats;
 use crate::proto::config::ServiceConfig;
 use crate::proto::id::{PeerId, RoomName};

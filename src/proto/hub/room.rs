@@ -141,6 +141,21 @@ impl Room {
         self.seen.remove(&peer);
     }
 
+    /// Who was here before, as far as it is remembered.
+    pub(super) const fn seen(&self) -> &BTreeSet<PeerId> {
+        &self.seen
+    }
+
+    /// How many connections there ever were.
+    pub(super) const fn clients_ever(&self) -> u32 {
+        self.next_client
+    }
+
+    /// The room had so many connections before it was closed, and these peers.
+    pub(super) fn remember(&mut self, clients: u32, seen: BTreeSet<PeerId>) {
+        (self.next_client, self.seen) = (clients, seen);
+    }
+
     pub(super) const fn holdings(&self) -> &Holdings {
         &self.holdings
     }

@@ -112,7 +112,7 @@ impl Hub {
         let Some(guest) = self.guests.get_mut(&link) else { return };
         // What comes before who asks is known is passed over: it comes again.
         let known = match guest.stage {
-            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) => return,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) => return,
             Stage::Member { .. } | Stage::Visitor { .. } => {
                 let may = guest.desk.may_take(&self.config.service, now);
                 may.then(|| guest.desk.dialogue.offer(position, items.len(), now)).flatten()

@@ -232,7 +232,9 @@ impl Hub {
         let guest = self.guests.get(&link)?;
         match &guest.stage {
             Stage::Member { room, .. } => Some((room.clone(), guest.peer)),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Asking(_) | Stage::Visitor { .. } => None,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
+                None
+            }
         }
     }
 }

@@ -1,0 +1,245 @@
+//! A room as it is kept while it is closed: what its documents hold, its record, and what of earlier
+//! epochs it remembers. What only matters to who is inside is not kept: places, presences, signals,
+//! what waits to be answered.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::record::RecordImage;
+use super::room::Room;
+use crate::proto::base::{Base, columns};
+use crate::proto::config::HubConfig;
+use crate::proto::event::RoomImage;
+use crate::proto::id::{DocumentId, EpochId, PeerId, RoomKey};
+use crate::proto::log::{Candidate, ChangeLog};
+use crate::proto::reason::ChangeFault;
+use crate::proto::time::Time;
+use crate::proto::wire::message::{Actor, EntryRecord, Life, Lineage};
+
+/// The version of what an image says.
+const VERSION: u8 = 1;
+
+/// Bytes of the SHA-256 that stands behind it.
+const DIGEST: usize = 32;
+
+/// Why a room that was kept cannot be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum ImageError {
+    /// Not all of it is there, or it is not what it was.
+    #[error("its bytes are damaged")]
+    Damaged,
+    /// It was kept by a relay of another version.
+    #[error("it is of version {version}, and this relay reads version {VERSION}")]
+    Version {
+        /// Its version.
+        version: u8,
+    },
+    /// A change in it is none that may be let in.
+    #[error("it has a change that cannot be let in: {0}")]
+    Change(#[from] ChangeFault),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    lineage: Lineage,
+    /// How many connections there were.
+    clients: u32,
+    seen: BTreeSet<PeerId>,
+    record: RecordImage,
+    documents: [Document; 2],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    epoch: EpochId,
+    /// What the epoch began with, in columns; empty for nothing.
+    base: Bytes,
+    /// What came since, in order, and behind it the authors' words.
+    entries: Vec<EntryRecord>,
+    /// How many changes of each author went into the next epoch, oldest first.
+    past: Vec<(EpochId, BTreeMap<Actor, u64>)>,
+}
+
+/// What time it is, and at which moment of Unix time in microseconds that clock began.
+pub(super) type Clock = (Time, u64);
+
+impl Room {
+    /// The room as it is now. Costs the columns of the base, if they are not made yet, and a copy.
+    pub(super) fn image(&mut self, (now, epoch): Clock) -> RoomImage {
+        let documents = DocumentId::ALL.map(|document| self.document(document, now));
+        let kept = Kept {
+            lineage: self.lineage(),
+            clients: self.clients_ever(),
+            seen: self.seen().clone(),
+            record: self.record().image((now, epoch)),
+            documents,
+        };
+        let mut bytes = vec![VERSION];
+        // Into a vector it cannot fail.
+        bytes = postcard::to_extend(&kept, bytes).unwrap_or_default();
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        RoomImage(bytes.into())
+    }
+
+    fn document(&mut self, document: DocumentId, now: Time) -> Document {
+        let base = self.snapshot(document, now).map(|(bytes, _)| bytes).unwrap_or_default();
+        let log = self.log(document);
+        let changes = (log.laid()..log.len()).filter_map(|place| log.record(place));
+        let signatures = log.authors().filter_map(|(_, author)| author.signature.clone());
+        let entries = changes.chain(signatures.map(EntryRecord::Signed)).collect();
+        let past = self.epochs(document).past().cloned().collect();
+        Document { epoch: log.scope().epoch(), base, entries, past }
+    }
+
+    /// The room that an image is of. Everything in it is checked as what members bring is.
+    pub(super) fn load(
+        key: &RoomKey,
+        image: &RoomImage,
+        config: &HubConfig,
+        (relay, number, life): (PeerId, u64, Life),
+        clock: Clock,
+    ) -> Result<Self, ImageError> {
+        let kept = read(&image.0)?;
+        let now = clock.0;
+        let record = kept.record.record(clock).ok_or(ImageError::Damaged)?;
+        let drawn = (relay, kept.lineage, life);
+        let mut room = Self::new(key, (record, number), config, drawn, now);
+        room.remember(kept.clients, kept.seen);
+        for (document, kept) in DocumentId::ALL.into_iter().zip(kept.documents) {
+            let (log, epochs) = room.log_and_epochs(document);
+            *log = restore(log, (kept.epoch, &kept.base), kept.entries)?;
+            epochs.set_past(VecDeque::from(kept.past));
+            room.begin_columns(document, now);
+        }
+        Ok(room)
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Kept, ImageError> {
+    let split = bytes.len().checked_sub(DIGEST).ok_or(ImageError::Damaged)?;
+    let (said, digest) = bytes.split_at(split);
+    if Sha256::digest(said).as_slice() != digest {
+        return Err(ImageError::Damaged);
+    }
+    let (version, said) = said.split_first().ok_or(ImageError::Damaged)?;
+    if *version != VERSION {
+        return Err(ImageError::Version { version: *version });
+    }
+    match postcard::take_from_bytes(said) {
+        Ok((kept, [])) => Ok(kept),
+        Ok(_) | Err(_) => Err(ImageError::Damaged),
+    }
+}
+
+/// A log of the same document in an epoch, with what that began with and what came since.
+fn restore(
+    log: &ChangeLog,
+    (epoch, base): (EpochId, &[u8]),
+    entries: Vec<EntryRecord>,
+) -> Result<ChangeLog, ImageError> {
+    let document = log.document();
+    let base = match base {
+        [] => Base::default(),
+        columns => columns::decode(columns, log.limits())?,
+    };
+    if !base.suits(document) {
+        return Err(ImageError::Change(ChangeFault::WrongOperation));
+    }
+    let mut log = log.successor(log.scope().of(epoch), base);
+    while log.lay() {}
+    for entry in entries {
+        match entry {
+            EntryRecord::Authored { introduction, bytes } => {
+                let change = log.read(&bytes)?;
+                log.admit(Candidate { introduction, change, pending: false })?;
+            }
+            EntryRecord::WellKnown(record) => {
+                log.admit_well_known(&record, false)?;
+            }
+            EntryRecord::Signed(record) => {
+                log.admit_signature(&record)?;
+            }
+            EntryRecord::Cut(_)
+            | EntryRecord::Base(_)
+            | EntryRecord::Denied(_)
+            | EntryRecord::Resumed(_) => return Err(ImageError::Damaged),
+        }
+    }
+    Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proto::hub::record::{Asker, Caller, Record};
+    use crate::proto::id::{AppKey, RoomName};
+    use crate::proto::reason::Refusal;
+    use crate::proto::service::Invite;
+    use crate::proto::wire::message::RequestRecord;
+
+    fn room() -> (RoomKey, Room) {
+        let key = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
+        let drawn = (PeerId::new([9; 32]), [1; 8], [2; 8]);
+        let config = HubConfig::default();
+        let mut room = Room::new(&key, (Record::new(8), 1), &config, drawn, Time::ZERO);
+        room.remember(7, [PeerId::new([3; 32])].into());
+        (key, room)
+    }
+
+    fn load(key: &RoomKey, image: &RoomImage, clock: Clock) -> Result<Room, ImageError> {
+        let drawn = (PeerId::new([9; 32]), 2, [5; 8]);
+        Room::load(key, image, &HubConfig::default(), drawn, clock)
+    }
+
+    #[test]
+    fn an_image_is_of_the_room_and_the_same_again() {
+        let (key, mut room) = room();
+        let clock = (Time::ZERO + Duration::from_secs(5), 1_000_000);
+        let image = room.image(clock);
+        let mut again = load(&key, &image, clock).unwrap();
+        assert_eq!((again.clients_ever(), again.lineage()), (7, [1; 8]));
+        assert!(again.knows(PeerId::new([3; 32])));
+        assert_eq!(again.image(clock), image);
+    }
+
+    #[test]
+    fn an_image_of_another_version_says_so() {
+        let (key, mut room) = room();
+        let image = room.image((Time::ZERO, 0));
+        let mut bytes = image.0[..image.0.len() - DIGEST].to_vec();
+        bytes[0] = 2;
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        let other = load(&key, &RoomImage(bytes.into()), (Time::ZERO, 0));
+        assert_eq!(other.err(), Some(ImageError::Version { version: 2 }));
+    }
+
+    #[test]
+    fn what_has_an_end_has_the_same_by_another_clock() {
+        let (key, mut room) = room();
+        let peer = PeerId::new([4; 32]);
+        let owner = Asker { peer: PeerId::new([3; 32]), moderates: true };
+        let invite = Invite([0; 16]);
+        room.record_mut().seats.enter(peer);
+        // An hour of ban from second 10 of a clock that began at second 100.
+        let terms = (&HubConfig::default().service, 8, Time::ZERO + Duration::from_secs(10));
+        let kick = RequestRecord::Kick(peer, 3_600);
+        room.record_mut().change(owner, kick, terms, || invite).unwrap();
+        let image = room.image((terms.2, 100_000_000));
+        // The next clock begins 30 s later.
+        let again = load(&key, &image, (Time::ZERO, 140_000_000)).unwrap();
+        let who = Asker { peer, moderates: false };
+        let caller = Caller { who, familiar: false, creates: true, invite: None };
+        let refused = again.record().lets_in(&caller, |_| true, Time::ZERO);
+        assert_eq!(refused, Err(Refusal::Banned { retry_after_s: 3_570 }));
+        let later = load(&key, &image, (Time::ZERO, 3_800_000_000)).unwrap();
+        assert_eq!(later.record().lets_in(&caller, |_| true, Time::ZERO), Ok(()));
+    }
+}

@@ -1,0 +1,109 @@
+//! Rooms that outlive their members, and the relay that they were opened at.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlor::Entrance;
+use parlor::net::{Clock, Relay, RelayNetConfig};
+use parlor::proto::config::HubConfig;
+use parlor::proto::event::RoomImage;
+use parlor::proto::hub::Hub;
+use parlor::proto::id::{AppKey, Identity, RoomKey, RoomName};
+use parlor::proto::reason::{Reason, Refusal};
+use parlor::room::{ConnectOptions, Room};
+use parlor::store::{MemoryStore, MemoryStoreConfig, RoomStore};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::{Guest, Host, LISTEN, Table, within};
+
+type Store = Arc<Mutex<MemoryStore>>;
+
+async fn start(store: &Store, boot: u32) -> Host {
+    let identity = Identity::from_seed([1; 32]);
+    let linger = Duration::from_millis(200);
+    let config = HubConfig { linger, ..HubConfig::default() };
+    let key = AppKey::new("end to end").unwrap();
+    let hub = Hub::new(identity.clone(), [key], config, Clock::unix_micros(), [9; 32], boot);
+    let net = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
+    let relay = Box::pin(Relay::bind(&identity, &LISTEN, net, hub)).await.unwrap();
+    let relay = relay.with_store(Box::new(Arc::clone(store)));
+    let addresses = relay.addresses().to_vec();
+    let (stop, stopped) = oneshot::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Box::pin(relay.run(async {
+        stopped.await.ok();
+    })));
+    Host { addresses, stop: Some(stop), tasks }
+}
+
+async fn enter(host: &Host) -> Room<Table> {
+    let addresses: Vec<&str> = host.addresses.iter().map(String::as_str).collect();
+    let mut options = ConnectOptions::new("kept", "end to end", &addresses);
+    options.entrance = Entrance { create: true, ..Entrance::default() };
+    let mut room = Room::connect(options).unwrap();
+    within(room.ready()).await.unwrap();
+    room
+}
+
+fn key() -> RoomKey {
+    (AppKey::new("end to end").unwrap().app(), RoomName::new("kept").unwrap())
+}
+
+async fn leave(mut room: Room<Table>) {
+    room.leave();
+    for _ in 0..20 {
+        room.wait(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_there_again_after_everybody_left_and_after_another_start() {
+    let store = Arc::new(Mutex::new(MemoryStore::new(MemoryStoreConfig::default())));
+    let host = Box::pin(start(&store, 1)).await;
+    let mut room = Box::pin(enter(&host)).await;
+    let (guests, notes) = (room.root().guests.clone(), room.root().notes.clone());
+    guests.add(&mut room, Guest { name: "Ada".to_owned() }).unwrap();
+    notes.insert(&mut room, 0, "hello").unwrap();
+    assert!(room.settled(Duration::from_secs(10)).await);
+    Box::pin(leave(room)).await;
+    // It closes, and is kept.
+    within(async {
+        while store.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let mut room = Box::pin(enter(&host)).await;
+    assert_eq!(room.root().guests.len(&room), 1);
+    notes.insert(&mut room, 5, ", world").unwrap();
+    assert!(room.settled(Duration::from_secs(10)).await);
+    // The relay ends while somebody is inside, and that one does not come back.
+    host.stop().await;
+    drop(room);
+    let host = Box::pin(start(&store, 2)).await;
+    let room = Box::pin(enter(&host)).await;
+    assert_eq!(room.root().notes.read(&room), "hello, world");
+    assert_eq!(room.root().guests.iter(&room).next().unwrap().1.name, "Ada");
+    Box::pin(leave(room)).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_cannot_be_read_lets_nobody_in_and_others_serve() {
+    let store = Arc::new(Mutex::new(MemoryStore::new(MemoryStoreConfig::default())));
+    let damaged = RoomImage(vec![1; 100].into());
+    store.lock().unwrap().keep(&key(), damaged.clone()).unwrap();
+    let host = Box::pin(start(&store, 1)).await;
+    let addresses: Vec<&str> = host.addresses.iter().map(String::as_str).collect();
+    let mut room: Room<Table> =
+        Room::connect(ConnectOptions::new("kept", "end to end", &addresses)).unwrap();
+    let why = within(room.ready()).await.unwrap_err();
+    assert_eq!(why, Reason::Refused(Refusal::Unreadable));
+    let mut other: Room<Table> =
+        Room::connect(ConnectOptions::new("other", "end to end", &addresses)).unwrap();
+    within(other.ready()).await.unwrap();
+    assert_eq!(store.lock().unwrap().fetch(&key()).unwrap(), Some(damaged));
+    drop(other);
+    host.stop().await;
+}
