@@ -20,6 +20,7 @@ mod presence;
 mod record;
 mod room;
 mod seats;
+mod second;
 mod service;
 mod signals;
 mod unproven;

@@ -1,5 +1,6 @@
 //! A room in a task of its own, for asynchronous programs.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -8,12 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Room;
-use crate::proto::event::Event;
+use crate::proto::event::{Event, overrun};
 use crate::proto::model::Model;
 
 /// Calls that may wait for the task. One more waits before it is taken.
 const CALLS: usize = 64;
-/// Events that may wait for the application. Beyond, they are dropped for one [`Event::Overrun`].
+/// Events that may wait for the application, and as many behind them in the task. Beyond, those go for
+/// one [`Event::Overrun`], but for what is the only word of something.
 const EVENTS: usize = 4_096;
 /// How long the task waits, when it ends, until the relay has what was edited.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -78,7 +80,7 @@ impl<M: Model> Room<M> {
     }
 
     async fn serve(mut self, mut calls: mpsc::Receiver<Call<M>>, events: mpsc::Sender<Event>) {
-        let mut overrun = false;
+        let mut waiting = VecDeque::new();
         loop {
             tokio::select! {
                 biased;
@@ -86,12 +88,24 @@ impl<M: Model> Room<M> {
                     Some(call) => call(&mut self),
                     None => break,
                 },
+                Ok(permit) = events.reserve(), if !waiting.is_empty() => {
+                    if let Some(event) = waiting.pop_front() {
+                        permit.send(event);
+                    }
+                }
                 () = self.wait(PATIENCE) => {}
             }
             self.tick();
             while let Some(event) = self.poll_event() {
-                let event = if overrun { Event::Overrun } else { event };
-                overrun = events.try_send(event).is_err();
+                if waiting.len() >= EVENTS {
+                    overrun(&mut waiting, EVENTS);
+                }
+                waiting.push_back(event);
+            }
+            while let Ok(permit) = events.try_reserve()
+                && let Some(event) = waiting.pop_front()
+            {
+                permit.send(event);
             }
         }
         self.settled(LAST_WORDS).await;

@@ -220,3 +220,36 @@ fn who_only_asks_needs_a_token_too() {
     let none = RequestError::Refused(ServiceError::NoSuchRoom);
     assert_eq!(stage.request(asker, &find), Err(none));
 }
+
+#[test]
+fn of_who_may_say_little_little_is_taken_at_once_and_nothing_is_lost() {
+    let mut stage = stage(CALM);
+    let limits = TokenLimits { bytes_per_second: Some(10_000), ..TokenLimits::default() };
+    let narrow = Claims { limits, ..claims(1, "*", &WRITER, 600) };
+    let ann = stage.enter(1, "room", with(issue(1, &narrow)));
+    let bob = stage.enter(2, "room", with(issue(1, &claims(2, "*", &WRITER, 600))));
+    stage.ready(ann);
+    stage.ready(bob);
+    let heard = |stage: &Stage, end: usize| {
+        let events = &stage.ends[end].events;
+        events.iter().filter(|event| matches!(event, Event::Signal(_))).count()
+    };
+    let give = |stage: &mut Stage, from: usize| {
+        let now = stage.now;
+        let peer = stage.at_mut(from);
+        for _ in 0..200 {
+            let subject = Subject::Name("wave".to_owned());
+            peer.store_mut().signal(Audience::Others, subject, vec![7; 1_000].into()).unwrap();
+        }
+        peer.tick(now);
+        stage.run(Duration::from_millis(2_500));
+    };
+    give(&mut stage, bob);
+    assert_eq!(heard(&stage, ann), 200, "of others all is taken");
+    give(&mut stage, ann);
+    let soon = heard(&stage, bob);
+    assert!((1..60).contains(&soon), "{soon} of 200 signals of 1,000 bytes in 2.5 s");
+    stage.run(Duration::from_secs(30));
+    assert_eq!(heard(&stage, bob), 200);
+    assert!(stage.is_ready(ann));
+}

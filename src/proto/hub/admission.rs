@@ -60,6 +60,11 @@ impl Pass {
         limit.map_or(others, |limit| limit.min(others))
     }
 
+    /// How many bytes of frames are taken of it in a second, if that is limited.
+    pub(super) fn bytes_per_second(&self) -> Option<u32> {
+        self.token.as_ref()?.claims.limits.bytes_per_second
+    }
+
     /// When its bearer is to be warned, or sent away.
     pub(super) fn due(&self) -> Option<Time> {
         self.token.as_ref().map(|token| token.warns.unwrap_or(token.ends))

@@ -31,6 +31,10 @@ impl Hub {
             return;
         };
         guest.heard = now;
+        if !guest.takes(frame.len(), now) {
+            // As if it were lost: it comes again.
+            return;
+        }
         match wire::decode(frame, self.config.limits.frame) {
             Ok(message) if lane_of(&message) == lane => {
                 self.on_message(now, link, message);

@@ -92,6 +92,8 @@ pub(super) struct Guest {
     pub(super) desk: Desk,
     /// What it may do.
     pub(super) pass: Pass,
+    /// When what was taken of it is paid for, by what its token says.
+    paid_at: Time,
 }
 
 impl Guest {
@@ -119,7 +121,21 @@ impl Guest {
             ear: Ear::default(),
             desk: Desk::new(&config.service, limits),
             pass: Pass::of_key(),
+            paid_at: now,
         }
+    }
+
+    /// Whether a frame of so many bytes is taken, by what the peer's token says.
+    pub(super) fn takes(&mut self, bytes: usize, now: Time) -> bool {
+        let Some(limit) = self.pass.bytes_per_second() else { return true };
+        // A leaky bucket of a second (GCRA, ITU-T I.371).
+        let begins = self.paid_at.max(now);
+        let takes = begins < now + Duration::from_secs(1);
+        if takes {
+            let micros = (bytes as u64).saturating_mul(1_000_000) / u64::from(limit.max(1));
+            self.paid_at = begins + Duration::from_micros(micros);
+        }
+        takes
     }
 
     /// Its number in its room.

@@ -8,6 +8,7 @@ use rand_core::Rng;
 use super::guest::Stage;
 use super::record::{Asker, Caller, Done};
 use super::room::Room;
+use super::second::Second;
 use super::{Hub, HubEvent, RoomKey};
 use crate::proto::config::{Limits, ServiceConfig};
 use crate::proto::dialogue::Dialogue;
@@ -32,14 +33,14 @@ const HEAD: usize = 32;
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     dialogue: Dialogue<Told>,
-    /// How much was taken in the second that began then.
-    second: (Time, u32),
+    /// What was taken.
+    taken: Second,
 }
 
 impl Desk {
     pub(super) fn new(config: &ServiceConfig, limits: &Limits) -> Self {
         let dialogue = Dialogue::new(config.in_flight, limits.acknowledge_after);
-        Self { dialogue, second: (Time::ZERO, 0) }
+        Self { dialogue, taken: Second::default() }
     }
 
     pub(super) fn tick(&mut self, now: Time) {
@@ -52,10 +53,8 @@ impl Desk {
 
     /// Whether more may be taken in this second: not while much of what was answered is not read.
     fn may_take(&mut self, config: &ServiceConfig, now: Time) -> bool {
-        if now >= self.second.0 + Duration::from_secs(1) {
-            self.second = (now, 0);
-        }
-        self.second.1 < config.per_second && self.dialogue.waiting() < config.in_flight
+        let has_room = self.taken.has_room(config.per_second, usize::MAX, now);
+        has_room && self.dialogue.waiting() < config.in_flight
     }
 }
 
@@ -120,7 +119,7 @@ impl Hub {
         };
         for item in items.into_iter().skip(known.unwrap_or(usize::MAX)) {
             if let Some(guest) = self.guests.get_mut(&link) {
-                guest.desk.second.1 += 1;
+                guest.desk.taken.add(0);
             }
             match item {
                 Asked::Request { number, request } => {

@@ -50,7 +50,8 @@ pub struct TokenLimits {
     pub speak_until: Option<u64>,
     /// Signals that are taken of it in a second; 0 for none.
     pub signals_per_second: Option<u32>,
-    /// Bytes that are taken of it in a second, on all lanes together.
+    /// Bytes of frames that are taken of it in a second, on all lanes together. What is over is as if it
+    /// had been lost, and comes again; those of a second may come at once.
     pub bytes_per_second: Option<u32>,
 }
 

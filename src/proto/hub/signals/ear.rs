@@ -1,9 +1,8 @@
 //! How one member hears signals, and gives them.
 
-use std::time::Duration;
-
 use super::kept::Rule;
 use crate::proto::channel::{Channel, Recent};
+use crate::proto::hub::second::Second;
 use crate::proto::time::Time;
 use crate::proto::wire::message::SignalMessage;
 
@@ -20,29 +19,6 @@ pub(in crate::proto::hub) struct Ear {
     /// What was passed on of those, and what the member was told of others'.
     passed: Second,
     told: Second,
-}
-
-/// What there was in the second that began at a time: how many, and how many bytes.
-#[derive(Clone, Copy, Default, Debug)]
-struct Second {
-    since: Time,
-    count: u32,
-    bytes: usize,
-}
-
-impl Second {
-    /// Whether there may be more, of at most so many and so many bytes.
-    fn has_room(&mut self, count: u32, bytes: usize, now: Time) -> bool {
-        if now >= self.since + Duration::from_secs(1) {
-            *self = Self { since: now, ..Self::default() };
-        }
-        self.count < count && self.bytes < bytes
-    }
-
-    const fn add(&mut self, bytes: usize) {
-        self.count = self.count.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
 }
 
 impl Ear {
