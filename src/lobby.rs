@@ -15,7 +15,7 @@ use crate::room::{ConnectError, entropy};
 pub struct LobbyOptions {
     /// The secret that the application's peers and its relay share.
     pub app_key: String,
-    /// Where the relay is, best first.
+    /// Where the relay is, or several are: see [`ConnectOptions::relay`](crate::ConnectOptions::relay).
     pub relay: Vec<String>,
     /// Who asks. A seat that is found is held for this one, which must be the one that comes into the
     /// room; by default somebody new.
@@ -77,6 +77,13 @@ impl Lobby {
     #[must_use]
     pub const fn peer(&self) -> PeerId {
         self.peer
+    }
+
+    /// Which relay is, or was last, asked, if there was a link yet. What it says is of its own rooms:
+    /// who goes into one, of several relays, takes the addresses of this one.
+    #[must_use]
+    pub const fn relay(&self) -> Option<PeerId> {
+        self.carrier.relay()
     }
 
     /// A page of the rooms of this application that are listed, by name.

@@ -19,11 +19,14 @@ mod hub;
 mod identity;
 mod link;
 mod links;
+mod pings;
 mod protocol;
 mod quic;
 mod relay;
+mod relays;
 mod secret;
 mod state;
+mod survey;
 mod swarm;
 mod webhook;
 
@@ -31,10 +34,12 @@ pub use address::{AddressError, RelayAddress};
 pub use boot::{RelayState, StateError};
 pub use carrier::{Carrier, CarrierError};
 pub use clock::Clock;
-pub use config::{CircuitConfig, NetConfig, RelayNetConfig};
+pub use config::{CircuitConfig, NetConfig, RelayChoice, RelayNetConfig};
 pub use identity::{IdentityError, load_or_create};
 pub use relay::{DEFAULT_LISTEN, Machine, Relay, RelayError};
 pub use secret::{SecretError, create_token_secret, load_token_secret, load_webhook_secret};
+pub use survey::{Measured, Unmeasured};
+pub use swarm::measure;
 pub use webhook::{
     Authoriser, Courier, Deliveries, DeliveryStatistics, HookedHub, Lifecycle, Target, TargetError,
     WebhookConfig, WebhookFault, WebhookSecret, WebhookSecretError,

@@ -35,8 +35,10 @@ pub struct ConnectOptions {
     pub room: String,
     /// The secret that the application's peers and its relay share.
     pub app_key: String,
-    /// Where the relay is, best first; for instance
-    /// `/ip4/127.0.0.1/udp/4433/quic-v1/p2p/12D3KooW...`. Empty for a room without a network.
+    /// Where the relay is; for instance `/ip4/127.0.0.1/udp/4433/quic-v1/p2p/12D3KooW...`, by each
+    /// of its transports. May be of several relays, one of which is picked by
+    /// [`NetConfig::relays`]: rooms of one name on two relays are two rooms, so see
+    /// [`RelayChoice`](crate::net::RelayChoice). Empty for a room without a network.
     pub relay: Vec<String>,
     /// Who this peer is. By default a new one, which nobody will recognise another time:
     /// [`load_or_create`](crate::net::load_or_create) keeps one in a file.
@@ -82,7 +84,7 @@ pub enum ConnectError {
     /// The app key cannot be one.
     #[error(transparent)]
     Key(#[from] AppKeyError),
-    /// An address of the relay is malformed.
+    /// An address of a relay is malformed.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The room is on a relay already.
@@ -184,7 +186,8 @@ impl<M: Model> Room<M> {
         })
     }
 
-    /// Joins the room of the same name on a relay, with all that was edited before.
+    /// Joins the room of the same name on a relay, with all that was edited before. Of several relays
+    /// one is picked anew.
     ///
     /// # Errors
     ///
@@ -305,6 +308,13 @@ impl<M: Model> Room<M> {
     #[must_use]
     pub fn peer(&self) -> PeerId {
         self.peer.peer()
+    }
+
+    /// Which relay the room is, or was last, linked with: what to tell others that are to come into the
+    /// same room, if there are several relays. None before the first link, and without a network.
+    #[must_use]
+    pub fn relay(&self) -> Option<PeerId> {
+        self.carrier.as_ref().and_then(Carrier::relay)
     }
 
     /// This connection's number in the room, while it is in.

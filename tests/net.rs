@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use parlor::net::{
     Carrier, CircuitConfig, Machine, NetConfig, Relay, RelayAddress, RelayError, RelayNetConfig,
+    measure,
 };
 use parlor::proto::event::{Effect, Input};
 use parlor::proto::id::{Identity, Lane, Link};
@@ -451,6 +452,34 @@ async fn the_limit_of_an_address_holds() {
     })
     .await
     .expect("the place of the first is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_measures_a_relay_is_not_heard_of_and_leaves_no_connection() {
+    for listen in [QUIC, TCP, WS] {
+        let host = Host::start(&[listen], |config| {
+            config.exempt_loopback = false;
+            config.per_address = 1;
+        })
+        .await;
+        // It ends with the last answer, long before its time is over.
+        let config = NetConfig { measure: 2 * PATIENCE, ..NetConfig::default() };
+        let measured = measure(vec![host.address()], &config);
+        let measured = timeout(PATIENCE, measured).await.expect("every ping is answered");
+        assert!(measured[0].round_trip.is_ok(), "{measured:?}");
+        assert!(host.heard.lock().unwrap().is_empty());
+        // Sooner than a connection that is left behind would be missed.
+        let mut carrier = host.carrier(2);
+        timeout(NetConfig::default().quic_idle / 2, async {
+            while !matches!(next(&mut carrier).await, Input::Connected { .. }) {
+                carrier.perform(Effect::Dial);
+            }
+        })
+        .await
+        .expect("its place is free");
+        let heard = host.heard(|heard| !heard.is_empty()).await;
+        assert!(matches!(heard[..], [Input::Connected { .. }]), "{heard:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

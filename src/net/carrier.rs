@@ -15,7 +15,7 @@ use crate::net::link::Happening;
 use crate::net::links::{Command, Links, SwarmEnd};
 use crate::net::swarm::{BuildError, Network};
 use crate::proto::event::{Effect, Input};
-use crate::proto::id::Identity;
+use crate::proto::id::{Identity, PeerId};
 use crate::proto::time::Time;
 
 /// How much longer than links may linger a carrier waits for its network to end.
@@ -33,8 +33,9 @@ pub enum CarrierError {
     Thread(#[source] std::io::Error),
 }
 
-/// Links to one relay, for a machine that is driven from outside: it takes the machine's effects and
-/// holds the inputs for it. Any number of them may live in a process.
+/// Links to a relay, for a machine that is driven from outside: it takes the machine's effects and
+/// holds the inputs for it. Any number of them may live in a process. Of several relays it has a link
+/// with one, by [`NetConfig::relays`].
 ///
 /// None of its methods waits, except those that are `async`. Inputs wait in a queue of
 /// [`NetConfig::inputs`]; while it is full nothing is read from the relay. Dropped, it ends its links
@@ -44,6 +45,7 @@ pub enum CarrierError {
 pub struct Carrier {
     clock: Clock,
     links: Links,
+    relay: Option<PeerId>,
     background: Option<Background>,
     patience: Duration,
 }
@@ -113,16 +115,23 @@ impl Carrier {
         self.clock
     }
 
+    /// Which relay the last link that came up is, or was, with.
+    #[must_use]
+    pub const fn relay(&self) -> Option<PeerId> {
+        self.relay
+    }
+
     /// The next input for the machine, if there is one.
     pub fn poll_input(&mut self) -> Option<Input> {
-        self.links.poll_input()
+        let input = self.links.poll_input()?;
+        Some(self.noted(input))
     }
 
     /// The next input for the machine, once there is one; never, if the network has ended. Can be
     /// cancelled without losing any. Works on any executor.
     pub async fn wait_input(&mut self) -> Input {
         match self.links.next_input().await {
-            Some(input) => input,
+            Some(input) => self.noted(input),
             None => std::future::pending().await,
         }
     }
@@ -147,6 +156,13 @@ impl Carrier {
         }
     }
 
+    fn noted(&mut self, input: Input) -> Input {
+        if let Input::Connected { peer, .. } = input {
+            self.relay = Some(peer);
+        }
+        input
+    }
+
     fn prepare(
         identity: &Identity,
         addresses: Vec<RelayAddress>,
@@ -158,7 +174,7 @@ impl Carrier {
         let clock = Clock::new();
         let patience = config.linger.saturating_mul(2) + GRACE;
         let (links, end) = Links::new(&config);
-        let carrier = Self { clock, links, background: None, patience };
+        let carrier = Self { clock, links, relay: None, background: None, patience };
         let identity = identity.clone();
         let network = Box::pin(async move {
             match Network::client(&identity, addresses, config, clock, end).await {

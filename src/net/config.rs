@@ -3,6 +3,37 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// Which of several relays a client is linked with.
+///
+/// A room is on one relay: of the same name there may be another on another relay, and who is in one
+/// does not hear of who is in the other. So everybody who wants to meet must come to the same relay.
+/// With [`Self::InOrder`] they do if all were given the same order and can reach the same relays; with
+/// [`Self::Nearest`] those who are near each other do, mostly. Who must be sure agrees first: somebody
+/// tells the others which relay it is on ([`Room::relay`](crate::Room::relay)), or a group
+/// [measures](crate::net::measure) and passes one relay on; then each is given the addresses of that
+/// one alone.
+///
+/// Addresses that end with the same `/p2p/ID` are of one relay. Those without an id are together one
+/// relay as well, which is wrong if they are not: name ids where there are several. A relay has the
+/// place of its first address.
+///
+/// Once a link was up, its relay is dialed before any other, and for [`NetConfig::stay`] none but it;
+/// only then does the choice begin anew. So a short loss moves nobody. Who is moved by a long one
+/// brings the room along, as to a relay that forgot it, and finds there who was moved as well. Who
+/// could stay does not hear of them any more, until the application brings them together: a room
+/// that has moved stays where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RelayChoice {
+    /// Strictly in the order in which they were given: the next is dialed only when every address of
+    /// those before it has failed.
+    #[default]
+    InOrder,
+    /// The nearest first, by what [`measure`](crate::net::measure) finds, which takes up to
+    /// [`NetConfig::measure`] before the first link; then as in order. Relays that were not measured
+    /// are not dialed. With a single relay nothing is measured.
+    Nearest,
+}
+
 /// What both ends of a link do: the client's side has only these.
 ///
 /// Sources: "libp2p" are the defaults of libp2p 0.57, "limits" is the project's table of limits.
@@ -16,6 +47,20 @@ pub struct NetConfig {
     /// How long an address has before the next one is tried beside it. QUIC comes first, then TCP,
     /// then WebSocket. 1 s: a handshake of QUIC takes 3 ms and two round trips.
     pub head_start: Duration,
+    /// Which of several relays is dialed. In order.
+    pub relays: RelayChoice,
+    /// How long after a lost link only its relay is dialed, if there are others: again and again,
+    /// [`Self::head_start`] apart but at least 100 ms. Counted from the first
+    /// [`Effect::Dial`](crate::proto::event::Effect::Dial), which takes all of it. 10 s: a relay
+    /// restarts, and a telephone changes networks, in less.
+    pub stay: Duration,
+    /// How long measuring relays may take, from the first dial on. What has not answered by then is
+    /// not measured. 3 s: the head start of QUIC, and what it takes to reach the other side of the
+    /// earth by TCP. Closing the connections may take [`Self::linger`] more.
+    pub measure: Duration,
+    /// How many round trips to a relay are measured, one after the other; the least counts. At least
+    /// 1. 3.
+    pub round_trips: u32,
     /// How long a QUIC connection may be without a packet before it counts as lost. 10 s (libp2p).
     pub quic_idle: Duration,
     /// How often a silent QUIC connection sends something. 5 s (libp2p); must be well below
@@ -77,6 +122,10 @@ impl Default for NetConfig {
             connect: Duration::from_secs(5),
             lanes: Duration::from_secs(5),
             head_start: Duration::from_secs(1),
+            relays: RelayChoice::InOrder,
+            stay: Duration::from_secs(10),
+            measure: Duration::from_secs(3),
+            round_trips: 3,
             quic_idle: Duration::from_secs(10),
             quic_keep_alive: Duration::from_secs(5),
             quic_streams: 32,

@@ -1,7 +1,9 @@
 //! The swarm and its task. Every libp2p type that is not in an address stops here.
 
 mod build;
+mod probe;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +25,14 @@ use crate::net::identity::keypair;
 use crate::net::link::{Happening, LinkTask};
 use crate::net::links::{Command, SwarmEnd};
 use crate::net::quic::Shelf;
+use crate::net::relays::Relays;
+use crate::net::survey::Measured;
 use crate::net::swarm::build::{Behaviour, BehaviourEvent};
 use crate::proto::event::Input;
 use crate::proto::id::{Identity, Link, PeerId};
 
 pub(crate) use crate::net::swarm::build::BuildError;
+pub use crate::net::swarm::probe::measure;
 
 /// How long more addresses are waited for when a listener stands for all of a computer's.
 const MORE_ADDRESSES: Duration = Duration::from_millis(100);
@@ -39,9 +44,11 @@ pub(crate) struct Network {
     commands: mpsc::Receiver<Command>,
     config: Arc<NetConfig>,
     clock: Clock,
-    /// Where to dial; none on a relay, which takes links instead.
-    addresses: Vec<RelayAddress>,
+    /// Whom to dial; none on a relay, which takes links instead.
+    relays: Option<Relays>,
     dialing: Option<Dialing>,
+    /// What measures relays for the dialing. One at most.
+    surveys: JoinSet<Vec<Measured>>,
     /// The tasks of links, which return their connection, and of answers to the driver. Bounded by
     /// the connections.
     tasks: JoinSet<Option<ConnectionId>>,
@@ -61,7 +68,10 @@ impl Network {
         let shelf = Shelf::default();
         let behaviour = Behaviour::client(&keypair, &config, shelf.clone());
         match build::swarm(keypair, behaviour, &config, shelf).await {
-            Ok(swarm) => Ok(Self::new(swarm, addresses, config, clock, end)),
+            Ok(swarm) => {
+                let relays = Relays::new(addresses, &config);
+                Ok(Self::new(swarm, Some(relays), config, clock, end))
+            }
             Err(error) => Err((error, end)),
         }
     }
@@ -77,12 +87,12 @@ impl Network {
         let shelf = Shelf::default();
         let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone());
         let swarm = build::swarm(keypair, behaviour, &config.net, shelf).await?;
-        Ok(Self::new(swarm, Vec::new(), config.net, clock, end))
+        Ok(Self::new(swarm, None, config.net, clock, end))
     }
 
     fn new(
         swarm: Swarm<Behaviour>,
-        addresses: Vec<RelayAddress>,
+        relays: Option<Relays>,
         config: NetConfig,
         clock: Clock,
         end: SwarmEnd,
@@ -93,8 +103,9 @@ impl Network {
             commands: end.commands,
             config: Arc::new(config),
             clock,
-            addresses,
+            relays,
             dialing: None,
+            surveys: JoinSet::new(),
             tasks: JoinSet::new(),
             next_link: 0,
         }
@@ -157,6 +168,9 @@ impl Network {
                 },
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(ended) = self.tasks.join_next() => self.on_task_ended(ended.ok().flatten()),
+                Some(survey) = self.surveys.join_next() => {
+                    self.on_measured(survey.unwrap_or_default());
+                }
                 () = self.clock.sleep_until(next_dial) => self.dial_next(),
             }
         }
@@ -168,6 +182,7 @@ impl Network {
     /// Waits until every link has ended and every connection is closed.
     async fn finish(&mut self) {
         self.dialing = None;
+        self.surveys.abort_all();
         while !self.tasks.is_empty() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next() => self.on_task_ended(ended.ok().flatten()),
@@ -232,12 +247,15 @@ impl Network {
     fn is_wanted(&self, connection: ConnectionId) -> bool {
         match &self.dialing {
             Some(dialing) => dialing.is_in_flight(connection),
-            None => self.addresses.is_empty() && !self.commands.is_closed(),
+            None => self.relays.is_none() && !self.commands.is_closed(),
         }
     }
 
     fn start_link(&mut self, peer: PeerId, connection: ConnectionId, opened: Opened) {
         if let Some(dialing) = self.dialing.take() {
+            if let Some((relays, address)) = self.relays.as_mut().zip(dialing.address(connection)) {
+                relays.settle(address);
+            }
             for other in dialing.in_flight().filter(|other| *other != connection) {
                 self.swarm.close_connection(other);
             }
@@ -272,7 +290,8 @@ impl Network {
 
     fn on_dial(&mut self) {
         if self.dialing.is_none() {
-            self.dialing = Some(Dialing::new(&self.addresses, self.config.head_start));
+            let now = self.clock.now();
+            self.dialing = self.relays.as_mut().map(|relays| relays.dialing(now));
             self.dial_next();
         }
     }
@@ -287,11 +306,26 @@ impl Network {
         }
     }
 
+    fn on_measured(&mut self, measured: Vec<Measured>) {
+        let Some(dialing) = &mut self.dialing else { return };
+        let (mut nearest, mut failures) = (VecDeque::new(), Vec::new());
+        for Measured { relay, addresses, round_trip } in measured {
+            tracing::debug!(?relay, ?round_trip, "measured");
+            match round_trip {
+                Ok(_) => nearest.push_back(addresses),
+                Err(why) => failures.push(why.to_string()),
+            }
+        }
+        dialing.measured(nearest, failures);
+        self.dial_next();
+    }
+
     fn dial_next(&mut self) {
         let now = self.clock.now();
         while let Some(dialing) = &mut self.dialing {
             match dialing.step(now) {
                 Step::Wait => return,
+                Step::Measure => self.measure(),
                 Step::Start(address) => {
                     tracing::debug!(%address, "dialing");
                     let options = options(&address);
@@ -314,8 +348,15 @@ impl Network {
             }
         }
     }
+
+    fn measure(&mut self) {
+        let Some(relays) = &self.relays else { return };
+        let (addresses, config) = (relays.addresses(), Arc::clone(&self.config));
+        self.surveys.spawn(async move { measure(addresses, &config).await });
+    }
 }
 
+/// How to dial an address, whether or not there is a connection already.
 fn options(address: &RelayAddress) -> DialOpts {
     let multiaddr = address.as_multiaddr().clone();
     match address.as_libp2p_peer() {

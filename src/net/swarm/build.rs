@@ -93,12 +93,12 @@ impl Behaviour {
 
 /// A swarm over QUIC, TCP and WebSocket, whose connections leave their datagrams on `shelf`. Must be
 /// called within a tokio runtime.
-pub(crate) async fn swarm(
+pub(crate) async fn swarm<B: NetworkBehaviour>(
     keypair: Keypair,
-    behaviour: Behaviour,
+    behaviour: B,
     config: &NetConfig,
     shelf: Shelf,
-) -> Result<Swarm<Behaviour>, BuildError> {
+) -> Result<Swarm<B>, BuildError> {
     let streams = config.yamux_streams;
     let muxer = move || {
         let mut muxer = yamux::Config::default();
