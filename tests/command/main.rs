@@ -5,6 +5,7 @@
 mod export;
 mod ownership;
 mod process;
+mod regions;
 mod state;
 mod token;
 mod webhook;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parlor::Model;
-use parlor::net::load_or_create;
+use parlor::net::{RelayAddress, RelayChoice, load_or_create};
 use parlor::proto::id::{AppKey, Identity};
 use parlor::proto::token::TokenKey;
 use parlor::room::{ConnectOptions, Room};
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Relay(RelayArguments),
     /// Join a room as a peer that is controlled by hand, or by commands from a pipe.
     Join(JoinArguments),
+    /// Measure how far relays are, the nearest first, without coming into any room.
+    Relays(RelaysArguments),
     /// Ask a relay about rooms, without coming into any.
     Lobby(LobbyArguments),
     /// Write a room as an automerge file, or its values as JSON.
@@ -81,15 +83,35 @@ pub(crate) struct CommonArguments {
     pub(crate) json: bool,
 }
 
+/// Where relays are.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PlaceArguments {
+    /// Where the relay is, for instance /ip4/192.0.2.1/udp/4433/quic-v1/p2p/12D3KooW...; may be
+    /// given several times. Of several relays the first that can be reached is taken.
+    #[arg(long, value_name = "ADDR")]
+    relay: Vec<String>,
+}
+
 /// What every peer takes.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PeerArguments {
-    /// Where the relay is, for instance /ip4/192.0.2.1/udp/4433/quic-v1/p2p/12D3KooW...; may be
-    /// given several times.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) relay: Vec<String>,
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Of several relays take the nearest instead. A room is on one relay: who takes another is in
+    /// another room.
+    #[arg(long)]
+    nearest: bool,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelaysArguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Write for programs: one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -355,9 +377,10 @@ impl PeerArguments {
         adjust: impl FnOnce(&mut ConnectOptions),
     ) -> Result<Room<M>, Failure> {
         let key = self.key()?;
-        let relay = self.relays()?;
+        let relay = self.place.addresses()?;
         let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
         let mut options = ConnectOptions::new(room, &key, &relay);
+        options.net.relays = self.choice();
         options.metadata = metadata;
         options.identity = Some(self.common.identity()?);
         adjust(&mut options);
@@ -366,9 +389,10 @@ impl PeerArguments {
 
     /// Somebody who asks about rooms.
     pub(crate) fn lobby(&self, token: Option<String>) -> Result<Lobby, Failure> {
-        let (key, relay) = (self.key()?, self.relays()?);
+        let (key, relay) = (self.key()?, self.place.addresses()?);
         let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
         let mut options = LobbyOptions::new(&key, &relay);
+        options.net.relays = self.choice();
         options.identity = Some(self.common.identity()?);
         options.token = token;
         Ok(Lobby::new(options)?)
@@ -384,7 +408,21 @@ impl PeerArguments {
         }
     }
 
-    fn relays(&self) -> Result<Vec<String>, Failure> {
+    const fn choice(&self) -> RelayChoice {
+        if self.nearest { RelayChoice::Nearest } else { RelayChoice::InOrder }
+    }
+}
+
+impl RelaysArguments {
+    /// The relays that are to be measured.
+    pub(crate) fn addresses(&self) -> Result<Vec<RelayAddress>, Failure> {
+        let given = self.place.addresses()?;
+        given.iter().map(|address| address.parse().map_err(Failure::usage)).collect()
+    }
+}
+
+impl PlaceArguments {
+    fn addresses(&self) -> Result<Vec<String>, Failure> {
         let given = if self.relay.is_empty() {
             let addresses = variable("PARLOR_RELAY").unwrap_or_default();
             let addresses = addresses.split([',', ' ']).filter(|part| !part.is_empty());

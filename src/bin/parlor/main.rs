@@ -9,6 +9,7 @@ mod join;
 mod lobby;
 mod output;
 mod relay;
+mod relays;
 mod replay;
 mod token;
 
@@ -51,6 +52,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         match arguments.command {
             Command::Relay(arguments) => Box::pin(relay::run(&arguments)).await,
             Command::Join(arguments) => Box::pin(join::run(&arguments)).await,
+            Command::Relays(arguments) => Box::pin(relays::run(&arguments)).await,
             Command::Lobby(arguments) => Box::pin(lobby::run(&arguments)).await,
             Command::Export(arguments) => Box::pin(export::run(&arguments)).await,
             Command::Replay(arguments) => Box::pin(replay::run(arguments)).await,

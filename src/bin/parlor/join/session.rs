@@ -57,7 +57,8 @@ impl Session {
     pub(super) async fn run(mut self, mut input: Input) -> Result<(), Failure> {
         let members = self.room.members().count();
         let peer = self.room.peer().to_string();
-        let ready = json!({ "event": "ready", "peer": peer, "members": members });
+        let relay = self.room.relay().map(|relay| relay.to_string());
+        let ready = json!({ "event": "ready", "peer": peer, "members": members, "relay": relay });
         if self.watched || self.output.json {
             let text = format!("ready as {peer}, one of {members}; `help` lists the commands");
             self.output.tell(&ready, paint(FAINT, text))?;
