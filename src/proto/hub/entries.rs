@@ -213,7 +213,9 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn take(&mut self, document: DocumentId, entry: &EntryRecord, taken: &mut Taken) {
         match entry {
-            EntryRecord::Cut(cut) => self.guest.on_follow(self.room.log(document), cut),
+            EntryRecord::Cut(cut) => {
+                self.guest.on_follow(self.room.log(document), cut, self.now);
+            }
             EntryRecord::Resumed(resumed) => {
                 self.guest.on_resumed(self.room.log(document), *resumed);
             }

@@ -327,12 +327,12 @@ impl Hub {
 impl Guest {
     /// The peer follows a cut: what it says from now on counts again, if it is the last cut that was
     /// made.
-    pub(super) fn on_follow(&mut self, log: &ChangeLog, cut: &CutRecord) {
+    pub(super) fn on_follow(&mut self, log: &ChangeLog, cut: &CutRecord, now: Time) {
         if log.cut_record() == *cut
             && let Some(introduction) = self.introductions[log.document().place()]
         {
             let actor = log.scope().actor(&introduction);
-            self.follow(log.document(), Member { introduction, actor });
+            self.follow(log.document(), Member { introduction, actor }, now);
         }
     }
 }

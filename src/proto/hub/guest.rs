@@ -176,8 +176,8 @@ impl Guest {
     }
 
     /// The peer has followed a cut.
-    pub(super) const fn follow(&mut self, document: DocumentId, member: Member) {
-        self.lane.end_cut(document, member);
+    pub(super) fn follow(&mut self, document: DocumentId, member: Member, now: Time) {
+        self.lane.end_cut(document, member, now);
         self.actors[document.place()] = Some(member.actor);
     }
 

@@ -7,6 +7,7 @@ use crate::proto::delta::record::{Kind, Record};
 use crate::proto::delta::unpack::postcard;
 use crate::proto::delta::{Member, Token};
 use crate::proto::id::DocumentId;
+use crate::proto::time::Time;
 use crate::proto::wire::message::{Denied, DeniedRecord, EntryRecord};
 
 impl DocumentLane {
@@ -70,9 +71,13 @@ impl DocumentLane {
         stream.feed.push(Token::Cut);
     }
 
-    /// At a relay: the member has followed the cut.
-    pub const fn end_cut(&mut self, document: DocumentId, member: Member) {
-        self.stream_mut(document).stale = false;
+    /// At a relay: the member has followed the cut, so that everything up to it has arrived, whatever it
+    /// acknowledged: nothing of the epoch before is said again, of which no log may be left.
+    pub fn end_cut(&mut self, document: DocumentId, member: Member, now: Time) {
+        let stream = self.stream_mut(document);
+        stream.stale = false;
+        let arrived = stream.cut_at.saturating_add(1);
+        self.acknowledge(document, arrived, false, now);
         self.set_member(document, member);
     }
 
@@ -110,5 +115,43 @@ impl Incoming {
                 return Some(entry);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::authorship::Scope;
+    use crate::proto::config::Limits;
+    use crate::proto::id::{AppKey, Identity, RoomName};
+    use crate::proto::lane::Side;
+    use crate::proto::log::ChangeLog;
+    use crate::proto::reason::Denial;
+    use crate::proto::wire::bounded::Line;
+    use crate::proto::wire::message::Introduction;
+
+    #[test]
+    fn what_stands_before_a_cut_that_is_followed_is_not_said_again() {
+        let (document, now) = (DocumentId::MODELS, Time::ZERO);
+        let app = AppKey::new("key").unwrap().app();
+        let scope = Scope::first(app, RoomName::new("room").unwrap());
+        let peer = Identity::from_seed([1; 32]).peer();
+        let introduction = Introduction { peer, incarnation: 1 };
+        let member = Member { introduction, actor: scope.actor(&introduction) };
+        let log = ChangeLog::new(scope, document, Limits::default());
+        let mut lane = DocumentLane::new(&Limits::default(), Side::Relay);
+        lane.set_member(document, member);
+        let what = Denied::Claim { actor: member.actor, counter: 1 };
+        let denied = DeniedRecord { what, model: Line::default(), why: Denial::NoModel };
+        lane.deny(document, denied.clone());
+        lane.begin_cut(document);
+        lane.push_cut(document);
+        lane.deny(document, denied);
+        assert!(lane.next_frame(&log, Some(&log), now).is_some());
+        // No acknowledgement comes: it was lost.
+        lane.end_cut(document, member, now);
+        assert!(!lane.is_stale(document));
+        assert!(!lane.is_idle(), "what is behind the cut may be lost");
+        assert_eq!(lane.streams[document.place()].feed.base(), 2);
     }
 }
