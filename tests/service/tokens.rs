@@ -5,12 +5,13 @@ use std::time::Duration;
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::Event;
 use parlor::proto::id::AppId;
+use parlor::proto::model::path::Path;
 use parlor::proto::token::{
     Claims, Role, Roles, TokenConfig, TokenFault, TokenLimits, TokenRing, TokenSecret,
 };
 use parlor::{
-    Answer, Audience, Entrance, Reason, Refusal, Request, RequestError, Right, RoomId,
-    ServiceError, Subject,
+    Answer, Audience, Denial, Entrance, Reason, Refusal, Request, RequestError, Right, RoomId,
+    ServiceError, Subject, Terms,
 };
 
 use super::stage::{CALM, ROUGH, Stage, Weather, identity, key, name};
@@ -177,6 +178,16 @@ fn who_may_only_read_reads_and_changes_nothing() {
         assert!(stage.was_read_only(reader), "and it is said why");
         stage.write(writer, 9);
         assert_eq!(stage.read(reader), 9, "it goes on reading");
+        // A claim is denied once, and not made again for ever.
+        let peer = stage.at_mut(reader);
+        peer.store_mut().claim_at(Path::root(), Terms::default()).unwrap();
+        let now = stage.now;
+        stage.at_mut(reader).flush(now);
+        stage.run(Duration::from_secs(3));
+        let events = &stage.ends[reader].events;
+        let denied = Event::ClaimDenied { model: Path::root(), why: Denial::ReadOnly };
+        assert_eq!(events.iter().filter(|event| **event == denied).count(), 1);
+        assert!(!stage.at(reader).store().is_pending());
         // A call by name is no write.
         let to = Audience::Peer(stage.id(writer));
         let (subject, now) = (Subject::Name("wave".to_owned()), stage.now);

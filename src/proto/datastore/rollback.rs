@@ -8,7 +8,7 @@ use super::mirror::{Known, Node};
 use super::refresh::Spot;
 use super::write::touched_by;
 use super::{Datastore, EditError};
-use crate::proto::change::ObjectId;
+use crate::proto::change::{ObjectId, OpId};
 use crate::proto::document::Image;
 use crate::proto::event::{Event, Origin};
 use crate::proto::id::DocumentId;
@@ -129,7 +129,9 @@ impl Datastore {
         let rest = self.models.without(doomed);
         self.author = author;
         let left = self.replace_models(rest);
-        self.ask_again(|id| left.containing(*id).is_some_and(|index| doomed.contains(&index)));
+        let lost = |id: &OpId| left.containing(*id).is_some_and(|index| doomed.contains(&index));
+        let denied = self.forget_denied(&lost, (model, why));
+        self.ask_again(lost);
         self.left.push(left);
         let (refused, kept): (Vec<_>, Vec<_>) = unconfirmed.into_iter().partition(|step| {
             let place = step.place();
@@ -138,20 +140,32 @@ impl Datastore {
         let made: Vec<Path> = kept.iter().filter_map(|step| step.makes()).collect();
         let dropped = self.write_steps(kept);
         made.iter().for_each(|path| self.learn_anew(path));
+        let shown = refused.iter().any(|step| model.contains(&step.place()));
         let models = refused.into_iter().map(|step| step.model()).collect();
-        self.tell_rolled_back(models, (model, why));
+        // Who is told that a claim was denied knows already.
+        self.tell_rolled_back((models, shown || !denied.is_empty()), (model, why));
         self.origin = Origin::Rollback;
         self.refresh(&[], &spots);
         self.refresh_all();
         self.origin = Origin::Remote;
         self.refuse(dropped);
         self.hear_all();
+        denied.iter().for_each(|path| self.tell_denied(path, why));
     }
 
-    /// Says of what edits were taken back: of what was refused in any case, though it may not have shown.
-    fn tell_rolled_back(&mut self, mut models: BTreeSet<Path>, (model, why): (&Path, Denial)) {
-        if !models.iter().any(|refused| model.contains(refused)) {
-            models.insert(model.clone());
+    /// Says of what edits were taken back: of what was refused in any case, though it may not have
+    /// `shown`.
+    fn tell_rolled_back(
+        &mut self,
+        (mut models, shown): (BTreeSet<Path>, bool),
+        (place, why): (&Path, Denial),
+    ) {
+        if !shown {
+            // What is refused may be a property alone.
+            let above = place.split().map(|(above, _)| above);
+            let above = above.filter(|_| self.mirror.node(place).is_none());
+            let model = above.filter(|it| matches!(self.mirror.node(it), Some(Node::Model(_))));
+            models.insert(model.unwrap_or_else(|| place.clone()));
         }
         for model in models {
             let why = self.whose(&model).unwrap_or(why);
@@ -225,7 +239,8 @@ impl Datastore {
             self.write_texts(kept);
         }
         self.written[1].extend(before..self.texts.len());
-        self.tell_rolled_back(refused, (model, why));
+        let shown = refused.iter().any(|text| model.contains(text));
+        self.tell_rolled_back((refused, shown), (model, why));
         let texts = self.mirror.nodes().filter(|(_, node)| matches!(node, Node::Text(_)));
         let texts: BTreeSet<Path> = texts.map(|(path, _)| path.clone()).collect();
         self.origin = Origin::Rollback;

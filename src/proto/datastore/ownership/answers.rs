@@ -38,6 +38,25 @@ impl Datastore {
         }
     }
 
+    /// Forgets what was asked of a place that a rule keeps anybody from asking: it would be refused again,
+    /// for ever. Returns of what models.
+    pub(in crate::proto::datastore) fn forget_denied(
+        &mut self,
+        lost: &impl Fn(&OpId) -> bool,
+        (place, why): (&Path, Denial),
+    ) -> Vec<Path> {
+        if why != Denial::ReadOnly {
+            return Vec::new();
+        }
+        let goes = |(model, asked): (&Path, &Asked)| {
+            let denied = place.contains(model) && asked.id.as_ref().is_some_and(lost);
+            denied.then(|| model.clone())
+        };
+        let denied: Vec<Path> = self.estate.asked.iter().filter_map(goes).collect();
+        self.estate.asked.retain(|model, _| !denied.contains(model));
+        denied
+    }
+
     /// The operations by which it was asked for what was not answered.
     pub(in crate::proto::datastore) fn said(&self) -> impl Iterator<Item = OpId> + '_ {
         self.estate.asked.values().filter_map(|asked| asked.id)
@@ -182,7 +201,7 @@ impl Datastore {
     }
 
     /// What was asked for a proposal is told with what became of that.
-    fn tell_denied(&mut self, path: &Path, why: Denial) {
+    pub(in crate::proto::datastore) fn tell_denied(&mut self, path: &Path, why: Denial) {
         if !self.proposals.deny(path, why) {
             self.tell(Event::ClaimDenied { model: path.clone(), why });
         }
