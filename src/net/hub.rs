@@ -59,5 +59,10 @@ pub(crate) fn log(event: &HubEvent) {
             tracing::error!(room = %room.1, %why, "a room that is kept cannot be opened");
         }
         HubEvent::Refused { peer, refusal } => tracing::info!(%peer, %refusal, "refused"),
+        HubEvent::Restored { room } => tracing::info!(room = %room.1, "restored"),
+        HubEvent::PluginFailed { faults } => tracing::warn!(faults, "the plugin panicked"),
+        HubEvent::Undone { room, why } => {
+            tracing::warn!(room = %room.1, %why, "what the plugin wanted is not done");
+        }
     }
 }

@@ -130,7 +130,7 @@ pub enum Origin {
     Local,
     /// Another peer made it.
     Remote,
-    /// An edit of this application was taken back: what it was of is another's.
+    /// An edit of this application was taken back: what it was of is another's, or it was not let in.
     Rollback,
 }
 
@@ -221,8 +221,8 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
-    /// Edits of this application were taken back, because what they were of is another's: changes
-    /// with [`Origin::Rollback`] follow. Nobody else has seen them.
+    /// Edits of this application were taken back, because what they were of is another's, or a rule at
+    /// the relay does not let them in: changes with [`Origin::Rollback`] follow. Nobody else has seen them.
     Refused {
         /// The model or text that was edited.
         model: Path,

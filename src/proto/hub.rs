@@ -3,6 +3,7 @@
 //! The relay is a peer of every room in that it keeps the documents' logs and lets nothing in that
 //! breaks a rule; it stamps nobody's work as its own.
 
+mod act;
 mod admission;
 mod columns;
 mod dispatch;
@@ -16,6 +17,7 @@ mod keep;
 mod lobby;
 mod motion;
 mod ownership;
+mod plugin;
 mod presence;
 mod record;
 mod room;
@@ -31,9 +33,12 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
+pub use self::act::{Act, ActError};
 use self::guest::{Guest, Stage};
 pub use self::image::ImageError;
 use self::ownership::Grantor;
+use self::plugin::Plugged;
+pub use self::plugin::{Given, Hearing, Order, Plugin, Ruling, Update, View, Write, Writer};
 use self::room::Room;
 pub use self::signals::GiveError;
 use crate::proto::config::HubConfig;
@@ -115,6 +120,24 @@ pub enum HubEvent {
         /// Why.
         refusal: Refusal,
     },
+    /// A room that the relay had forgotten is whole again, or as whole as it will be. What came
+    /// meanwhile was not judged.
+    Restored {
+        /// Which.
+        room: RoomKey,
+    },
+    /// The relay's plugin panicked.
+    PluginFailed {
+        /// How often it has, since it was set.
+        faults: u64,
+    },
+    /// Something is not done that the plugin wanted done.
+    Undone {
+        /// Where.
+        room: RoomKey,
+        /// Why.
+        why: ActError,
+    },
 }
 
 /// The rooms of a relay.
@@ -142,6 +165,7 @@ pub struct Hub {
     guests: BTreeMap<Link, Guest>,
     /// When each peer tried to join, within the last minute.
     joins: BTreeMap<PeerId, VecDeque<Time>>,
+    plugin: Option<Plugged>,
     effects: VecDeque<Effect>,
     events: VecDeque<HubEvent>,
 }
@@ -174,6 +198,7 @@ impl Hub {
             opened: 0,
             guests: BTreeMap::new(),
             joins: BTreeMap::new(),
+            plugin: None,
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -196,6 +221,7 @@ impl Hub {
             Input::Authorised { link, verdict } => self.on_authorised(now, link, verdict),
             Input::Fetched { room, image } => self.on_fetched(now, &room, image),
         }
+        self.consult(now);
     }
 
     /// Lets time pass. Call at [`Self::poll_timeout`].
@@ -221,6 +247,7 @@ impl Hub {
             self.rooms.remove(&key);
             self.report(HubEvent::Closed { room: key });
         }
+        self.consult(now);
     }
 
     /// Ends every link, with a reason that lets peers come back.
@@ -257,7 +284,8 @@ impl Hub {
         let over = self.rooms.values().filter_map(Room::service_due);
         let signals =
             self.rooms.values().filter_map(|room| room.signals().due(&self.config.signals));
-        let guests = guests.chain(moves).chain(signals).chain(over);
+        let plugin = self.plugin.as_ref().and_then(Plugged::due);
+        let guests = guests.chain(moves).chain(signals).chain(over).chain(plugin);
         guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
@@ -300,6 +328,9 @@ impl Hub {
     fn report(&mut self, event: HubEvent) {
         if self.events.len() >= self.config.event_capacity {
             self.events.pop_front();
+        }
+        if let Some(plugged) = &mut self.plugin {
+            plugged.note(&event, self.config.event_capacity);
         }
         self.events.push_back(event);
     }

@@ -8,6 +8,7 @@ mod authority;
 mod epoch;
 mod hashes;
 mod next;
+mod rules;
 mod well_known;
 mod without;
 
@@ -24,7 +25,6 @@ use crate::proto::authorship::Scope;
 use crate::proto::base::Base;
 use crate::proto::change::{Change, Key, ObjectId, OpId, Sealed, chunk};
 use crate::proto::config::Limits;
-use crate::proto::guard;
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::ownership::{Authority, Fence};
 use crate::proto::reason::ChangeFault;
@@ -201,69 +201,9 @@ impl ChangeLog {
             }
             return Ok(Admission::Known);
         }
-        let actor = sealed.change.actor;
-        let known = self.authors.get(&actor);
-        let origin = match (known, introduction) {
-            (Some(Author { origin: Origin::Peer(author), .. }), _) => *author,
-            (None, Some(author)) if self.scope.actor(&author) == actor => author,
-            _ => return Err(ChangeFault::WrongActor),
-        };
-        self.may_write(&actor)?;
-        let written = known.map_or(&[][..], |author| &author.changes);
-        self.check_sequence(&sealed.change, written)?;
-        let deps = self.check_start(&sealed.change)?;
-        let places = guard::check(&self.table, self.document, &self.limits, &sealed.change)?;
-        guard::check_claims(&self.table, &sealed.change, &places, origin.peer)?;
+        let (author, deps, places) = self.check(introduction, &sealed.change)?;
         let standing = Standing { fixed: false, pending };
-        Ok(self.insert(Origin::Peer(origin), sealed, deps, (&places, standing)))
-    }
-
-    /// Whether a peer may write with `actor`.
-    ///
-    /// # Errors
-    ///
-    /// When the log is full.
-    pub fn may_write(&self, actor: &Actor) -> Result<(), ChangeFault> {
-        if self.entries.len() >= self.limits.history {
-            return Err(ChangeFault::HistoryFull);
-        }
-        let peers = self.authors.len() - self.well_known;
-        if !self.authors.contains_key(actor) && peers >= self.limits.authors {
-            return Err(ChangeFault::TooManyAuthors);
-        }
-        Ok(())
-    }
-
-    fn check_sequence(&self, change: &Change, written: &[Index]) -> Result<(), ChangeFault> {
-        let next = written.len() as u64 + 1;
-        if change.sequence < next {
-            // Not the same change, or it would have been known: its author wrote two.
-            return Err(ChangeFault::Equivocation);
-        }
-        if change.sequence > next {
-            return Err(ChangeFault::WrongSequence);
-        }
-        let previous = written.last().map(|&index| self.entries[index].hash);
-        if previous.is_some_and(|previous| !change.deps.contains(&previous)) {
-            return Err(ChangeFault::WrongSequence);
-        }
-        // Ascending, but that the author's previous change may stand last.
-        let ascending = match change.deps.split_last() {
-            Some((last, others)) if Some(*last) == previous && !others.contains(last) => others,
-            _ => &change.deps,
-        };
-        let ordered = ascending.is_sorted_by(|one, next| one < next);
-        if ordered { Ok(()) } else { Err(ChangeFault::Malformed) }
-    }
-
-    /// Whether a change begins where what it depends on ends. Returns what it depends on.
-    fn check_start(&self, change: &Change) -> Result<Deps, ChangeFault> {
-        let place = |dep| self.position(dep).and_then(|place| u32::try_from(place).ok());
-        let deps: Option<Deps> = change.deps.iter().map(place).collect();
-        let deps = deps.ok_or(ChangeFault::UnknownDependency)?;
-        let ends = deps.iter().map(|&dep| self.entries[dep as usize].end);
-        let before = ends.max().unwrap_or(0);
-        if change.start == before + 1 { Ok(deps) } else { Err(ChangeFault::WrongStart) }
+        Ok(self.insert(Origin::Peer(author), sealed, deps, (&places, standing)))
     }
 
     fn insert(

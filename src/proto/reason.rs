@@ -406,6 +406,34 @@ pub enum Denial {
     /// The peer's token does not let it write.
     #[error("this peer may read, and not write: ask for a token with the role `write`")]
     ReadOnly,
+    /// A rule of the application's at the relay does not let it in.
+    #[error("a rule of the application at the relay says no (code {code})")]
+    Ruled {
+        /// Which rule, by the application's own numbers; 0 if the rule itself failed.
+        code: u32,
+    },
+}
+
+impl Denial {
+    /// What those are told who know no rules of applications.
+    pub(crate) const fn of_old(self) -> Self {
+        match self {
+            Self::Ruled { .. } => Self::NotOwner,
+            Self::Owned { .. }
+            | Self::Raced { .. }
+            | Self::Outdated
+            | Self::Protected { .. }
+            | Self::Fixed { .. }
+            | Self::Cooling { .. }
+            | Self::TooOften { .. }
+            | Self::NotOwner
+            | Self::Absent { .. }
+            | Self::Full { .. }
+            | Self::NoModel
+            | Self::Occupied
+            | Self::ReadOnly => self,
+        }
+    }
 }
 
 /// The minor version since which relays have the room service.

@@ -285,6 +285,7 @@ fn ownership() -> Vec<Named> {
         ("denied-no-model", Denial::NoModel),
         ("denied-occupied", Denial::Occupied),
         ("denied-read-only", Denial::ReadOnly),
+        ("denied-ruled", Denial::Ruled { code: 300 }),
     ];
     let frame = |entry| Message::Changes {
         document: DocumentId::MODELS,

@@ -119,9 +119,12 @@ fn lifecycle(event: HubEvent) -> Option<(RoomKey, Lifecycle)> {
         HubEvent::Kicked { room, peer, by, .. } => {
             (room, Lifecycle::MemberModerated { by, peer, action: "kick".to_owned() })
         }
-        HubEvent::Signal { .. } | HubEvent::Unreadable { .. } | HubEvent::Refused { .. } => {
-            return None;
-        }
+        HubEvent::Signal { .. }
+        | HubEvent::Restored { .. }
+        | HubEvent::Unreadable { .. }
+        | HubEvent::PluginFailed { .. }
+        | HubEvent::Undone { .. }
+        | HubEvent::Refused { .. } => return None,
     })
 }
 

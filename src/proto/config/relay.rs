@@ -38,7 +38,7 @@ pub struct HubConfig {
     pub round_trip: Duration,
     /// How many peers a room remembers as having been there before. Later ones are always new.
     pub remembered: usize,
-    /// The most events that wait for the operator; the oldest is dropped for one more.
+    /// The most events that wait for the operator, and for a plugin; the oldest is dropped for one more.
     pub event_capacity: usize,
     /// When history is cut.
     pub epochs: EpochConfig,

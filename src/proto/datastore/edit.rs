@@ -350,7 +350,7 @@ fn is_moved(shape: &Shape, id: u16) -> bool {
     shape.property(id).is_some_and(|property| property.state.is_some())
 }
 
-pub(super) fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {
+pub(in crate::proto) fn bind(path: &Path, shape: &Shape, model: &mut dyn AnyModel) {
     for property in shape.handles() {
         if let Some(field) = model.field_mut(property.id) {
             field.bind(&path.property(property.id));

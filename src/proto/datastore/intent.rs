@@ -5,10 +5,12 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use hashbrown::HashMap;
 
+use super::edit::differences;
+use super::seed::Seed;
 use crate::proto::model::list::Position;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::model::{Kind, Shape};
+use crate::proto::model::{Kind, Model, Shape};
 use crate::proto::ownership::Claim;
 
 /// One thing to be written.
@@ -68,6 +70,19 @@ pub enum Intent {
 }
 
 impl Intent {
+    /// What makes one model of a type into another, at a path: for tools, and relays.
+    #[must_use]
+    pub fn between<T: Model>(model: &Path, before: &T, after: &T) -> Vec<Self> {
+        differences(model, &T::shape(), before, after)
+    }
+
+    /// What puts a new model at a place: its collection's path and its key. In a list it needs a
+    /// `position`; in a set, a key that nothing ever had there.
+    #[must_use]
+    pub fn creation<T: Model>(place: &Path, model: T, position: Option<Position>) -> Vec<Self> {
+        Seed::of(place, model, position).into_intents()
+    }
+
     /// The model that it is about.
     #[must_use]
     pub const fn model(&self) -> &Path {

@@ -39,29 +39,36 @@ impl Run {
 }
 
 /// A change that is being written.
-pub(super) struct Script<'a> {
+pub(in crate::proto) struct Script<'a> {
     table: &'a Table,
+    /// In which places count.
+    view: View,
     change: Change,
     /// What each text looks like that was touched.
     texts: BTreeMap<ObjectIndex, Vec<Run>>,
 }
 
 impl<'a> Script<'a> {
-    /// An empty change of `actor` that follows everything in the log of `table`.
-    pub(super) fn new(table: &'a Table, actor: Actor, next: Next) -> Self {
+    /// An empty change of `actor` that follows everything in the log of `table`. Places count in a
+    /// view.
+    pub(in crate::proto) fn new(
+        (table, view): (&'a Table, View),
+        actor: Actor,
+        next: Next,
+    ) -> Self {
         let Next { sequence, start, deps } = next;
         let change = Change { actor, sequence, start, deps, operations: Vec::new() };
-        Self { table, change, texts: BTreeMap::new() }
+        Self { table, view, change, texts: BTreeMap::new() }
     }
 
     /// The change, if there is anything in it.
-    pub(super) fn finish(self) -> Option<Change> {
+    pub(in crate::proto) fn finish(self) -> Option<Change> {
         (!self.change.operations.is_empty()).then_some(self.change)
     }
 
     /// Does a splice. Places beyond the end are the end.
-    pub(super) fn splice(&mut self, text: ObjectIndex, splice: &Splice) {
-        let len = self.table.showing(text, View::Shown);
+    pub(in crate::proto) fn splice(&mut self, text: ObjectIndex, splice: &Splice) {
+        let len = self.table.showing(text, self.view);
         let mut runs =
             self.texts.remove(&text).unwrap_or_else(|| vec![Run::There { from: 0, len }]);
         let all: usize = runs.iter().map(|run| run.len()).sum();
@@ -117,7 +124,7 @@ impl<'a> Script<'a> {
     /// The operation that inserted a character of a run.
     fn id(&self, text: ObjectIndex, run: Run, place: usize) -> Option<OpId> {
         match run {
-            Run::There { from, .. } => self.table.element(text, View::Shown, from + place),
+            Run::There { from, .. } => self.table.element(text, self.view, from + place),
             Run::New { from, .. } => Some(self.change.id(from + place)),
         }
     }

@@ -42,6 +42,10 @@ impl Seed {
         Self { intents, moves, model: Some(Box::new(model)) }
     }
 
+    pub(super) fn into_intents(self) -> Vec<Intent> {
+        self.intents
+    }
+
     pub(super) const fn untyped(intents: Vec<Intent>) -> Self {
         Self { intents, moves: Vec::new(), model: None }
     }

@@ -17,7 +17,7 @@ use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
 use crate::proto::ownership::{CLAIMS, Claim, META, to_value};
 use crate::proto::reason::ChangeFault;
-use crate::proto::table::ObjectIndex;
+use crate::proto::table::{ObjectIndex, View};
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::Made;
 
@@ -138,7 +138,7 @@ impl Datastore {
             }
         }
         let next = self.texts.next_without(&self.text_actor, self.waiting_texts());
-        let mut script = Script::new(self.texts.table(), self.text_actor, next);
+        let mut script = Script::new((self.texts.table(), View::Shown), self.text_actor, next);
         let mut dropped = Vec::new();
         for splice in &splices {
             match self.texts.table().text(splice.text.as_str()) {
@@ -285,7 +285,11 @@ pub(super) fn touched_by(intent: &Intent) -> Option<Spot> {
 
 /// Writes one intent. Nothing if its model is not there, or cannot be written so. `known` is the
 /// model's object, if the table has it and nothing in the draft moves it.
-fn perform(draft: &mut Draft<'_>, intent: &Intent, known: Option<ObjectIndex>) -> Option<()> {
+pub(in crate::proto) fn perform(
+    draft: &mut Draft<'_>,
+    intent: &Intent,
+    known: Option<ObjectIndex>,
+) -> Option<()> {
     let target = |draft: &Draft<'_>, model: &Path| match known {
         Some(object) => Some(draft.target(object)),
         None => find(draft, model),

@@ -1,13 +1,16 @@
 //! What members bring: let in, and passed on.
 
+use super::act::ActError;
 use super::dispatch::is_known;
 use super::guest::{Guest, Stage};
 use super::ownership::gate::Gate;
 use super::ownership::{Grantor, Told};
+use super::plugin::{Asking, Plugged};
 use super::room::Room;
 use super::unproven::Unproven;
-use super::{Hub, RoomKey};
+use super::{Hub, HubEvent, RoomKey};
 use crate::proto::config::HubConfig;
+use crate::proto::datastore::intent::Intent;
 use crate::proto::delta::{DeltaError, Token};
 use crate::proto::id::{DocumentId, Link, PeerId};
 use crate::proto::lane::Incoming;
@@ -54,7 +57,8 @@ impl Hub {
             return;
         };
         let (config, grantor) = (&self.config, &mut self.grantor);
-        let mut desk = Desk { room, guest, config, grantor, now, link };
+        let plugged = self.plugin.as_mut().map(|plugged| (plugged, &key));
+        let mut desk = Desk { room, guest, config, grantor, plugged, now, link };
         let mut taken = Taken::default();
         // What one record makes, the next may build on.
         while taken.is_open()
@@ -70,12 +74,13 @@ impl Hub {
             desk.settle(document, &mut taken);
         }
         let waiting = guest.unproven[document.place()].bytes();
-        let Taken { tokens, told, turned, outcome } = taken;
+        let Taken { tokens, told, turned, wanted, undone, outcome } = taken;
         if !tokens.is_empty() {
             room.log_and_epochs(document).1.wrote(now);
         }
         self.forward(now, &key, document, Some(link), &tokens);
         self.tell_denied(now, &key, told);
+        self.write_wanted(now, &key, (&wanted, undone));
         if let Some(turned) = turned {
             self.deny(now, link, document, turned);
         }
@@ -143,14 +148,18 @@ impl Hub {
                 return;
             }
             let (mut settled, mut told, mut turned) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut wanted, mut undone) = (Vec::new(), Vec::new());
             for (link, guest) in &mut self.guests {
                 let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
                 if here && guest.unproven[document.place()].wants(&changes) {
                     let (config, grantor) = (&self.config, &mut self.grantor);
-                    let mut desk = Desk { room, guest, config, grantor, now, link: *link };
+                    let plugged = self.plugin.as_mut().map(|plugged| (plugged, key));
+                    let mut desk = Desk { room, guest, config, grantor, plugged, now, link: *link };
                     let mut taken = Taken::default();
                     desk.settle(document, &mut taken);
                     told.extend(taken.told);
+                    wanted.extend(taken.wanted);
+                    undone.extend(taken.undone);
                     turned.extend(taken.turned.map(|turned| (*link, turned)));
                     settled.push((*link, taken.tokens));
                 }
@@ -160,9 +169,25 @@ impl Hub {
                 self.forward(now, key, document, Some(link), &tokens);
             }
             self.tell_denied(now, key, told);
+            self.write_wanted(now, key, (&wanted, undone));
             for (link, turned) in turned {
                 self.deny(now, link, document, turned);
             }
+        }
+    }
+
+    /// Writes to the models what a plugin wants written because of texts, and tells what could not be.
+    fn write_wanted(
+        &mut self,
+        now: Time,
+        key: &RoomKey,
+        (wanted, undone): (&[Vec<Intent>], Vec<ActError>),
+    ) {
+        let written = wanted.iter().map(|intents| self.write_as_relay(now, key, intents));
+        let failed: Vec<ActError> = written.filter_map(Result::err).collect();
+        for why in undone.into_iter().chain(failed) {
+            tracing::debug!(room = %key.1, %why, "what a plugin wanted is not written");
+            self.report(HubEvent::Undone { room: key.clone(), why });
         }
     }
 
@@ -189,6 +214,10 @@ struct Taken {
     told: Told,
     /// The change that stays out.
     turned: Option<DeniedRecord>,
+    /// What a plugin wants written to the models, where this is about texts.
+    wanted: Vec<Vec<Intent>>,
+    /// What of that could not be done, where this is about models.
+    undone: Vec<ActError>,
     /// The rule that was broken.
     outcome: Option<ChangeFault>,
 }
@@ -206,6 +235,8 @@ struct Desk<'a> {
     guest: &'a mut Guest,
     config: &'a HubConfig,
     grantor: &'a mut Grantor,
+    /// The plugin, if there is one, and where it is asked about.
+    plugged: Option<(&'a mut Plugged, &'a RoomKey)>,
     now: Time,
     link: Link,
 }
@@ -250,10 +281,14 @@ impl Desk<'_> {
             &mut Gate<'_>,
         ) -> Result<Vec<Token>, ChangeFault>,
     ) {
-        let (log, models, holdings, motion) = self.room.gated(document);
+        let (log, other, holdings, motion) = self.room.gated(document);
+        let models = (document == DocumentId::TEXTS).then_some(other);
         let config = (models, &self.config.ownership);
         let mut gate = Gate::new(holdings, config, (&*self.grantor, self.now));
         gate.set_reads_only(!self.guest.pass.writes());
+        if let (Some((plugged, key)), Some(by)) = (&mut self.plugged, self.guest.writer()) {
+            gate.set_asking(Asking::new(plugged, (key, by, self.now)), other);
+        }
         let offered = offer(&mut self.guest.unproven[document.place()], log, &mut gate);
         let mut passed = gate.end();
         if taken.turned.is_none() {
@@ -263,9 +298,21 @@ impl Desk<'_> {
             Ok(tokens) => taken.tokens.extend(tokens),
             Err(fault) => taken.outcome = Some(fault),
         }
+        let wanted = std::mem::take(&mut passed.wanted);
         let when = (self.now, &mut taken.told);
-        let passed = (passed, motion);
-        taken.tokens.extend(holdings.answer(log, passed, self.grantor, when));
+        let answers = holdings.answer(log, (passed, &mut *motion), self.grantor, when);
+        taken.tokens.extend(answers);
+        if models.is_some() {
+            taken.wanted.extend(wanted);
+            return;
+        }
+        for intents in wanted {
+            // In one go with what it is about, so that hardly anybody sees one without the other.
+            let office = (&mut *self.grantor, &self.config.ownership, self.now);
+            let tokens = &mut taken.tokens;
+            let written = holdings.dictate((&mut *log, &mut *motion), &intents, office, tokens);
+            taken.undone.extend(written.err());
+        }
     }
 }
 

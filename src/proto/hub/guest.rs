@@ -3,6 +3,7 @@
 use super::RoomKey;
 use super::admission::Pass;
 use super::door::{Awaited, Knock};
+use super::plugin::Writer;
 use super::service::Desk;
 use super::signals::Ear;
 use super::unproven::Unproven;
@@ -146,6 +147,12 @@ impl Guest {
             }
             Stage::Member { client, .. } => Some(*client),
         }
+    }
+
+    /// The peer as a plugin knows it, while it is in a room.
+    pub(super) fn writer(&self) -> Option<Writer> {
+        let client = self.client()?;
+        Some(Writer { peer: self.peer, client, moderates: self.pass.moderates() })
     }
 
     /// Of which application the peer is, once it is let in.

@@ -3,6 +3,8 @@
 //! Grants stand in the document of the models; what is here is what a relay needs beside them, and
 //! forgets with the room.
 
+mod asked;
+mod edicts;
 mod folds;
 pub(super) mod gate;
 mod grants;
@@ -14,8 +16,10 @@ mod rule;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::edicts::type_in;
 pub(super) use self::folds::Fold;
 pub(super) use self::grants::{Decree, Told};
+pub(super) use self::places::{Place, Places};
 use self::queue::Queue;
 use self::recovery::Recovery;
 use crate::proto::config::OwnershipConfig;

@@ -297,8 +297,8 @@ impl Record {
         }
     }
 
-    /// Does what a member asks of its room, if it may; but what is another matter than this record's
-    /// does nothing.
+    /// Does what somebody asks of its room that may; but what is another matter than this record's does
+    /// nothing.
     pub(super) fn change(
         &mut self,
         asker: Asker,
@@ -306,7 +306,6 @@ impl Record {
         (config, members, now): (&ServiceConfig, u32, Time),
         draw: impl FnOnce() -> Invite,
     ) -> Result<Done, ServiceError> {
-        self.may(asker, &request)?;
         self.tidy(now);
         let done = match request {
             RequestRecord::Describe(description) => {
@@ -363,7 +362,8 @@ impl Record {
         Ok(done)
     }
 
-    fn may(&self, asker: Asker, request: &RequestRecord) -> Result<(), ServiceError> {
+    /// Whether a member may ask for something.
+    pub(super) fn may(&self, asker: Asker, request: &RequestRecord) -> Result<(), ServiceError> {
         let owns = self.owner == Some(asker.peer);
         if owns {
             return Ok(());

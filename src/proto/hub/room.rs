@@ -185,16 +185,20 @@ impl Room {
         (&self.logs, &mut self.holdings)
     }
 
-    /// A document's log; that of the models, if it is another; who owns what; and what moves.
+    pub(super) const fn logs(&self) -> &[ChangeLog; 2] {
+        &self.logs
+    }
+
+    /// A document's log; that of the other; who owns what; and what moves.
     pub(super) const fn gated(
         &mut self,
         document: DocumentId,
-    ) -> (&mut ChangeLog, Option<&ChangeLog>, &mut Holdings, &mut Motion) {
+    ) -> (&mut ChangeLog, &ChangeLog, &mut Holdings, &mut Motion) {
         let [models, texts] = &mut self.logs;
         if document.0 == DocumentId::TEXTS.0 {
-            (texts, Some(models), &mut self.holdings, &mut self.motion)
+            (texts, models, &mut self.holdings, &mut self.motion)
         } else {
-            (models, None, &mut self.holdings, &mut self.motion)
+            (models, texts, &mut self.holdings, &mut self.motion)
         }
     }
 

@@ -164,12 +164,12 @@ impl Hub {
             | RequestRecord::Kick(..)
             | RequestRecord::Pardon(_)
             | RequestRecord::Invite(..)
-            | RequestRecord::Withdraw(_) => self.change(now, link, request),
+            | RequestRecord::Withdraw(_) => self.change_for(now, link, request),
         }
     }
 
     /// Changes a member's room, if it may.
-    fn change(
+    fn change_for(
         &mut self,
         now: Time,
         link: Link,
@@ -180,6 +180,18 @@ impl Hub {
         let Stage::Member { room: key, .. } = guest.stage.clone() else {
             return Err(ServiceError::NotInRoom);
         };
+        self.rooms.get(&key).ok_or(ServiceError::NotInRoom)?.record().may(asker, &request)?;
+        self.change(now, &key, asker, request)
+    }
+
+    /// Changes a room, as somebody asks who may.
+    pub(super) fn change(
+        &mut self,
+        now: Time,
+        key: &RoomKey,
+        asker: Asker,
+        request: RequestRecord,
+    ) -> Result<AnswerRecord, ServiceError> {
         let kicked = if let RequestRecord::Kick(peer, ban_s) = &request {
             Some((*peer, (*ban_s).min(self.config.service.ban_s)))
         } else {
@@ -191,14 +203,14 @@ impl Hub {
             rng.fill_bytes(&mut invite);
             Invite(invite)
         };
-        let room = self.rooms.get_mut(&key).ok_or(ServiceError::NotInRoom)?;
+        let room = self.rooms.get_mut(key).ok_or(ServiceError::NotInRoom)?;
         let Done { answer, fact } = room.record_mut().change(asker, request, terms, draw)?;
         if let Some(fact) = fact {
-            self.tell_room(&key, &Told::Fact(fact), None, now);
+            self.tell_room(key, &Told::Fact(fact), None, now);
         }
         if let Some((peer, ban_s)) = kicked {
             self.report(HubEvent::Kicked { room: key.clone(), peer, by: asker.peer, ban_s });
-            self.kick(now, &key, peer, ban_s);
+            self.kick(now, key, peer, ban_s);
         }
         Ok(answer)
     }

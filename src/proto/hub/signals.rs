@@ -11,6 +11,7 @@ pub use self::give::GiveError;
 use self::kept::{Asker, Hearer, Rule, What};
 pub(super) use self::{ear::Ear, kept::Signals};
 use super::guest::Stage;
+use super::plugin::{Asking, Plugged, View, Writer};
 use super::room::Room;
 use super::{Hub, HubEvent, RoomKey};
 use crate::proto::channel::Channel;
@@ -97,7 +98,7 @@ impl Hub {
         let per_second = guest.pass.signals(config.per_second);
         let rule = (&SignalConfig { per_second, ..config.clone() }, now);
         let may = guest.ear.may_take(rule) && room.signals().has_room(rule);
-        let (asks, writes) = (guest.minor >= SETTLES, guest.pass.writes());
+        let (asks, writes, by) = (guest.minor >= SETTLES, guest.pass.writes(), guest.writer());
         let Some(channel) = guest.ear.channel() else {
             self.refuse(link, Refusal::BadMessage, now);
             return;
@@ -105,12 +106,15 @@ impl Hub {
         // Of too many, or where some before them are missing, none: they are said again.
         let mut own = Vec::new();
         let known = may.then(|| channel.offer(position, signals.len(), now)).flatten();
-        for signal in signals.into_iter().skip(known.unwrap_or(usize::MAX)) {
+        for mut signal in signals.into_iter().skip(known.unwrap_or(usize::MAX)) {
             guest.ear.took(signal.payload.len());
             let may = writes || !is_of_model(&signal);
             if room.signals_mut().takes(who, signal.number) && may {
                 let asker = Asker { who, given: signal.number };
-                own.extend(take(room, signal, (asker, asks), rule));
+                let may = may_give(room, peer, &signal);
+                let plugged = self.plugin.as_mut().zip(by);
+                let may = may && hears(plugged, (&key, room, now), (&mut signal, true), limit);
+                own.extend(take(room, signal, (asker, asks, may), rule));
             }
         }
         for signal in own {
@@ -239,16 +243,29 @@ impl Hub {
     }
 }
 
-/// Takes a signal of a session, which wants to know its outcome or not. Returns it if it is for the
-/// relay itself.
+/// Whether a plugin, if there is one, lets a signal of a member's be heard, which it may change.
+fn hears(
+    plugged: Option<(&mut Plugged, Writer)>,
+    (key, room, now): (&RoomKey, &Room, Time),
+    (signal, reliable): (&mut SignalRecord, bool),
+    limit: usize,
+) -> bool {
+    plugged.is_none_or(|(plugged, by)| {
+        let [models, texts] = room.logs();
+        let view = View::new(models, texts);
+        Asking::new(plugged, (key, by, now)).hear(signal, (view, reliable), limit)
+    })
+}
+
+/// Takes a signal of a session, which wants to know its outcome or not, and may give it or not. Returns
+/// it if it is for the relay itself.
 fn take(
     room: &mut Room,
     signal: SignalRecord,
-    (asker, asks): (Asker, bool),
+    (asker, asks, may): (Asker, bool, bool),
     rule: Rule<'_>,
 ) -> Option<Signalled> {
     let (by, now) = (asker.who.0, rule.1);
-    let may = may_give(room, by, &signal);
     let signals = room.signals_mut();
     let told = (signal.subject, signal.payload);
     match signal.to {

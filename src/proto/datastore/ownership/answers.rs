@@ -45,7 +45,7 @@ impl Datastore {
         lost: &impl Fn(&OpId) -> bool,
         (place, why): (&Path, Denial),
     ) -> Vec<Path> {
-        if why != Denial::ReadOnly {
+        if !matches!(why, Denial::Ruled { .. } | Denial::ReadOnly) {
             return Vec::new();
         }
         let goes = |(model, asked): (&Path, &Asked)| {

@@ -1,34 +1,23 @@
 //! Whether a change may come in: who owns what it writes to, and what becomes of its claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::asked::{Asked, claims, last_of};
 use super::places::{Place, Places, makes};
 use super::{Grantor, Holdings};
-use crate::proto::change::{Action, Change, Key, OpId};
+use crate::proto::change::{Action, Change};
 use crate::proto::config::OwnershipConfig;
+use crate::proto::datastore::intent::Intent;
+use crate::proto::hub::plugin::Asking;
 use crate::proto::id::{DocumentId, PeerId};
 use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
-use crate::proto::ownership::{
-    Claim, Grant, Ledger, META, Mode, Session, Terms, from_value, prefixes,
-};
+use crate::proto::ownership::{Claim, Grant, Ledger, META, Mode, Session, Terms, prefixes};
 use crate::proto::reason::Denial;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{Denied, DeniedRecord, Introduction};
-
-/// What a peer asks for, in a change.
-#[derive(Clone, Debug)]
-pub(in crate::proto::hub) struct Asked {
-    pub(super) by: Introduction,
-    pub(super) model: Path,
-    /// The operation that asks.
-    pub(super) id: OpId,
-    /// The sequence of its change.
-    pub(super) sequence: u64,
-    pub(super) claim: Claim,
-}
 
 /// What becomes of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +60,8 @@ pub(in crate::proto::hub) struct Gate<'a> {
     /// The first change that stays out.
     turned: Option<DeniedRecord>,
     reads_only: bool,
+    /// Who else is asked, with the log of the room's other document.
+    asking: Option<(Asking<'a>, &'a ChangeLog)>,
 }
 
 /// What came through a gate.
@@ -81,6 +72,8 @@ pub(in crate::proto::hub) struct Passed {
     pub(super) gone: Vec<Path>,
     /// The first change that stays out.
     pub(in crate::proto::hub) turned: Option<DeniedRecord>,
+    /// What is to be written besides.
+    pub(in crate::proto::hub) wanted: Vec<Vec<Intent>>,
 }
 
 impl<'a> Gate<'a> {
@@ -101,7 +94,13 @@ impl<'a> Gate<'a> {
             asked: <(Vec<_>, Vec<_>)>::default(),
             turned: None,
             reads_only: false,
+            asking: None,
         }
+    }
+
+    /// A plugin is asked, too, about what comes in otherwise.
+    pub(in crate::proto::hub) fn set_asking(&mut self, asking: Asking<'a>, other: &'a ChangeLog) {
+        self.asking = Some((asking, other));
     }
 
     /// What comes is of a peer that may not write, as far as it is its own.
@@ -187,7 +186,9 @@ impl<'a> Gate<'a> {
         brought: bool,
     ) -> bool {
         self.asked = <(Vec<_>, Vec<_>)>::default();
-        let Err(turned) = self.may(log, author, change, brought) else {
+        let outcome = self.may(log, author, change, brought);
+        let outcome = outcome.and_then(|()| self.ask(log, author, change, brought));
+        let Err(turned) = outcome else {
             return false;
         };
         tracing::debug!(model = %turned.model, why = %turned.why, brought, "a change stays out");
@@ -199,16 +200,36 @@ impl<'a> Gate<'a> {
         true
     }
 
+    /// Whether a plugin lets a change in. It is not asked about what an earlier relay had let in.
+    fn ask(
+        &mut self,
+        log: &ChangeLog,
+        author: &Introduction,
+        change: &Change,
+        brought: bool,
+    ) -> Result<(), Turned> {
+        let asks = !brought && !self.holdings.recovery.is_open();
+        let Some((asking, other)) = self.asking.as_mut().filter(|_| asks) else {
+            return Ok(());
+        };
+        let judged = asking.judge((log, other), author, change);
+        judged.map_err(|(model, why)| Turned { model, why })
+    }
+
     /// The last change that was asked about is in: what it claims counts.
     pub(in crate::proto::hub) fn admitted(&mut self) {
         let (decided, gone) = std::mem::take(&mut self.asked);
         self.decided.extend(decided);
         self.gone.extend(gone);
+        if let Some((asking, _)) = &mut self.asking {
+            asking.admitted();
+        }
     }
 
     /// What was decided of claims since, and what is to be told of a change that stays out.
     pub(in crate::proto::hub) fn end(self) -> Passed {
-        Passed { decided: self.decided, gone: self.gone, turned: self.turned }
+        let wanted = self.asking.map(|(asking, _)| asking.end()).unwrap_or_default();
+        Passed { decided: self.decided, gone: self.gone, turned: self.turned, wanted }
     }
 
     /// Answers a claim that waited until there was something to go by.
@@ -457,31 +478,4 @@ fn is_vacant(log: &ChangeLog, place: &Path) -> bool {
     let table = log.table();
     let found = place.split().and_then(|(above, key)| Some((table.find(&above)?, key)));
     found.is_none_or(|(object, key)| table.get(object, &key).is_none())
-}
-
-/// Of several claims of one model in a change the last counts.
-fn last_of(all: Vec<Asked>) -> Vec<Asked> {
-    let last: BTreeMap<Path, Asked> =
-        all.into_iter().map(|asked| (asked.model.clone(), asked)).collect();
-    last.into_values().collect()
-}
-
-/// What a change asks for, in the order in which it does.
-fn claims(log: &ChangeLog, author: &Introduction, change: &Change) -> Vec<Asked> {
-    let Some(map) = log.ledger().claims_map() else {
-        return Vec::new();
-    };
-    let map = log.table().id(map);
-    let mut asked = Vec::new();
-    for (at, operation) in change.operations.iter().enumerate() {
-        if let (Key::Map(key), Action::Put(value)) = (&operation.key, &operation.action)
-            && operation.object == map
-            && let Some(claim) = from_value(value)
-        {
-            let model = Path::parse(key);
-            let (by, id, sequence) = (*author, change.id(at), change.sequence);
-            asked.push(Asked { by, model, id, sequence, claim });
-        }
-    }
-    asked
 }

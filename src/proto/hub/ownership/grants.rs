@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::asked::Asked;
 use super::folds::Fold;
-use super::gate::{Asked, Verdict};
+use super::gate::Verdict;
 use super::{Grantor, Holdings};
 use crate::proto::change::{Change, chunk};
 use crate::proto::delta::Token;
@@ -29,7 +30,7 @@ const GRANT_COST: usize = 128;
 const REMOVAL_COST: usize = 64;
 
 /// What answers no claim.
-const UNASKED: (Actor, u64) = ([0; 16], 0);
+pub(super) const UNASKED: (Actor, u64) = ([0; 16], 0);
 
 /// What a relay is about to write.
 #[derive(Debug, Default)]
@@ -280,7 +281,7 @@ fn write_part(
 
 /// Lets in what the relay has drafted, and gives its word for it. Returns what is new in the log since
 /// it had `before` entries. What was to be written may stand there already.
-fn seal(
+pub(super) fn seal(
     log: &mut ChangeLog,
     change: Option<Change>,
     before: usize,

@@ -10,10 +10,10 @@ use crate::proto::ownership::prefixes;
 /// Where something stands. A path that is longer than what can be owned ends before that, so that no
 /// change takes more memory here than its operations, however deep it goes.
 #[derive(Clone)]
-pub(super) struct Place {
-    pub(super) path: Path,
+pub(in crate::proto::hub) struct Place {
+    pub(in crate::proto::hub) path: Path,
     /// Whether that is all of it.
-    pub(super) whole: bool,
+    pub(in crate::proto::hub) whole: bool,
 }
 
 impl Place {
@@ -48,7 +48,7 @@ pub(super) fn makes(log: &ChangeLog, change: &Change) -> BTreeSet<Path> {
 }
 
 /// Where the operations of a change stand.
-pub(super) struct Places<'a> {
+pub(in crate::proto::hub) struct Places<'a> {
     log: &'a ChangeLog,
     change: &'a Change,
     /// The objects that the change makes, by how many operations were before.
@@ -56,12 +56,12 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    pub(super) const fn new(log: &'a ChangeLog, change: &'a Change) -> Self {
+    pub(in crate::proto::hub) const fn new(log: &'a ChangeLog, change: &'a Change) -> Self {
         Self { log, change, made: BTreeMap::new() }
     }
 
     /// Where an operation writes; nothing where there is no such thing, which the guard refuses.
-    pub(super) fn of(&mut self, at: usize, operation: &Operation) -> Option<Place> {
+    pub(in crate::proto::hub) fn of(&mut self, at: usize, operation: &Operation) -> Option<Place> {
         let Key::Map(key) = &operation.key else {
             return None;
         };

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::gate::{Asked, Verdict};
+use super::asked::Asked;
+use super::gate::Verdict;
 use super::{Grantor, Holdings};
 use crate::proto::config::OwnershipConfig;
 use crate::proto::id::{Link, PeerId};
 use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
-use crate::proto::ownership::Terms;
+use crate::proto::ownership::{Session, Terms};
 use crate::proto::time::Time;
 
 /// Who waits for what. A peer waits once for each model.
@@ -41,6 +42,14 @@ impl Queue {
         let waiting = self.waiting.entry(asked.model.clone()).or_default();
         waiting.retain(|(before, _)| before.by.peer != asked.by.peer);
         waiting.push_back((asked, terms));
+        self.ask_at = Some(now);
+    }
+
+    /// Lets somebody wait before all others.
+    pub(super) fn push_first(&mut self, asked: Asked, terms: Terms, now: Time) {
+        let waiting = self.waiting.entry(asked.model.clone()).or_default();
+        waiting.retain(|(before, _)| before.by.peer != asked.by.peer);
+        waiting.push_front((asked, terms));
         self.ask_at = Some(now);
     }
 
@@ -116,11 +125,15 @@ impl Holdings {
     ) -> Vec<(Asked, Verdict)> {
         let ledger = log.ledger();
         let ready_at = grantor.ready_at(config);
+        let relay = grantor.introduction();
         let can_be_had = |model: &Path| {
             let grant = ledger.grant(model.as_str());
             let Some(grant) = grant.filter(|grant| grant.held) else {
                 return now >= self.queue.not_before(model).max(ready_at);
             };
+            if grant.holder == relay.peer && grant.session == Session::of(relay.incarnation) {
+                return false;
+            }
             // An owner that is heard renews its lease with everything that it says.
             let presence = self.presences.get(&grant.holder);
             let last = presence.map(|presence| {
@@ -133,7 +146,7 @@ impl Holdings {
         let mut ready = Vec::new();
         for model in models {
             while let Some((asked, terms)) = self.queue.pop(&model) {
-                if self.session_of(asked.by.peer).is_some() {
+                if asked.by == relay || self.session_of(asked.by.peer).is_some() {
                     ready.push((asked, Verdict::Granted { terms, kept: false }));
                     break;
                 }

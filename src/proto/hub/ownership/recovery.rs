@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::Asked;
+use super::asked::Asked;
 use super::grants::Decree;
 use super::lapse::end;
 use super::{Grantor, Holdings};

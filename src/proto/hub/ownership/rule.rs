@@ -2,7 +2,7 @@
 
 use super::super::guest::{Guest, Stage};
 use super::super::motion::Motion;
-use super::super::{Hub, RoomKey};
+use super::super::{Hub, HubEvent, RoomKey};
 use super::gate::{Gate, Passed};
 use super::grants::{Decree, Told};
 use super::{Grantor, Holdings};
@@ -12,7 +12,7 @@ use crate::proto::event::LeaveReason;
 use crate::proto::id::{DocumentId, Link, PeerId};
 use crate::proto::log::ChangeLog;
 use crate::proto::ownership::Session;
-use crate::proto::reason::{Refusal, Version};
+use crate::proto::reason::{Refusal, SERVICE_SINCE, Version};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::Line;
 use crate::proto::wire::message::{DeniedRecord, Hash, Message};
@@ -76,6 +76,7 @@ impl Hub {
         if holdings.recovery.close(logs, now) {
             self.recover(now, key);
             self.answer_late(now, key);
+            self.report(HubEvent::Restored { room: key.clone() });
         }
     }
 
@@ -271,7 +272,9 @@ impl Hub {
             let peer = Version { minor: 0, ..relay };
             self.refuse(link, Refusal::VersionMismatch { peer, relay }, now);
         } else if let Stage::Member { .. } = &guest.stage {
-            guest.deny(document, denied);
+            let old = guest.minor < SERVICE_SINCE;
+            let why = if old { denied.why.of_old() } else { denied.why };
+            guest.deny(document, DeniedRecord { why, ..denied });
             self.pump_guest(link, now);
         }
     }

@@ -1,6 +1,6 @@
 //! Signals that may be lost: each goes to who is there, at once, and nothing of it is kept.
 
-use super::{SETTLES, is_of_model, may_give};
+use super::{SETTLES, hears, is_of_model, may_give};
 use crate::proto::event::Origin;
 use crate::proto::event::signal::Signalled;
 use crate::proto::hub::{Hub, HubEvent};
@@ -12,7 +12,7 @@ use crate::proto::wire::message::{HeardRecord, Message, SignalAudience, SignalCa
 impl Hub {
     /// A member's came. Of too many, the rest is lost.
     pub(in crate::proto::hub) fn on_cast(&mut self, now: Time, link: Link, cast: SignalCast) {
-        let signal = match cast {
+        let mut signal = match cast {
             SignalCast::Given(signal) => signal,
             SignalCast::Heard(_) => {
                 self.refuse(link, Refusal::BadMessage, now);
@@ -32,6 +32,10 @@ impl Hub {
         let rule = (&self.config.signals, now);
         let may = guest.pass.writes() || !is_of_model(&signal);
         if !guest.ear.passes(signal.number, size, rule) || !may || !may_give(room, by, &signal) {
+            return;
+        }
+        let plugged = self.plugin.as_mut().zip(guest.writer());
+        if !hears(plugged, (&key, room, now), (&mut signal, false), limit) {
             return;
         }
         let to: Vec<Link> = match signal.to {
