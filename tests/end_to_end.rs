@@ -6,6 +6,8 @@
 mod kept;
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
+#[path = "end_to_end/rules.rs"]
+mod rules;
 
 use std::collections::BTreeSet;
 use std::future::Future;
