@@ -51,7 +51,7 @@ impl Plugin for Referee {
         let Some((before, after)) = update.of::<Match>(&Path::root()) else {
             return Ruling::Accept;
         };
-        if after.score - before.score <= MOST {
+        if after.score.saturating_sub(before.score) <= MOST {
             return Ruling::Accept;
         }
         let fair = Match { score: before.score + MOST, ..before.clone() };

@@ -7,6 +7,8 @@
 mod acts;
 #[path = "plugins/court.rs"]
 mod court;
+#[path = "plugins/faults.rs"]
+mod faults;
 #[path = "plugins/owners.rs"]
 mod owners;
 #[path = "plugins/rivals.rs"]

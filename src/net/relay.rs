@@ -1,11 +1,13 @@
 //! The relay: a machine behind listeners.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Error;
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::net::clock::Clock;
 use crate::net::config::RelayNetConfig;
@@ -158,7 +160,8 @@ impl<M: Machine> Relay<M> {
         let Self { mut machine, clock, links, network, config, store, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(network.run());
-        let mut outside = Outside { clock, links, questions: JoinSet::new(), store };
+        let mut outside =
+            Outside { clock, links, questions: JoinSet::new(), asking: BTreeMap::new(), store };
         tokio::pin!(shutdown);
         loop {
             let deadline = machine.poll_timeout();
@@ -167,10 +170,16 @@ impl<M: Machine> Relay<M> {
                 () = &mut shutdown => break,
                 // Before what comes from links, which may never end.
                 Some(answer) = outside.questions.join_next() => if let Ok((link, verdict)) = answer {
+                    outside.asking.remove(&link);
                     machine.handle(clock.now(), Input::Authorised { link, verdict });
                 },
                 input = outside.links.next_input() => match input {
-                    Some(input) => machine.handle(clock.now(), input),
+                    Some(input) => {
+                        if let Input::Disconnected { link } = &input {
+                            outside.forget(*link);
+                        }
+                        machine.handle(clock.now(), input);
+                    }
                     None => break,
                 },
                 () = clock.sleep_until(deadline) => {}
@@ -204,20 +213,29 @@ impl<M> std::fmt::Debug for Relay<M> {
 struct Outside {
     clock: Clock,
     links: Links,
-    /// What is being asked of applications' servers, and about whom: one for each link at most, but for
-    /// those of links that have ended.
+    /// What is being asked of applications' servers, and about whom: one for each link at most.
     questions: JoinSet<(Link, Option<Verdict>)>,
+    /// What ends a question whose link has ended.
+    asking: BTreeMap<Link, AbortHandle>,
     store: Option<Box<dyn RoomStore>>,
 }
 
 impl Outside {
+    /// A link is over: nobody waits for what is asked about it.
+    fn forget(&mut self, link: Link) {
+        if let Some(question) = self.asking.remove(&link) {
+            question.abort();
+        }
+    }
+
     /// Does what the machine asks for, until it asks for nothing.
     fn settle<M: Machine>(&mut self, machine: &mut M) {
         while let Some(effect) = machine.poll_effect() {
             match effect {
                 Effect::Authorise { link, question } => {
                     let verdict = machine.authorise(question);
-                    self.questions.spawn(verdict.map(move |verdict| (link, verdict)));
+                    let verdict = verdict.map(move |verdict| (link, verdict));
+                    self.asking.insert(link, self.questions.spawn(verdict));
                 }
                 Effect::Keep { room, image } => {
                     let kept = self.store.as_mut().map(|store| store.keep(&room, image));
@@ -230,9 +248,11 @@ impl Outside {
                     let image = image.map_err(|why| why.to_string());
                     machine.handle(self.clock.now(), Input::Fetched { room, image });
                 }
-                Effect::Dial | Effect::Send { .. } | Effect::Disconnect { .. } => {
+                Effect::Disconnect { link } => {
+                    self.forget(link);
                     self.links.perform(effect);
                 }
+                Effect::Dial | Effect::Send { .. } => self.links.perform(effect),
             }
         }
         machine.publish();

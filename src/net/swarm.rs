@@ -169,7 +169,7 @@ impl Network {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(ended) = self.tasks.join_next() => self.on_task_ended(ended.ok().flatten()),
                 Some(survey) = self.surveys.join_next() => {
-                    self.on_measured(survey.unwrap_or_default());
+                    self.on_measured(survey.ok());
                 }
                 () = self.clock.sleep_until(next_dial) => self.dial_next(),
             }
@@ -306,10 +306,13 @@ impl Network {
         }
     }
 
-    fn on_measured(&mut self, measured: Vec<Measured>) {
+    fn on_measured(&mut self, measured: Option<Vec<Measured>>) {
         let Some(dialing) = &mut self.dialing else { return };
         let (mut nearest, mut failures) = (VecDeque::new(), Vec::new());
-        for Measured { relay, addresses, round_trip } in measured {
+        if measured.is_none() {
+            failures.push("the relays could not be measured".to_owned());
+        }
+        for Measured { relay, addresses, round_trip } in measured.into_iter().flatten() {
             tracing::debug!(?relay, ?round_trip, "measured");
             match round_trip {
                 Ok(_) => nearest.push_back(addresses),

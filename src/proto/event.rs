@@ -275,8 +275,9 @@ pub enum Event {
     },
     /// More happened than is told one by one: more than the queue of events holds, or the room was left
     /// while its documents were still coming. Events before this may have been discarded, but for
-    /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`] and [`Self::Answered`], and the
-    /// application should read everything anew.
+    /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`], [`Self::Answered`] and
+    /// [`Self::TokenEnds`], of which the last half of the queue stays; and the application should read
+    /// everything anew.
     Overrun,
 }
 
@@ -308,6 +309,7 @@ pub(crate) fn overrun(events: &mut VecDeque<Event>, capacity: usize) {
                 | Event::SignalSettled { .. }
                 | Event::SignalLost { .. }
                 | Event::Answered { .. }
+                | Event::TokenEnds { .. }
         )
     });
     let most = capacity / 2;

@@ -44,8 +44,9 @@ pub use self::signals::GiveError;
 use crate::proto::config::HubConfig;
 use crate::proto::event::signal::Signalled;
 use crate::proto::event::{Effect, Input, LeaveReason};
-pub use crate::proto::id::RoomKey;
-use crate::proto::id::{AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId};
+use crate::proto::id::{
+    AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId, RoomKey,
+};
 use crate::proto::lane::lane_of;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{Refusal, SERVICE_SINCE};
@@ -239,13 +240,15 @@ impl Hub {
         let empty: Vec<RoomKey> = self
             .rooms
             .iter()
-            .filter(|(_, room)| self.closes(room).is_some_and(|at| now >= at))
+            .filter(|(key, room)| self.closes(key, room).is_some_and(|at| now >= at))
             .map(|(key, _)| key.clone())
             .collect();
         for key in empty {
             self.keep(now, &key);
-            self.rooms.remove(&key);
-            self.report(HubEvent::Closed { room: key });
+            let room = self.rooms.remove(&key);
+            if room.is_some_and(|room| !room.is_untouched()) {
+                self.report(HubEvent::Closed { room: key });
+            }
         }
         self.consult(now);
     }
@@ -256,7 +259,8 @@ impl Hub {
         for link in links {
             self.refuse(link, Refusal::ShuttingDown, now);
         }
-        let rooms: Vec<RoomKey> = self.rooms.keys().cloned().collect();
+        let open = self.rooms.iter().filter(|(_, room)| !room.is_untouched());
+        let rooms: Vec<RoomKey> = open.map(|(key, _)| key.clone()).collect();
         for room in rooms {
             self.keep(now, &room);
             self.report(HubEvent::Closed { room });
@@ -278,7 +282,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Time> {
         let guests = self.guests.values().filter_map(|guest| guest.deadline(&self.config));
         let epochs = self.rooms.values().filter_map(|room| self.epochs_due(room));
-        let closes = self.rooms.values().filter_map(|room| self.closes(room));
+        let closes = self.rooms.iter().filter_map(|(key, room)| self.closes(key, room));
         let owned = self.rooms.keys().filter_map(|key| self.ownership_due(key));
         let moves = self.rooms.values().filter_map(|room| room.motion().due());
         let over = self.rooms.values().filter_map(Room::service_due);
@@ -291,7 +295,11 @@ impl Hub {
 
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote, nor
     /// gave a signal.
-    fn closes(&self, room: &Room) -> Option<Time> {
+    fn closes(&self, key: &RoomKey, room: &Room) -> Option<Time> {
+        if room.is_untouched() {
+            // Nobody was let in: it is kept as it was.
+            return room.empty_since().filter(|_| !self.is_awaited(key));
+        }
         let linger = if is_blank(room) { Duration::ZERO } else { self.config.linger };
         let empty = room.empty_since().filter(|_| !room.record().seats.is_held());
         empty.map(|since| since + linger)
@@ -326,11 +334,16 @@ impl Hub {
     }
 
     fn report(&mut self, event: HubEvent) {
-        if self.events.len() >= self.config.event_capacity {
-            self.events.pop_front();
-        }
         if let Some(plugged) = &mut self.plugin {
             plugged.note(&event, self.config.event_capacity);
+        }
+        self.enter_in_log(event);
+    }
+
+    /// Tells the operator alone.
+    fn enter_in_log(&mut self, event: HubEvent) {
+        if self.events.len() >= self.config.event_capacity {
+            self.events.pop_front();
         }
         self.events.push_back(event);
     }

@@ -21,7 +21,7 @@ impl Default for MemoryStoreConfig {
     }
 }
 
-/// Keeps rooms in memory, the newest of them.
+/// Keeps rooms in memory, the newest of them, whatever applications they are of.
 #[derive(Debug)]
 pub struct MemoryStore {
     config: MemoryStoreConfig,

@@ -189,6 +189,35 @@ fn an_exclusive_model_that_is_given_away_is_nobodys_twice() {
 }
 
 #[test]
+fn of_decrees_one_after_another_the_last_holds() {
+    let exclusive = Terms { mode: Mode::Exclusive, ..Terms::default() };
+    let fixed = Terms { mode: Mode::Fixed, ..Terms::default() };
+    let owned = |claims: &dyn Fn(&Court) -> Vec<Claim>| {
+        let mut court = Court::new(5, Network::LAN, 4, accepts);
+        let figure = court.figure(0);
+        claim(&mut court, 1, &figure, exclusive);
+        for wanted in claims(&court) {
+            decree(&mut court, &figure, wanted).unwrap();
+            court.world.run(SECOND / 2);
+        }
+        court.world.run(20 * SECOND);
+        let log = court.view().owner(&path(&figure));
+        let believing: Vec<usize> =
+            (0..4).filter(|peer| believes(&court, *peer, &figure)).collect();
+        court.at_rest(5);
+        (log, believing, court)
+    };
+    let (owner, believing, court) =
+        owned(&|court| vec![Claim::Give(court.id(2)), Claim::Give(court.id(3))]);
+    assert_eq!((owner, believing), (Some(court.id(3)), vec![3]));
+    let (owner, believing, _) = owned(&|court| vec![Claim::Give(court.id(2)), Claim::Release]);
+    assert_eq!((owner, believing), (None, vec![]));
+    let (owner, believing, court) =
+        owned(&|court| vec![Claim::Take(fixed), Claim::Give(court.id(2))]);
+    assert_eq!((owner, believing), (Some(court.id(2)), vec![2]));
+}
+
+#[test]
 fn who_waits_for_what_the_relay_has_alone_gets_it_when_that_lets_go() {
     let mut court = Court::new(3, Network::LAN, 2, accepts);
     let figure = court.figure(0);

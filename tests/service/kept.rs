@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use parlor::proto::authorisation::Verdict;
 use parlor::proto::config::HubConfig;
 use parlor::proto::datastore::Datastore;
 use parlor::proto::event::{Member, RoomImage};
@@ -190,6 +191,88 @@ fn what_is_damaged_is_not_opened_nor_kept_over() {
     let bob = stage.enter(2, "room", Entrance::default());
     stage.ready(bob);
     assert_eq!(stage.read(bob), 7);
+}
+
+#[test]
+fn who_is_not_let_in_opens_no_room_and_costs_absent_owners_nothing() {
+    let mut stage = stage(6, CALM);
+    let ann = stage.enter(1, "room", Entrance::default());
+    stage.ready(ann);
+    owned(&mut stage, ann);
+    stage.done(ann, &Request::SetPassword(Some("sesame".to_owned())));
+    stage.ends[ann].cut = true;
+    stage.restart(HubConfig::default(), 2);
+    stage.told.clear();
+    let kept = stage.kept.clone();
+    let eve = stage.enter(3, "room", Entrance::default());
+    assert_eq!(stage.closed(eve), Reason::Refused(Refusal::WrongPassword));
+    stage.run(CLOSES);
+    let opened = |event: &HubEvent| matches!(event, HubEvent::Opened { .. });
+    assert!(!stage.told.iter().any(opened), "{:?}", stage.told);
+    assert_eq!((stage.hub.rooms().count(), &stage.kept), (0, &kept));
+    stage.ends[ann].cut = false;
+    let password = Some("sesame".to_owned());
+    stage.at_mut(ann).set_entrance(Entrance { password, ..Entrance::default() });
+    stage.connect(ann);
+    stage.ready(ann);
+    stage.run(Duration::from_secs(10));
+    assert_eq!(owners(&stage, ann), [(1, true), (2, true), (3, true)]);
+    assert_eq!(stage.told.iter().filter(|event| opened(event)).count(), 1);
+}
+
+#[test]
+fn a_relay_that_is_full_does_not_say_that_a_kept_room_is_none() {
+    let config = HubConfig { rooms: 1, ..HubConfig::default() };
+    let mut stage = Stage::new(7, CALM, config);
+    stage.hub.keep_rooms();
+    let ann = stage.enter(1, "room", Entrance::default());
+    stage.ready(ann);
+    stage.write(ann, 7);
+    close(&mut stage, &[ann]);
+    let other = stage.enter(2, "other", Entrance::default());
+    stage.ready(other);
+    let bob = stage.enter(3, "room", Entrance { create: false, ..Entrance::default() });
+    stage.until("sent away", |stage| matches!(stage.at(bob).state(), State::Reconnecting { .. }));
+    let State::Reconnecting { reason, .. } = stage.at(bob).state().clone() else { panic!() };
+    assert_eq!(reason, Reason::Refused(Refusal::RelayFull { limit: 1 }));
+    stage.leave(other);
+    stage.ready(bob);
+    assert_eq!(stage.read(bob), 7);
+}
+
+#[test]
+fn an_applications_server_is_asked_behind_the_terms_of_a_kept_room() {
+    let mut stage = stage(8, CALM);
+    stage.hub.ask_at_the_door(key().app());
+    let yes = || Some(Verdict::Allowed { roles: None });
+    let nobody = stage.enter(9, "room", Entrance { create: false, ..Entrance::default() });
+    assert_eq!(stage.closed(nobody), Reason::Refused(Refusal::NoSuchRoom));
+    assert!(stage.asked.is_empty());
+    let ann = stage.enter(1, "room", Entrance::default());
+    stage.answer(yes());
+    stage.ready(ann);
+    stage.write(ann, 7);
+    stage.done(ann, &Request::SetPassword(Some("sesame".to_owned())));
+    close(&mut stage, &[ann]);
+    let eve = stage.enter(3, "room", Entrance::default());
+    assert_eq!(stage.closed(eve), Reason::Refused(Refusal::WrongPassword));
+    assert!(stage.asked.is_empty(), "whom the room does not let in nobody is asked about");
+    let entrance = || Entrance { password: Some("sesame".to_owned()), ..Entrance::default() };
+    let bob = stage.enter(2, "room", entrance());
+    stage.until("asked", |stage| !stage.asked.is_empty());
+    stage.run(Duration::from_secs(3));
+    assert_eq!(stage.hub.rooms().count(), 1, "the room waits as well");
+    stage.answer(yes());
+    stage.ready(bob);
+    assert_eq!(stage.read(bob), 7);
+    close(&mut stage, &[bob]);
+    // Who is refused by the server leaves it as it was.
+    let dan = stage.enter(4, "room", entrance());
+    let (message, context) = (String::new(), String::new());
+    stage.answer(Some(Verdict::Refused { message, context }));
+    stage.closed(dan);
+    stage.run(Duration::from_secs(1));
+    assert_eq!(stage.hub.rooms().count(), 0);
 }
 
 /// A room with a model for each way to be owned; who owns them is gone in the end.

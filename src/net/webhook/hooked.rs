@@ -13,8 +13,8 @@ use crate::net::hub::log;
 use crate::net::relay::Machine;
 use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::event::{Effect, Input, LeaveReason};
-use crate::proto::hub::{Hub, HubEvent, RoomKey};
-use crate::proto::id::AppId;
+use crate::proto::hub::{Hub, HubEvent};
+use crate::proto::id::{AppId, RoomKey};
 use crate::proto::time::Time;
 
 /// A [`Hub`] for a [`Relay`](crate::net::Relay) that asks applications' servers who may come in, and

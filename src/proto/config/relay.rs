@@ -78,12 +78,14 @@ pub struct ServiceConfig {
     pub invites: usize,
     /// For how many seconds an invite is good at most; what is asked beyond is cut.
     pub invite_s: u32,
-    /// How many rooms are on one page of a list.
+    /// How many rooms are on one page of a list, at most 64.
     pub page: u32,
     /// How much is taken of one peer in a second: requests, and what it says of itself. The rest is as
     /// if it had been lost, and comes again.
     pub per_second: u32,
-    /// How many things may wait to be told to one member. One more ends its link (`SlowConsumer`).
+    /// How many things may wait to be told to one member. One more ends its link (`SlowConsumer`). Who
+    /// comes in is told at once what all members say of themselves: more than members by keys
+    /// ([`Limits::presence_keys`]), or nobody comes into a room in which so much is said.
     pub waiting: usize,
     /// How many things may be on their way to one member, and not acknowledged. While so many wait,
     /// nothing that it asks is taken: it comes again.

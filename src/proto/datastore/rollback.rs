@@ -150,7 +150,11 @@ impl Datastore {
         self.origin = Origin::Remote;
         self.refuse(dropped);
         self.hear_all();
-        denied.iter().for_each(|path| self.tell_denied(path, why));
+        for path in &denied {
+            self.tell_denied(path, why);
+            // What was to be written once it is granted.
+            self.take_back_below(path, why);
+        }
     }
 
     /// Says of what edits were taken back: of what was refused in any case, though it may not have

@@ -6,10 +6,10 @@ use thiserror::Error;
 
 use super::ownership::type_in;
 use super::record::Asker;
-use super::{GiveError, Hub, RoomKey};
+use super::{GiveError, Hub};
 use crate::proto::datastore::intent::{Intent, Splice};
 use crate::proto::event::signal::Audience;
-use crate::proto::id::{DocumentId, PeerId};
+use crate::proto::id::{DocumentId, PeerId, RoomKey};
 use crate::proto::model::path::Path;
 use crate::proto::reason::{ChangeFault, RequestError, ServiceError};
 use crate::proto::service::Request;
@@ -56,7 +56,9 @@ pub enum Act {
     Change(Request),
 }
 
-/// Why a relay did not do something in a room. Nothing of it was done.
+/// Why a relay did not do something in a room. Nothing of it was done, but that what is well known on the
+/// way may have been made. A decree of who owns what, behind edits that came in, may find the room full
+/// all the same: then nobody is told, and it does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ActError {

@@ -128,6 +128,7 @@ impl Hub {
         let pass = pass.map_err(|why| ServiceError::Token { why })?;
         if let Some(guest) = self.guests.get_mut(&link) {
             guest.pass = pass.limited(guest.pass.said);
+            guest.forgive(now);
         }
         Ok(AnswerRecord::Done)
     }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use super::Hub;
 use super::admission::Pass;
 use super::guest::{Guest, Question, Stage};
 use super::record::{Asker, Caller, Record};
-use super::{Hub, RoomKey};
 use crate::proto::authorisation::{self, Verdict};
 use crate::proto::event::Effect;
-use crate::proto::id::{AppId, ClientNumber, Lane, Link, PeerId, RoomName};
+use crate::proto::id::{AppId, ClientNumber, Lane, Link, PeerId, RoomKey, RoomName};
 use crate::proto::proof::{self, PasswordKey, Side};
 use crate::proto::reason::{Refusal, Version};
 use crate::proto::time::Time;
@@ -29,6 +29,10 @@ pub(super) struct Knock {
     pass: Pass,
     /// How long it waits at most.
     until: Time,
+    /// Whether nobody is left to be asked about it.
+    is_allowed: bool,
+    /// Whether it was looked for what is kept of the room.
+    has_looked: bool,
 }
 
 /// What somebody waits for at the door.
@@ -47,6 +51,11 @@ impl Knock {
 
     pub(super) const fn room(&self) -> &RoomKey {
         &self.room
+    }
+
+    /// What is kept of its room is here, if anything.
+    pub(super) fn looked(self) -> Self {
+        Self { has_looked: true, ..self }
     }
 }
 
@@ -118,25 +127,25 @@ impl Hub {
         let peer = guest.peer;
         self.count_join(peer, now)?;
         let (room, enter) = ((hello.app, name), enter.clone());
-        let knock = Knock { hello, enter, room, proof, pass, until: now + self.config.authorise };
-        // Whom the room does not let in anyway, nobody is asked about.
-        if !self.is_elsewhere(&knock.room) {
-            self.at_door(now, link, &knock)?;
-        }
-        if self.asked.contains(&knock.room.0) {
-            self.ask_about(link, peer, knock);
-            return Ok(());
-        }
+        let until = now + self.config.authorise;
+        let is_allowed = !self.asked.contains(&room.0);
+        let knock = Knock { hello, enter, room, proof, pass, until, is_allowed, has_looked: false };
         self.come(now, link, knock)
     }
 
-    /// Nothing is left to be asked of anybody but the room.
-    fn come(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
-        if self.is_elsewhere(&knock.room) {
+    /// Somebody goes on at the door: the room is looked for, then its terms, and whom it does not let in
+    /// anyway, nobody is asked about.
+    pub(super) fn come(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
+        if self.is_elsewhere(&knock.room) && !knock.has_looked {
             self.fetch(link, knock);
             return Ok(());
         }
-        self.let_in(now, link, knock)
+        if knock.is_allowed {
+            return self.let_in(now, link, knock);
+        }
+        let caller = self.at_door(now, link, &knock)?;
+        self.ask_about(link, caller.who.peer, knock);
+        Ok(())
     }
 
     /// What a peer may do by what it has with it, and the relay's proof that it knows the app key.
@@ -190,11 +199,12 @@ impl Hub {
         Ok(caller)
     }
 
-    pub(super) fn let_in(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
+    fn let_in(&mut self, now: Time, link: Link, knock: Knock) -> Result<(), Refusal> {
         let caller = self.at_door(now, link, &knock)?;
         let Knock { hello, enter, room, proof, pass, .. } = knock;
         let (peer, join) = (caller.who.peer, &enter.join);
         self.make_room(&room, (peer, link), &enter.opening, now)?;
+        self.welcome_back(now, &room);
         let record = MemberRecord {
             client: ClientNumber(0),
             peer,
@@ -235,7 +245,11 @@ impl Hub {
                 Err(Refusal::Unauthorised { message, context })
             }
             Some(Verdict::Allowed { roles }) => match knock.pass.clone().limited(roles) {
-                pass if pass.joins() => self.come(now, link, Knock { pass, ..knock }),
+                // It may have been closed and kept meanwhile.
+                pass if pass.joins() => {
+                    let knock = Knock { pass, is_allowed: true, has_looked: false, ..knock };
+                    self.come(now, link, knock)
+                }
                 _ => {
                     let (message, context) = (String::new(), String::new());
                     Err(Refusal::Unauthorised { message, context })

@@ -8,11 +8,11 @@ use super::ownership::{Grantor, Told};
 use super::plugin::{Asking, Plugged};
 use super::room::Room;
 use super::unproven::Unproven;
-use super::{Hub, HubEvent, RoomKey};
+use super::{Hub, HubEvent};
 use crate::proto::config::HubConfig;
 use crate::proto::datastore::intent::Intent;
 use crate::proto::delta::{DeltaError, Token};
-use crate::proto::id::{DocumentId, Link, PeerId};
+use crate::proto::id::{DocumentId, Link, PeerId, RoomKey};
 use crate::proto::lane::Incoming;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{ChangeFault, Refusal};
@@ -245,7 +245,10 @@ impl Desk<'_> {
     fn take(&mut self, document: DocumentId, entry: &EntryRecord, taken: &mut Taken) {
         match entry {
             EntryRecord::Cut(cut) => {
-                self.guest.on_follow(self.room.log(document), cut, self.now);
+                // While history is cut nobody writes, and who has followed says it again in vain.
+                if self.guest.lane.is_stale(document) && !self.room.epochs(document).is_cutting() {
+                    self.guest.on_follow(self.room.log(document), cut, self.now);
+                }
             }
             EntryRecord::Resumed(resumed) => {
                 self.guest.on_resumed(self.room.log(document), *resumed);

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Hub;
 use super::guest::Guest;
 use super::room::Room;
-use super::{Hub, RoomKey};
 use crate::proto::base::{Base, columns};
 use crate::proto::config::{EpochConfig, Limits};
 use crate::proto::cut::Cut;
 use crate::proto::delta::Member;
-use crate::proto::id::{DocumentId, EpochId, Link};
+use crate::proto::id::{DocumentId, EpochId, Link, RoomKey};
 use crate::proto::log::{ChangeLog, Origin};
 use crate::proto::reason::{ChangeFault, Refusal};
 use crate::proto::time::Time;

@@ -1,6 +1,5 @@
 //! One link of a relay: how far it is, who is at its other end, and what is on its way there.
 
-use super::RoomKey;
 use super::admission::Pass;
 use super::door::{Awaited, Knock};
 use super::plugin::Writer;
@@ -10,7 +9,7 @@ use super::unproven::Unproven;
 use crate::proto::config::HubConfig;
 use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
-use crate::proto::id::{AppId, ClientNumber, DocumentId, Lane, PeerId};
+use crate::proto::id::{AppId, ClientNumber, DocumentId, Lane, PeerId, RoomKey};
 use crate::proto::lane::{DocumentLane, Side};
 use crate::proto::log::{ChangeLog, Index};
 use crate::proto::ownership::Session;
@@ -137,6 +136,11 @@ impl Guest {
             self.paid_at = begins + Duration::from_micros(micros);
         }
         takes
+    }
+
+    /// It has another token: what it owes by the one before is forgotten, but for a second.
+    pub(super) fn forgive(&mut self, now: Time) {
+        self.paid_at = self.paid_at.min(now + Duration::from_secs(1));
     }
 
     /// Its number in its room.

@@ -49,6 +49,8 @@ struct Kept {
     /// How many connections there were.
     clients: u32,
     seen: BTreeSet<PeerId>,
+    /// Other lineages that were brought in.
+    absorbed: BTreeSet<Lineage>,
     record: RecordImage,
     documents: [Document; 2],
 }
@@ -75,15 +77,11 @@ impl Room {
             lineage: self.lineage(),
             clients: self.clients_ever(),
             seen: self.seen().clone(),
+            absorbed: self.absorbed().clone(),
             record: self.record().image((now, epoch)),
             documents,
         };
-        let mut bytes = vec![VERSION];
-        // Into a vector it cannot fail.
-        bytes = postcard::to_extend(&kept, bytes).unwrap_or_default();
-        let digest = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&digest);
-        RoomImage(bytes.into())
+        seal(&kept)
     }
 
     fn document(&mut self, document: DocumentId, now: Time) -> Document {
@@ -109,7 +107,7 @@ impl Room {
         let record = kept.record.record(clock).ok_or(ImageError::Damaged)?;
         let drawn = (relay, kept.lineage, life);
         let mut room = Self::new(key, (record, number), config, drawn, now);
-        room.remember(kept.clients, kept.seen);
+        room.remember(kept.clients, kept.seen, kept.absorbed);
         for (document, kept) in DocumentId::ALL.into_iter().zip(kept.documents) {
             let (log, epochs) = room.log_and_epochs(document);
             *log = restore(log, (kept.epoch, &kept.base), kept.entries)?;
@@ -118,6 +116,14 @@ impl Room {
         }
         Ok(room)
     }
+}
+
+fn seal(kept: &Kept) -> RoomImage {
+    // Into a vector it cannot fail.
+    let mut bytes = postcard::to_extend(kept, vec![VERSION]).unwrap_or_default();
+    let digest = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&digest);
+    RoomImage(bytes.into())
 }
 
 fn read(bytes: &[u8]) -> Result<Kept, ImageError> {
@@ -182,14 +188,15 @@ mod tests {
     use crate::proto::id::{AppKey, RoomName};
     use crate::proto::reason::Refusal;
     use crate::proto::service::Invite;
-    use crate::proto::wire::message::RequestRecord;
+    use crate::proto::wire::bounded::Blob;
+    use crate::proto::wire::message::{CutRecord, RequestRecord};
 
     fn room() -> (RoomKey, Room) {
         let key = (AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
         let drawn = (PeerId::new([9; 32]), [1; 8], [2; 8]);
         let config = HubConfig::default();
         let mut room = Room::new(&key, (Record::new(8), 1), &config, drawn, Time::ZERO);
-        room.remember(7, [PeerId::new([3; 32])].into());
+        room.remember(7, [PeerId::new([3; 32])].into(), [[8; 8]].into());
         (key, room)
     }
 
@@ -206,7 +213,30 @@ mod tests {
         let mut again = load(&key, &image, clock).unwrap();
         assert_eq!((again.clients_ever(), again.lineage()), (7, [1; 8]));
         assert!(again.knows(PeerId::new([3; 32])));
+        assert!(again.is_untouched() && again.absorb([8; 8]), "it was brought in before");
         assert_eq!(again.image(clock), image);
+    }
+
+    #[test]
+    fn what_is_whole_and_wrong_is_not_opened() {
+        let (key, mut room) = room();
+        let image = room.image((Time::ZERO, 0));
+        let with = |entry: EntryRecord| {
+            let mut kept = read(&image.0).unwrap();
+            kept.documents[0].entries.push(entry);
+            load(&key, &seal(&kept), (Time::ZERO, 0)).err()
+        };
+        let cut = CutRecord { epoch: EpochId([0; 32]), base: [0; 32] };
+        assert_eq!(with(EntryRecord::Cut(cut)), Some(ImageError::Damaged));
+        let bytes = Blob::new(Bytes::from_static(b"no change")).unwrap();
+        let wrong = EntryRecord::Authored { introduction: None, bytes };
+        assert_eq!(with(wrong), Some(ImageError::Change(ChangeFault::Malformed)));
+        let mut kept = read(&image.0).unwrap();
+        kept.documents[1].base = Bytes::from_static(b"no columns");
+        assert!(matches!(
+            load(&key, &seal(&kept), (Time::ZERO, 0)).err(),
+            Some(ImageError::Change(_))
+        ));
     }
 
     #[test]

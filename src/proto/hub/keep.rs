@@ -5,7 +5,7 @@ use rand_core::Rng;
 use super::door::{Awaited, Knock};
 use super::guest::Stage;
 use super::room::Room;
-use super::{Hub, HubEvent, is_blank};
+use super::{Hub, HubEvent};
 use crate::proto::event::{Effect, RoomImage};
 use crate::proto::id::{Link, RoomKey};
 use crate::proto::reason::Refusal;
@@ -18,12 +18,14 @@ impl Hub {
         self.keeps = true;
     }
 
-    /// A room closes. Nothing is kept of one in which nothing ever was.
+    /// A room closes. Nothing is kept of one of which nothing was said and in which nothing was written, nor
+    /// of one of a group if nothing was written: nobody would find it again.
     pub(super) fn keep(&mut self, now: Time, key: &RoomKey) {
         let clock = (now, self.epoch);
         let Some(room) = self.rooms.get_mut(key).filter(|_| self.keeps) else { return };
-        // Of one that is being brought back, not all is here.
-        if is_blank(room) || room.is_restored() {
+        let unsaid = room.record().is_blank() || room.record().group().is_some();
+        // Of one that is being brought back, not all is here; one that nobody came into is kept as it was.
+        if (room.is_blank() && unsaid) || room.is_restored() || room.is_untouched() {
             return;
         }
         let image = room.image(clock);
@@ -46,7 +48,7 @@ impl Hub {
         }
     }
 
-    /// What is kept of a room is here, if anything: who waited for it comes in.
+    /// What is kept of a room is here, if anything: who waited for it goes on.
     pub(super) fn on_fetched(
         &mut self,
         now: Time,
@@ -54,53 +56,73 @@ impl Hub {
         image: Result<Option<RoomImage>, String>,
     ) {
         // What was not asked for would take the place of what is here.
-        if !self.fetching.remove(key) || self.rooms.contains_key(key) {
+        if !self.fetching.remove(key) {
             return;
         }
         let opened = match image {
-            Ok(None) => Ok(()),
-            Ok(Some(image)) => self.reopen(now, key, &image),
-            Err(why) => Err(why),
+            Ok(Some(image)) if !self.rooms.contains_key(key) => self.reopen(now, key, &image),
+            Ok(_) => Ok(()),
+            Err(why) => {
+                self.report(HubEvent::Unreadable { room: key.clone(), why });
+                // The store may have recovered by the next time.
+                Err(Refusal::HandshakeTimeout)
+            }
         };
-        let waits = |stage: &Stage| match stage {
-            Stage::Waiting(Awaited::Room, knock) => knock.room() == key,
-            Stage::Greeting
-            | Stage::Greeted(_)
-            | Stage::Waiting(Awaited::Verdict, _)
-            | Stage::Visitor { .. }
-            | Stage::Member { .. } => false,
-        };
-        let guests = self.guests.iter().filter(|(_, guest)| waits(&guest.stage));
-        let links: Vec<Link> = guests.map(|(link, _)| *link).collect();
-        if let Err(why) = &opened {
-            self.report(HubEvent::Unreadable { room: key.clone(), why: why.clone() });
-        }
-        for link in links {
-            let outcome = match self.take_knock(link, Awaited::Room) {
-                Some(_) if opened.is_err() => Err(Refusal::Unreadable),
-                Some(knock) => self.let_in(now, link, knock),
-                None => continue,
-            };
+        for link in self.awaiting(key, Awaited::Room) {
+            let Some(knock) = self.take_knock(link, Awaited::Room) else { continue };
+            let outcome = opened.clone().and_then(|()| self.come(now, link, knock.looked()));
             if let Err(refusal) = outcome {
                 self.refuse(link, refusal, now);
             }
         }
     }
 
-    fn reopen(&mut self, now: Time, key: &RoomKey, image: &RoomImage) -> Result<(), String> {
-        if self.rooms.len() >= self.config.rooms as usize {
-            // Those who wait are told so, one by one.
-            return Ok(());
+    /// The links of those who wait for something before a room.
+    fn awaiting(&self, key: &RoomKey, awaited: Awaited) -> Vec<Link> {
+        let waits = |stage: &Stage| match stage {
+            Stage::Waiting(what, knock) => *what == awaited && knock.room() == key,
+            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } | Stage::Member { .. } => {
+                false
+            }
+        };
+        let guests = self.guests.iter().filter(|(_, guest)| waits(&guest.stage));
+        guests.map(|(link, _)| *link).collect()
+    }
+
+    /// Whether somebody waits for the application's word before a room.
+    pub(super) fn is_awaited(&self, key: &RoomKey) -> bool {
+        !self.awaiting(key, Awaited::Verdict).is_empty()
+    }
+
+    fn reopen(&mut self, now: Time, key: &RoomKey, image: &RoomImage) -> Result<(), Refusal> {
+        let limit = self.config.rooms;
+        if self.rooms.len() >= limit as usize {
+            return Err(Refusal::RelayFull { limit });
         }
         let mut life = [0; 8];
         self.rng.fill_bytes(&mut life);
         self.opened += 1;
         let drawn = (self.me, self.opened, life);
-        let room = Room::load(key, image, &self.config, drawn, (now, self.epoch));
-        let mut room = room.map_err(|why| why.to_string())?;
-        room.logs_and_holdings().1.await_owners(now + self.config.ownership.grace);
-        self.rooms.insert(key.clone(), room);
+        match Room::load(key, image, &self.config, drawn, (now, self.epoch)) {
+            Ok(room) => {
+                self.rooms.insert(key.clone(), room);
+                Ok(())
+            }
+            Err(why) => {
+                let why = why.to_string();
+                self.report(HubEvent::Unreadable { room: key.clone(), why });
+                Err(Refusal::Unreadable)
+            }
+        }
+    }
+
+    /// Somebody comes into a room. If it is the first since that was kept, the room is open from now on,
+    /// and who owned something in it has a while to come back.
+    pub(super) fn welcome_back(&mut self, now: Time, key: &RoomKey) {
+        let until = now + self.config.ownership.grace;
+        let Some(room) = self.rooms.get_mut(key).filter(|room| room.is_untouched()) else { return };
+        room.touch();
+        room.logs_and_holdings().1.await_owners(until);
         self.report(HubEvent::Opened { room: key.clone() });
-        Ok(())
     }
 }

@@ -4,13 +4,13 @@ use rand_core::Rng;
 
 use super::record::{Asker, Caller, Record};
 use super::room::Room;
-use super::{Hub, HubEvent, RoomKey};
-use crate::proto::id::{AppId, PeerId};
+use super::{Hub, HubEvent};
+use crate::proto::id::{AppId, PeerId, RoomKey};
 use crate::proto::reason::{Refusal, ServiceError};
 use crate::proto::service::{Code, Group};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::{Line, List};
-use crate::proto::wire::message::{AnswerRecord, CardRecord};
+use crate::proto::wire::message::{AnswerRecord, CardRecord, Cards};
 
 /// How often a code is drawn that no room has, before the relay counts as full.
 const DRAWS: usize = 32;
@@ -23,7 +23,9 @@ impl Hub {
         (page, size): (u32, u32),
         now: Time,
     ) -> Result<AnswerRecord, ServiceError> {
-        let limit = self.config.service.page;
+        // No frame has more.
+        let most = u32::try_from(Cards::MAX).unwrap_or(u32::MAX);
+        let limit = self.config.service.page.min(most);
         if !(1..=limit).contains(&size) {
             return Err(ServiceError::OutOfRange { limit, number: size });
         }

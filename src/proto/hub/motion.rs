@@ -11,11 +11,11 @@ use smol_str::SmolStr;
 
 use self::source::{Held, Source};
 use self::watch::Watcher;
+use super::Hub;
 use super::guest::Stage;
 use super::ownership::{Decree, Fold};
-use super::{Hub, RoomKey};
 use crate::proto::config::StateConfig;
-use crate::proto::id::{ClientNumber, Link, PeerId};
+use crate::proto::id::{ClientNumber, Link, PeerId, RoomKey};
 use crate::proto::model::path::Path;
 use crate::proto::ownership::{Fence, Session};
 use crate::proto::reason::Refusal;

@@ -5,6 +5,7 @@ mod asking;
 mod update;
 mod view;
 
+use crate::proto::id::RoomKey;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ pub(super) use self::asking::Asking;
 pub use self::update::{Given, Update, Write, Writer};
 pub use self::view::View;
 use super::act::Act;
-use super::{Hub, HubEvent, RoomKey};
+use super::{Hub, HubEvent};
 use crate::proto::datastore::intent::Intent;
 use crate::proto::model::path::Path;
 use crate::proto::time::Time;
@@ -82,9 +83,12 @@ pub type Order = (RoomKey, Act);
 ///
 /// **What is asked about.** Each change that a member writes to a document, once, when it is about to
 /// come in and ownership has nothing against it; and each signal, before anybody hears it. What a member
-/// writes in one frame is one change of the models and one of the texts. Not asked about are values of
-/// the state lane, until they are folded into the document; what the relay itself writes; what members
-/// bring that others wrote, which an earlier relay had let in; and changes while a room is brought back that
+/// writes in one frame is one change of the models and one of the texts. About what a member brings of
+/// another's it is asked as well: [`Writer::peer`] is its author then. Not asked about are values of the
+/// state lane, also those that the relay folds into the document when their writer says no more of them,
+/// goes, or loses their model: a member can set any property that is a number by these, and a rule that
+/// guards one is to look at it again, when told that a member has left or by [`Self::tick`]. Nor is it
+/// asked about what the relay itself writes, and about changes while a room is brought back that
 /// the relay had forgotten. When that is whole, [`HubEvent::Restored`] says so, and the plugin can look at
 /// the room and put it right.
 ///
@@ -190,14 +194,17 @@ impl Hub {
         plugged.due = plugged.call(|plugin| plugin.due()).flatten();
         if plugged.due.is_some_and(|due| due <= now) {
             let wanted = plugged.call(|plugin| plugin.tick(self, now));
+            // After a panic its state is as it was: asked again at once, it would panic for ever.
+            let due = wanted.is_some().then(|| plugged.call(|plugin| plugin.due()));
+            plugged.due = due.flatten().flatten();
             orders.extend(wanted.unwrap_or_default());
-            plugged.due = plugged.call(|plugin| plugin.due()).flatten();
         }
         let faults = plugged.faults;
         let failed = std::mem::replace(&mut plugged.told, faults) < faults;
         self.plugin = Some(plugged);
         if failed {
-            self.report(HubEvent::PluginFailed { faults });
+            // For the operator alone: told to the plugin, it would cause the next.
+            self.enter_in_log(HubEvent::PluginFailed { faults });
         }
         for (room, act) in orders {
             if let Err(why) = self.act(now, &room, act) {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::RoomKey;
 use super::columns::Columns;
 use super::epoch::Epochs;
 use super::motion::Motion;
@@ -13,7 +12,9 @@ use super::signals::Signals;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
 use crate::proto::document::Image;
-use crate::proto::id::{ClientNumber, DocumentId, EpochId, Link, PeerId, RoomId, RoomName};
+use crate::proto::id::{
+    ClientNumber, DocumentId, EpochId, Link, PeerId, RoomId, RoomKey, RoomName,
+};
 use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
@@ -49,6 +50,8 @@ pub(super) struct Room {
     next_client: u32,
     revision: u32,
     empty_since: Option<Time>,
+    /// Whether nobody has come in since it was kept.
+    untouched: bool,
     remembered: usize,
     holdings: Holdings,
     motion: Motion,
@@ -87,6 +90,7 @@ impl Room {
             next_client: 0,
             revision: 0,
             empty_since: Some(now),
+            untouched: false,
             remembered: config.remembered,
             holdings: Holdings::default(),
             motion: Motion::default(),
@@ -151,9 +155,31 @@ impl Room {
         self.next_client
     }
 
-    /// The room had so many connections before it was closed, and these peers.
-    pub(super) fn remember(&mut self, clients: u32, seen: BTreeSet<PeerId>) {
-        (self.next_client, self.seen) = (clients, seen);
+    /// The room had so many connections before it was closed, these peers and these other lineages; and
+    /// nobody has come in since.
+    pub(super) fn remember(
+        &mut self,
+        clients: u32,
+        seen: BTreeSet<PeerId>,
+        absorbed: BTreeSet<Lineage>,
+    ) {
+        (self.next_client, self.seen, self.absorbed) = (clients, seen, absorbed);
+        self.untouched = true;
+    }
+
+    /// Other lineages that were brought in.
+    pub(super) const fn absorbed(&self) -> &BTreeSet<Lineage> {
+        &self.absorbed
+    }
+
+    /// Whether nobody has come in since it was kept.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.untouched
+    }
+
+    /// Somebody comes in.
+    pub(super) const fn touch(&mut self) {
+        self.untouched = false;
     }
 
     pub(super) const fn holdings(&self) -> &Holdings {

@@ -8,8 +8,8 @@ mod state;
 use serde::{Deserialize, Serialize};
 
 pub use self::service::{
-    AnswerRecord, Asked, CardRecord, DataList, Enter, FactRecord, OpeningRecord, PresenceKey,
-    PresenceValue, RequestRecord, RoomRecord, ServiceMessage, TokenLine, Told,
+    AnswerRecord, Asked, CardRecord, Cards, DataList, Enter, FactRecord, OpeningRecord,
+    PresenceKey, PresenceValue, RequestRecord, RoomRecord, ServiceMessage, TokenLine, Told,
 };
 pub use self::signal::{
     HeardRecord, Life, Payload, SettledRecord, SignalAudience, SignalCast, SignalMessage,

@@ -226,7 +226,7 @@ impl Datastore {
         }
     }
 
-    fn take_back_below(&mut self, path: &Path, why: Denial) {
+    pub(in crate::proto::datastore) fn take_back_below(&mut self, path: &Path, why: Denial) {
         if self.may_touch(path).is_err() {
             self.take_back(|_, place| path.contains(place), why);
         }

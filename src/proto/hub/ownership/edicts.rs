@@ -18,7 +18,7 @@ use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
 use crate::proto::ownership::{Claim, Grant, META, Mode, Session, Terms};
 use crate::proto::reason::ChangeFault;
-use crate::proto::table::{ObjectIndex, View};
+use crate::proto::table::{Cell, ObjectIndex, View};
 use crate::proto::time::Time;
 use crate::proto::wire::message::{Introduction, Made};
 
@@ -105,14 +105,16 @@ impl Holdings {
         office: Office<'_>,
         decree: &mut Decree,
     ) {
-        let before = log.ledger().grant(model.as_str());
+        // What was decreed before and has not come about is decreed no more.
+        let waited = self.queue.withdraw_decree(model);
+        let before = decree.of(model).unwrap_or_else(|| log.ledger().grant(model.as_str()));
         match claim {
             Claim::Take(terms) => {
                 let by = office.0.introduction();
                 self.assign(log, (model, before), (by, terms, claim), office, decree);
             }
             Claim::Give(to) => {
-                let terms = before.map(|before| before.terms);
+                let terms = waited.or_else(|| before.map(|before| before.terms));
                 let terms = terms.filter(|terms| terms.mode != Mode::Reserved).unwrap_or_default();
                 if let Some(session) = self.session_of(to) {
                     let by = Introduction { peer: to, incarnation: session.first() };
@@ -193,6 +195,9 @@ fn check(log: &ChangeLog, intents: &[Intent]) -> Result<(), ActError> {
     };
     for intent in intents {
         let model = intent.model();
+        if is_value(log, model) {
+            return Err(ActError::NoEdit);
+        }
         let claims = match intent {
             Intent::Redeem { .. } => return Err(ActError::NoEdit),
             Intent::Claim { claim, .. } if claim.reserves() => return Err(ActError::NoEdit),
@@ -215,6 +220,16 @@ fn check(log: &ChangeLog, intents: &[Intent]) -> Result<(), ActError> {
         }
     }
     Ok(())
+}
+
+/// Whether a value stands at a path right below the root, where a map would be made otherwise.
+fn is_value(log: &ChangeLog, model: &Path) -> bool {
+    let mut keys = model.keys();
+    let (Some(key), None) = (keys.next(), keys.next()) else { return false };
+    match log.table().get(ObjectIndex::ROOT, &key) {
+        Some(Cell::Value(_) | Cell::Counter(_)) => true,
+        Some(Cell::Object(_)) | None => false,
+    }
 }
 
 /// Writes what edits there are as one change.

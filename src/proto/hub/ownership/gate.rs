@@ -103,7 +103,8 @@ impl<'a> Gate<'a> {
         self.asking = Some((asking, other));
     }
 
-    /// What comes is of a peer that may not write, as far as it is its own.
+    /// What comes is of a peer that may not write: nothing of its own comes in, nor of others, but while
+    /// the room is brought back.
     pub(in crate::proto::hub) const fn set_reads_only(&mut self, reads_only: bool) {
         self.reads_only = reads_only;
     }
@@ -120,7 +121,8 @@ impl<'a> Gate<'a> {
         change: &Change,
         brought: bool,
     ) -> Result<(), Turned> {
-        if self.reads_only && !brought {
+        // What is said to be another's may be of a key that nobody ever let in.
+        if self.reads_only && (!brought || !self.holdings.recovery.is_open()) {
             return Err(Turned { model: Path::root(), why: Denial::ReadOnly });
         }
         // The relay's own, of an earlier boot, and what a room is brought back with.
@@ -187,7 +189,7 @@ impl<'a> Gate<'a> {
     ) -> bool {
         self.asked = <(Vec<_>, Vec<_>)>::default();
         let outcome = self.may(log, author, change, brought);
-        let outcome = outcome.and_then(|()| self.ask(log, author, change, brought));
+        let outcome = outcome.and_then(|()| self.ask(log, author, change));
         let Err(turned) = outcome else {
             return false;
         };
@@ -200,16 +202,16 @@ impl<'a> Gate<'a> {
         true
     }
 
-    /// Whether a plugin lets a change in. It is not asked about what an earlier relay had let in.
+    /// Whether a plugin lets a change in. It is not asked while a room is brought back.
     fn ask(
         &mut self,
         log: &ChangeLog,
         author: &Introduction,
         change: &Change,
-        brought: bool,
     ) -> Result<(), Turned> {
-        let asks = !brought && !self.holdings.recovery.is_open();
-        let Some((asking, other)) = self.asking.as_mut().filter(|_| asks) else {
+        let asks = !self.holdings.recovery.is_open();
+        let own = log.authority().is_some_and(|relay| relay.peer() == author.peer);
+        let Some((asking, other)) = self.asking.as_mut().filter(|_| asks && !own) else {
             return Ok(());
         };
         let judged = asking.judge((log, other), author, change);
@@ -478,4 +480,40 @@ fn is_vacant(log: &ChangeLog, place: &Path) -> bool {
     let table = log.table();
     let found = place.split().and_then(|(above, key)| Some((table.find(&above)?, key)));
     found.is_none_or(|(object, key)| table.get(object, &key).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::authorship::Scope;
+    use crate::proto::config::Limits;
+    use crate::proto::id::{AppKey, Identity, RoomName};
+
+    #[test]
+    fn who_may_only_read_brings_nothing_of_others_but_to_a_room_that_is_brought_back() {
+        let scope = Scope::first(AppKey::new("key").unwrap().app(), RoomName::new("room").unwrap());
+        let log = ChangeLog::new(scope, DocumentId::MODELS, Limits::default());
+        let author = Introduction { peer: Identity::from_seed([3; 32]).peer(), incarnation: 1 };
+        let actor = log.scope().actor(&author);
+        let (deps, operations) = (Vec::new(), Vec::new());
+        let change = Change { actor, sequence: 1, start: 1, deps, operations };
+        let (config, now) = (OwnershipConfig::default(), Time::ZERO);
+        let grantor = Grantor::new(Identity::from_seed([1; 32]), 1);
+        let mut holdings = Holdings::default();
+        for (open, reads_only, brought, stops) in [
+            (false, false, true, false),
+            (false, true, false, true),
+            (false, true, true, true),
+            (true, true, true, false),
+            (true, true, false, true),
+        ] {
+            if open {
+                holdings.recovery.begin([Vec::new(), Vec::new()], now + config.grace);
+            }
+            let mut gate = Gate::new(&mut holdings, (None, &config), (&grantor, now));
+            gate.set_reads_only(reads_only);
+            let case = (open, reads_only, brought);
+            assert_eq!(gate.stops(&log, &author, &change, brought), stops, "{case:?}");
+        }
+    }
 }

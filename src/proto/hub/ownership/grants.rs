@@ -53,6 +53,11 @@ impl Decree {
         self.grants.contains_key(&Path::parse(path))
     }
 
+    /// What is decreed of a model, if anything is.
+    pub(super) fn of(&self, model: &Path) -> Option<Option<Grant>> {
+        self.grants.get(model).copied()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.grants.is_empty() && self.removals.is_empty() && self.folds.is_empty()
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::asked::Asked;
 use super::gate::Verdict;
+use super::grants::UNASKED;
 use super::{Grantor, Holdings};
 use crate::proto::config::OwnershipConfig;
 use crate::proto::id::{Link, PeerId};
@@ -51,6 +52,19 @@ impl Queue {
         waiting.retain(|(before, _)| before.by.peer != asked.by.peer);
         waiting.push_front((asked, terms));
         self.ask_at = Some(now);
+    }
+
+    /// Nobody waits for a model any more because a relay has decreed it. Returns on which terms somebody
+    /// did.
+    pub(super) fn withdraw_decree(&mut self, model: &Path) -> Option<Terms> {
+        let waiting = self.waiting.get_mut(model)?;
+        let decreed = |asked: &Asked| asked.id.actor == UNASKED.0;
+        let terms = waiting.iter().find(|(asked, _)| decreed(asked)).map(|(_, terms)| *terms);
+        waiting.retain(|(asked, _)| !decreed(asked));
+        if waiting.is_empty() {
+            self.waiting.remove(model);
+        }
+        terms
     }
 
     /// A peer does not wait for a model any more.

@@ -2,14 +2,14 @@
 
 use super::super::guest::{Guest, Stage};
 use super::super::motion::Motion;
-use super::super::{Hub, HubEvent, RoomKey};
+use super::super::{Hub, HubEvent};
 use super::gate::{Gate, Passed};
 use super::grants::{Decree, Told};
 use super::{Grantor, Holdings};
 use crate::proto::config::OwnershipConfig;
 use crate::proto::delta::Token;
 use crate::proto::event::LeaveReason;
-use crate::proto::id::{DocumentId, Link, PeerId};
+use crate::proto::id::{DocumentId, Link, PeerId, RoomKey};
 use crate::proto::log::ChangeLog;
 use crate::proto::ownership::Session;
 use crate::proto::reason::{Refusal, SERVICE_SINCE, Version};

@@ -5,8 +5,7 @@ use super::{Given, Hearing, Plugged, Ruling, Update, View, Writer};
 use crate::proto::change::Change;
 use crate::proto::datastore::intent::Intent;
 use crate::proto::event::signal::Audience;
-use crate::proto::hub::RoomKey;
-use crate::proto::id::DocumentId;
+use crate::proto::id::{DocumentId, PeerId, RoomKey};
 use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
 use crate::proto::reason::Denial;
@@ -57,7 +56,8 @@ impl<'a> Asking<'a> {
         let document = log.document();
         let models = document == DocumentId::MODELS;
         let view = if models { View::new(log, other) } else { View::new(other, log) };
-        let (room, by, now, writes) = (self.room, self.by, self.now, writes(log, change));
+        let by = self.writer(author.peer);
+        let (room, now, writes) = (self.room, self.now, writes(log, change));
         let update = Update { room, by, now, document, writes, view };
         let ruling = self.plugged.call(|plugin| plugin.judge(&update));
         let failed = Ruling::Refuse { place: Path::root(), code: FAILED };
@@ -75,6 +75,12 @@ impl<'a> Asking<'a> {
         let there = update.writes.iter().any(|write| place.contains(&write.place()));
         let place = if there { place } else { Path::root() };
         Err((place, Denial::Ruled { code }))
+    }
+
+    /// Who wrote what the member brings. Another's rights are not known here.
+    fn writer(&self, peer: PeerId) -> Writer {
+        let moderates = self.by.moderates && self.by.peer == peer;
+        Writer { peer, moderates, ..self.by }
     }
 
     /// The change that was last asked about is in.

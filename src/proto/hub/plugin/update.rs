@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::View;
 use crate::proto::change::{Action, Change, Key, Operation};
 use crate::proto::event::signal::{Audience, Subject};
-use crate::proto::hub::RoomKey;
 use crate::proto::hub::ownership::{Place, Places};
-use crate::proto::id::{ClientNumber, DocumentId, PeerId};
+use crate::proto::id::{ClientNumber, DocumentId, PeerId, RoomKey};
 use crate::proto::log::ChangeLog;
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
@@ -24,9 +23,9 @@ const POSITION: &str = "@";
 pub struct Writer {
     /// Who.
     pub peer: PeerId,
-    /// By which of its connections.
+    /// By which connection it came: its own, or that of a member that brings what it wrote.
     pub client: ClientNumber,
-    /// Whether it moderates rooms.
+    /// Whether it moderates rooms, if the connection is its own.
     pub moderates: bool,
 }
 
@@ -42,7 +41,8 @@ pub struct Update<'a> {
     pub now: Time,
     /// Of which document it is: one change has models only, or texts only.
     pub document: DocumentId,
-    /// What it does, in the order in which it does it.
+    /// What it does, in the order in which it does it; of several writes to one property what they come
+    /// to, in the place of the first.
     pub writes: Vec<Write>,
     /// The room without it.
     pub view: View<'a>,
@@ -170,10 +170,41 @@ pub(super) fn writes(log: &ChangeLog, change: &Change) -> Vec<Write> {
         return typed(log, change);
     }
     let mut places = Places::new(log, change);
-    let operations = change.operations.iter().enumerate();
-    let placed =
-        operations.filter_map(|(at, operation)| Some((places.of(at, operation)?, operation)));
-    placed.map(|(place, operation)| write(log, place, operation)).collect()
+    let (mut writes, mut written) = (Vec::<Write>::new(), BTreeMap::<Path, usize>::new());
+    for (at, operation) in change.operations.iter().enumerate() {
+        let Some(place) = places.of(at, operation) else { continue };
+        // Of many writes to one place one is told, or a small change would say much.
+        let before = written.get(&place.path).and_then(|at| writes.get_mut(*at));
+        if before.is_some_and(|before| goes_on(before, operation)) {
+            continue;
+        }
+        written.insert(place.path.clone(), writes.len());
+        writes.push(write(log, place, operation));
+    }
+    writes
+}
+
+/// Whether an operation only goes on with what was written to its place before.
+fn goes_on(before: &mut Write, operation: &Operation) -> bool {
+    match (before, &operation.action) {
+        (Write::Set { after, .. }, Action::Put(value)) => *after = Some(value.clone()),
+        (Write::Set { after, .. }, Action::Delete) => *after = None,
+        (Write::Count { after, .. }, Action::Counter(value)) => *after = *value,
+        (Write::Count { after, .. }, Action::Increment(by)) => *after = after.wrapping_add(*by),
+        (Write::Move { .. }, Action::Put(_)) => {}
+        (
+            Write::Set { .. }
+            | Write::Count { .. }
+            | Write::Make { .. }
+            | Write::Remove { .. }
+            | Write::Move { .. }
+            | Write::Type { .. }
+            | Write::Claim { .. }
+            | Write::Other { .. },
+            _,
+        ) => return false,
+    }
+    true
 }
 
 fn write(log: &ChangeLog, place: Place, operation: &Operation) -> Write {

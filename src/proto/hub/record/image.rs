@@ -29,8 +29,8 @@ pub(in crate::proto::hub) struct RecordImage {
 }
 
 impl Record {
-    /// What is kept of it, at a time of a clock that began at a moment. Who owned it is not: a room
-    /// closes when its owner is gone for good.
+    /// What is kept of it, at a time of a clock that began at a moment. Who owned it is not: who comes
+    /// first owns it.
     pub(in crate::proto::hub) fn image(&self, (now, began): (Time, Moment)) -> RecordImage {
         let moment = |time: Time| began.saturating_add(time.as_micros());
         let bans = self.bans.iter().filter(|(_, until)| **until > now);

@@ -23,6 +23,9 @@ pub type PresenceKey = Line<256>;
 /// What a member says under a key.
 pub type PresenceValue = Blob<8_192>;
 
+/// The rooms of one page.
+pub type Cards = List<CardRecord, 64>;
+
 /// A token's text.
 pub type TokenLine = Line<8_192>;
 
@@ -273,7 +276,7 @@ pub enum AnswerRecord {
         /// Whether another page follows.
         more: bool,
         /// The rooms.
-        rooms: List<CardRecord, 64>,
+        rooms: Cards,
     },
     /// A room.
     Room(RoomRecord),
