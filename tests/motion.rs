@@ -13,6 +13,8 @@ mod owners;
 mod stage;
 #[path = "motion/times.rs"]
 mod times;
+#[path = "motion/yields.rs"]
+mod yields;
 
 use std::time::Duration;
 

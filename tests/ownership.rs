@@ -341,12 +341,6 @@ fn seeds(small: u64, large: u64) -> Vec<u64> {
     }
 }
 
-#[test]
-#[ignore = "open: a moving value that its writer lost to another stays with those who were told it"]
-fn a_seed_that_is_not_understood_yet() {
-    play(1_509);
-}
-
 /// Seeds that failed once, and what they found.
 #[test]
 fn seeds_that_failed_once_stay() {

@@ -40,7 +40,7 @@ pub struct Moved {
     pub by: Mover,
     /// When, in microseconds of room time; 0 for this peer's own.
     pub at: u64,
-    /// Whether the document has been written since, and does not show.
+    /// Whether the document has been written since, or may have been, and does not show.
     folded: bool,
     /// Nobody says it any more: it stays until the document says something.
     over: bool,
@@ -275,12 +275,12 @@ impl Datastore {
     }
 
     /// Another member says where something is, but of what is not its to say, and of what this peer
-    /// says itself.
+    /// says itself. What it said `before`, and shows only now, the document may have been written since.
     pub(crate) fn show_moved(
         &mut self,
-        by: Mover,
-        at: u64,
+        (by, at): (Mover, u64),
         values: impl IntoIterator<Item = (Path, u16, Value)>,
+        before: bool,
     ) {
         let mut changed = BTreeMap::<Path, BTreeSet<u16>>::new();
         for (model, property, value) in values {
@@ -298,7 +298,7 @@ impl Datastore {
             if self.show(&model, property, &value) {
                 changed.entry(model.clone()).or_default().insert(property);
             }
-            let moved = Moved { value, by, at, folded: false, over: false };
+            let moved = Moved { value, by, at, folded: before, over: false };
             self.moving.put(&model, property, moved);
         }
         self.tell_moved(changed, Origin::Remote);

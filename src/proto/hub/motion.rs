@@ -261,13 +261,13 @@ impl Hub {
 }
 
 impl Motion {
-    /// Who has to be told that another's value counts before its own.
+    /// Who has to be told that another's value counted before its own.
     fn yields(&mut self, now: Time, config: &StateConfig) -> Vec<(Link, Message)> {
         let mut told = Vec::new();
         let mut again: Option<Time> = None;
         for (client, source) in &mut self.sources {
             let Some(watcher) = self.watchers.get(client) else { continue };
-            source.forget_yields(|name| self.held.get(name).is_some_and(|held| held.by != *client));
+            source.forget_yields();
             if source.yields.is_empty() {
                 continue;
             }

@@ -57,7 +57,8 @@ pub(super) struct Source {
     pub(super) fresh: BTreeMap<SmolStr, (Kind, Truth)>,
     /// Whether a frame came since the last tick.
     pub(super) stirred: bool,
-    /// What it says and another's value counts of.
+    /// What it is to stop saying, because another's value counted before it. That does not count again,
+    /// whatever becomes of the other's: its member stops saying it as soon as it hears of that.
     pub(super) yields: BTreeSet<SmolStr>,
     pub(super) yielded: Option<Time>,
     /// When what it said ends, if it is gone.
@@ -125,14 +126,14 @@ impl Source {
         values.map(|(entry, truth)| (entry.name.clone(), entry.kind, Some(truth))).collect()
     }
 
-    /// Leaves what it says no more, and of which its value counts again, out of what it yields.
-    pub(super) fn forget_yields(&mut self, others: impl Fn(&SmolStr) -> bool) {
+    /// Leaves what it says no more out of what it yields.
+    pub(super) fn forget_yields(&mut self) {
         if self.yields.is_empty() {
             return;
         }
         let said: BTreeSet<SmolStr> =
             self.incoming.values(self.tick).map(|(entry, _)| entry.name.clone()).collect();
-        self.yields.retain(|name| said.contains(name) && others(name));
+        self.yields.retain(|name| said.contains(name));
     }
 
     /// How a value of its stands: it counts if its model is this member's by a grant that it knew of, or
@@ -197,8 +198,9 @@ impl Motion {
             // Another's counts as long as this is not newer; what this member said by an earlier link
             // gives way.
             let other = by.is_some_and(|by| by != source.who());
-            if standing == Standing::Counts && !(again && other) {
-                source.yields.remove(&text);
+            let yields =
+                if again { source.yields.contains(&text) } else { source.yields.remove(&text) };
+            if standing == Standing::Counts && !(again && (other || yields)) {
                 source.fresh.insert(text.clone(), (kind, truth));
                 match self.held.get_mut(&text).filter(|_| own) {
                     Some(held) => held.truth = truth,

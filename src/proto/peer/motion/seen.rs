@@ -120,7 +120,7 @@ impl Peer {
             self.motion.lane.sources.remove(&client);
         }
         self.store.end_moved(by, changes.ended);
-        self.store.show_moved(by, at, changes.said);
+        self.store.show_moved((by, at), changes.said, false);
         if !changes.names.is_empty() {
             // Another may say it, and have said it all the while.
             self.show_again(|name| changes.names.contains(name));
@@ -145,7 +145,7 @@ impl Peer {
         said.sort_by_key(|(at, client, _)| (*at, *client));
         for (at, client, values) in said {
             let by = Mover::Member { client, peer: self.peer_of(client) };
-            self.store.show_moved(by, at, values);
+            self.store.show_moved((by, at), values, true);
         }
     }
 
