@@ -114,7 +114,9 @@ impl Datastore {
         (model, why): (&Path, Denial),
         author: Introduction,
     ) {
-        // What others wrote that a relay forgot is no difference of this peer's.
+        // There it still waits for its place, what others wrote that a relay forgot too; but that is no
+        // difference of this peer's.
+        let rest = self.models.without(doomed);
         self.models.leave_pending(doomed);
         let own = |at: &Index| self.models.writer(*at) == Some(self.author.peer);
         let own = Written(
@@ -126,7 +128,6 @@ impl Datastore {
         let spots: Vec<Spot> = self.places(doomed.iter()).collect();
         let unconfirmed = steps(self.models.table()).into_iter();
         let unconfirmed: Vec<_> = unconfirmed.filter(|step| own.contains(&step.place())).collect();
-        let rest = self.models.without(doomed);
         self.author = author;
         let left = self.replace_models(rest);
         let lost = |id: &OpId| left.containing(*id).is_some_and(|index| doomed.contains(&index));
