@@ -10,7 +10,7 @@ use parlor::proto::model::handle::Handle;
 use parlor::proto::model::path::Path;
 use parlor::proto::model::value::Value;
 use parlor::sim::action::Action;
-use parlor::sim::network::Network;
+use parlor::sim::network::{Network, Way};
 use parlor::sim::playground::{Figure, Playground};
 use parlor::sim::{World, oracle};
 use parlor::{
@@ -162,6 +162,38 @@ fn whoever_reserved_a_key_and_is_gone_does_not_keep_it() {
     world.run(Duration::from_secs(10));
     assert_eq!(outcome(&world, 0, first), Some(Outcome::Found));
     assert_eq!(name(&world, 0, "door").as_deref(), Some("of 1"));
+    oracle::at_rest(&mut world).unwrap();
+}
+
+#[test]
+fn what_is_written_anew_fills_no_key_that_another_was_given_meanwhile() {
+    let mut world = world(3, Network::LAN, 2);
+    // What was claimed and redeemed stays to be seen.
+    world.keep_history();
+    settle(&mut world);
+    let tickets = ["a", "b"].map(|key| insert(&mut world, 0, key, "of 0").unwrap());
+    world.flush(0);
+    // Both are granted, and what fills them is written in one change that does not arrive.
+    assert!(world.run_until(Duration::from_secs(1), |world| grants(world) == 2));
+    world.half_open(0, Way::Up);
+    world.run(Duration::from_millis(100));
+    assert_eq!(name(&world, 0, "b").as_deref(), Some("of 0"));
+    world.sleep(0);
+    world.run(Duration::from_secs(8));
+    let other = insert(&mut world, 1, "b", "of 1").unwrap();
+    settle(&mut world);
+    assert_eq!(outcome(&world, 1, other), Some(Outcome::Done));
+    world.mend(0);
+    world.wake(0);
+    world.connect(0);
+    world.run(Duration::from_secs(15));
+    for ticket in tickets {
+        assert!(matches!(outcome(&world, 0, ticket), Some(Outcome::Lost(_))));
+    }
+    for peer in 0..2 {
+        assert_eq!(name(&world, peer, "a"), None);
+        assert_eq!(name(&world, peer, "b").as_deref(), Some("of 1"));
+    }
     oracle::at_rest(&mut world).unwrap();
 }
 

@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 
 use self::texts::Typed;
 use super::refresh::Spot;
+use super::write::say;
 use super::{Datastore, ElementId};
 use crate::proto::authorship::Scope;
 use crate::proto::change::{OpId, chunk};
@@ -21,7 +22,7 @@ use crate::proto::id::DocumentId;
 use crate::proto::log::{Candidate, ChangeLog, Index, Origin};
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::ownership::{CLAIMS, Claim, META, RESERVED, to_value};
+use crate::proto::ownership::{Claim, META, RESERVED};
 use crate::proto::table::{Cell, ObjectIndex, ObjectKind, RegisterIndex, Role, Table};
 use crate::proto::wire::message::{Hash, Made};
 
@@ -263,23 +264,30 @@ impl Datastore {
         refused
     }
 
-    fn write_part(&mut self, mut part: Vec<Step>, redeemed: &[Path], refused: &mut Vec<Step>) {
+    fn write_part(&mut self, part: Vec<Step>, redeemed: &[Path], refused: &mut Vec<Step>) {
         if !redeemed.is_empty()
             && let Err(fault) = self.ensure_claims()
         {
             tracing::debug!(%fault, "well-known object not written");
         }
-        part.extend(redeemed.iter().map(Step::redeems));
         for step in &part {
             self.prepare_step(step);
         }
         let before = self.models.len();
         let next = self.models.next(&self.actor);
-        let mut draft = Draft::new(self.models.table(), self.actor, next, part.len());
+        let size = part.len() + redeemed.len();
+        let mut draft = Draft::new(self.models.table(), self.actor, next, size);
         let mut written = Vec::new();
         for step in part {
             if perform(&mut draft, &step).is_some() { &mut written } else { &mut *refused }
                 .push(step);
+        }
+        // It is said even if another said the same of the place last: without it the relay would not
+        // see whether the place is this peer's.
+        for place in redeemed {
+            if say(&mut draft, place, &Claim::Redeem) != Some(true) {
+                tracing::debug!(%place, "not redeemed");
+            }
         }
         if let Some(change) = draft.finish() {
             let change = chunk::encode(change);
@@ -314,12 +322,6 @@ impl Datastore {
 }
 
 impl Step {
-    /// Lets go of a place, and has the change come in only if it is this peer's till then.
-    fn redeems(place: &Path) -> Self {
-        let (object, key) = (Path::parse(META).join(CLAIMS), SmolStr::new(place.as_str()));
-        Self { object, key, deed: Deed::Put(to_value(&Claim::Redeem)) }
-    }
-
     /// The path of what it writes.
     pub(super) fn place(&self) -> Path {
         self.object.join(&self.key)

@@ -333,8 +333,8 @@ pub(in crate::proto) fn perform(
     written.then_some(())
 }
 
-/// Puts a claim among the claims.
-fn say(draft: &mut Draft<'_>, model: &Path, claim: &Claim) -> Option<bool> {
+/// Puts a claim among the claims, whatever is there.
+pub(super) fn say(draft: &mut Draft<'_>, model: &Path, claim: &Claim) -> Option<bool> {
     let claims = find(draft, &Path::parse(META).join(CLAIMS))?;
     Some(draft.set(claims, model.as_str().into(), to_value(claim)))
 }
