@@ -18,7 +18,8 @@ use std::time::Duration;
 /// place of its first address.
 ///
 /// Once a link was up, its relay is dialed before any other, and for [`NetConfig::stay`] none but it;
-/// only then does the choice begin anew. So a short loss moves nobody. Who is moved by a long one
+/// only then does the choice begin anew. So a short loss moves nobody, and a relay that brings links up
+/// and lets nobody in is not left for another. Who is moved by a long one
 /// brings the room along, as to a relay that forgot it, and finds there who was moved as well. Who
 /// could stay does not hear of them any more, until the application brings them together: a room
 /// that has moved stays where it is.
