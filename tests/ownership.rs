@@ -341,12 +341,6 @@ fn seeds(small: u64, large: u64) -> Vec<u64> {
     }
 }
 
-#[test]
-#[ignore = "open: two peers believe for a while that an exclusive model is theirs"]
-fn a_seed_that_is_not_understood_yet() {
-    play(1_266);
-}
-
 /// Seeds that failed once, and what they found.
 #[test]
 fn seeds_that_failed_once_stay() {

@@ -195,3 +195,86 @@ fn a_storm_of_takeovers_keeps_the_cooldown_and_ends_with_one_owner() {
         audit(&world).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
 }
+
+#[test]
+fn what_is_given_up_before_it_was_granted_is_nobodys_belief_when_the_grant_comes() {
+    let give = |world: &mut World, model: &ModelRef<Figure>, to: PeerId| {
+        world.edit(0, |store| store.transfer(model, to)).unwrap().unwrap();
+    };
+    let release = |world: &mut World, model: &ModelRef<Figure>, _: PeerId| {
+        world.edit(0, |store| store.release(model)).unwrap().unwrap();
+    };
+    for asked_again in [false, true] {
+        for give_up in [give, release] {
+            let mut world = world(12, Network::LAN, 3);
+            let model = figure(&mut world, 0);
+            claim(&mut world, 0, &model, Mode::Exclusive).unwrap();
+            if asked_again {
+                // It is asked twice: once on a link that ends before the answer, and once anew.
+                world.flush(0);
+                world.run_until(millis(2), |world| owner_at_relay(world, &model).is_some());
+                world.cut(0);
+                world.mend(0);
+                assert!(world.run_until(secs(5), |world| world.is_there(0)));
+            } else {
+                world.edit(0, |store| store.update(&model, |figure| figure.hits += 1));
+            }
+            let to = id(&world, 1);
+            give_up(&mut world, &model, to);
+            drop(claim(&mut world, 2, &model, Mode::Exclusive));
+            let settled = |world: &World| (1..3).any(|peer| is_confirmed(world, peer, &model));
+            watched(&mut world, secs(8), settled);
+            assert!(!is_confirmed(&world, 0, &model), "{:?}", world.ownership(0, &model));
+            oracle::at_rest(&mut world).unwrap();
+            audit(&world).unwrap();
+        }
+    }
+}
+
+#[test]
+fn who_asks_anew_for_what_it_gave_up_believes_in_the_answer_to_that_alone() {
+    let mut owners = [0; 2];
+    let mut world = world(13, Network::MOBILE, 2);
+    let model = figure(&mut world, 0);
+    world.run(secs(2));
+    for _ in 0..300 {
+        claim(&mut world, 0, &model, Mode::Exclusive).unwrap();
+        world.flush(0);
+        world.run(millis(10));
+        world.edit(0, |store| store.release(&model)).unwrap().unwrap();
+        world.flush(0);
+        drop(claim(&mut world, 1, &model, Mode::Exclusive));
+        world.flush(1);
+        world.run(millis(10));
+        claim(&mut world, 0, &model, Mode::Exclusive).unwrap();
+        world.flush(0);
+        // Two that believe are found on the way.
+        let owner = |world: &World| (0..2).find(|peer| is_confirmed(world, *peer, &model));
+        assert!(watched(&mut world, secs(10), |world| owner(world).is_some()));
+        watched(&mut world, secs(1), |_| false);
+        owners[owner(&world).unwrap()] += 1;
+        for peer in [0, 1] {
+            drop(world.edit(peer, |store| store.release(&model)));
+        }
+        let free = watched(&mut world, secs(8), |world| owner_at_relay(world, &model).is_none());
+        assert!(free);
+        world.run(secs(1));
+    }
+    assert!(owners.iter().all(|times| *times > 0), "{owners:?}");
+    oracle::at_rest(&mut world).unwrap();
+    audit(&world).unwrap();
+}
+
+#[test]
+fn who_gives_a_model_to_itself_keeps_it() {
+    let mut world = world(14, Network::LAN, 2);
+    let model = figure(&mut world, 0);
+    claim(&mut world, 0, &model, Mode::Exclusive).unwrap();
+    assert!(watched(&mut world, secs(2), |world| is_confirmed(world, 0, &model)));
+    let me = id(&world, 0);
+    world.edit(0, |store| store.transfer(&model, me)).unwrap().unwrap();
+    assert!(is_confirmed(&world, 0, &model));
+    assert!(world.edit(1, |store| store.transfer(&model, me)).unwrap().is_err());
+    world.run(secs(2));
+    assert!(is_confirmed(&world, 0, &model));
+}

@@ -73,8 +73,9 @@ struct Asked {
     id: Option<OpId>,
     /// The model is made in the same frame: what is written to it goes along.
     fresh: bool,
-    /// The claim that was asked for before and not answered, if this gives it up.
-    given_up: Option<u64>,
+    /// Whether it gives up what was asked for before, or asks anew for what was given up, before that
+    /// was answered: a grant may be on its way that is not this peer's any more when it comes.
+    gives_up: bool,
 }
 
 /// What a peer knows of ownership beside what stands in the document.
@@ -168,7 +169,7 @@ impl Datastore {
         self.give_up(path, Claim::Release)
     }
 
-    /// Gives a model to another member of the room.
+    /// Gives a model to another member of the room; to this peer itself it stays as it is.
     ///
     /// # Errors
     ///
@@ -199,6 +200,9 @@ impl Datastore {
         if !owns {
             return Err(Denial::NotOwner.into());
         }
+        if claim == Claim::Give(self.author.peer) {
+            return Ok(());
+        }
         self.ask(path, claim)
     }
 
@@ -217,11 +221,9 @@ impl Datastore {
             // From here on it is not this peer's by that grant, whatever it asks for next.
             self.let_go(&path, before);
         }
-        let takes = |claim: &Claim| matches!(claim, Claim::Take(_));
-        let before_this = self.estate.asked.get(&path).filter(|asked| takes(&asked.claim));
-        let given_up = before_this.filter(|_| !takes(&claim)).and_then(|asked| asked.id);
-        let given_up = given_up.map(|id| id.counter);
-        let asked = Asked { claim, before, id: None, fresh, given_up };
+        let gives = matches!(claim, Claim::Release | Claim::Give(_));
+        let gives_up = gives || self.estate.asked.get(&path).is_some_and(|asked| asked.gives_up);
+        let asked = Asked { claim, before, id: None, fresh, gives_up };
         self.estate.asked.insert(path.clone(), asked);
         self.tell_owner(&path);
         Ok(())

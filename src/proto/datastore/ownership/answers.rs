@@ -131,11 +131,14 @@ impl Datastore {
     }
 
     /// A grant came that this peer asked for, and gave up before it came: it is not this peer's by that
-    /// one either, which says nothing of what became of giving it up.
+    /// one either, which says nothing of what became of giving it up. Where it asked anew since, only the
+    /// grant that answers that counts.
     fn pass_by(&mut self, path: &Path, grant: Option<Grant>) {
         let Some(grant) = grant.filter(|grant| grant.held && self.is_mine(grant)) else { return };
         let Some(asked) = self.estate.asked.get_mut(path) else { return };
-        if asked.given_up == Some(grant.claim) && grant.token > asked.before {
+        let answers = matches!(asked.claim, Claim::Take(_))
+            && asked.id.is_some_and(|id| id.counter == grant.claim);
+        if asked.gives_up && !answers && grant.token > asked.before {
             asked.before = grant.token;
             self.let_go(path, grant.token);
         }
