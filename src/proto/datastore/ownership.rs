@@ -63,8 +63,12 @@ pub enum Holding {
     },
 }
 
+/// How many claims that were given up before they were answered are remembered of a model. Of more the
+/// oldest are forgotten: a peer that was not answered for so long has no lease.
+const MOST_GIVEN_UP: usize = 64;
+
 /// Something that this peer asked for and was not answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     claim: Claim,
     /// The grant that stood when it was asked for.
@@ -73,9 +77,12 @@ struct Asked {
     id: Option<OpId>,
     /// The model is made in the same frame: what is written to it goes along.
     fresh: bool,
-    /// Whether it gives up what was asked for before, or asks anew for what was given up, before that
-    /// was answered: a grant may be on its way that is not this peer's any more when it comes.
-    gives_up: bool,
+    /// The operations that have asked for it, by their counters: it is asked again where the first may
+    /// have been lost.
+    said: Vec<u64>,
+    /// Those that asked before for what was given up since, without an answer: the grant that one of
+    /// them asked for is not this peer's any more when it comes.
+    given_up: Vec<u64>,
 }
 
 /// What a peer knows of ownership beside what stands in the document.
@@ -222,8 +229,15 @@ impl Datastore {
             self.let_go(&path, before);
         }
         let gives = matches!(claim, Claim::Release | Claim::Give(_));
-        let gives_up = gives || self.estate.asked.get(&path).is_some_and(|asked| asked.gives_up);
-        let asked = Asked { claim, before, id: None, fresh, gives_up };
+        let (mut said, mut given_up) = match self.estate.asked.remove(&path) {
+            Some(asked) => (asked.said, asked.given_up),
+            None => (Vec::new(), Vec::new()),
+        };
+        if gives {
+            given_up.append(&mut said);
+            given_up.drain(..given_up.len().saturating_sub(MOST_GIVEN_UP));
+        }
+        let asked = Asked { claim, before, id: None, fresh, said, given_up };
         self.estate.asked.insert(path.clone(), asked);
         self.tell_owner(&path);
         Ok(())

@@ -80,6 +80,11 @@ impl Datastore {
         let id = self.own_claim(path);
         if let Some(asked) = self.estate.asked.get_mut(path) {
             asked.id = id;
+            if let (Some(OpId { counter, .. }), Claim::Take(_)) = (id, asked.claim) {
+                // Of an epoch before, the same may have been another's.
+                asked.given_up.retain(|other| *other != counter);
+                asked.said.push(counter);
+            }
         }
     }
 
@@ -131,14 +136,11 @@ impl Datastore {
     }
 
     /// A grant came that this peer asked for, and gave up before it came: it is not this peer's by that
-    /// one either, which says nothing of what became of giving it up. Where it asked anew since, only the
-    /// grant that answers that counts.
+    /// one either, which says nothing of what became of giving it up, or of asking anew.
     fn pass_by(&mut self, path: &Path, grant: Option<Grant>) {
         let Some(grant) = grant.filter(|grant| grant.held && self.is_mine(grant)) else { return };
         let Some(asked) = self.estate.asked.get_mut(path) else { return };
-        let answers = matches!(asked.claim, Claim::Take(_))
-            && asked.id.is_some_and(|id| id.counter == grant.claim);
-        if asked.gives_up && !answers && grant.token > asked.before {
+        if asked.given_up.contains(&grant.claim) && grant.token > asked.before {
             asked.before = grant.token;
             self.let_go(path, grant.token);
         }
