@@ -6,6 +6,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod audio;
 pub mod authorisation;
 pub mod authorship;
 pub mod base;

@@ -94,7 +94,11 @@ impl Links {
                 self.outboxes.remove(&link);
             }
             // These are the relay's to do; a peer never asks for them.
-            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+            Effect::Tune { .. }
+            | Effect::Pass { .. }
+            | Effect::Authorise { .. }
+            | Effect::Keep { .. }
+            | Effect::Fetch { .. } => {
                 tracing::debug!(?effect, "nobody does this");
             }
         }
@@ -159,6 +163,9 @@ fn traced(input: Input) -> Input {
         }
         Input::Fetched { room, image } => {
             tracing::trace!(room = %room.1, ?image, "input: fetched");
+        }
+        Input::Spoken { link, topic, packet } => {
+            tracing::trace!(?link, %topic, bytes = packet.len(), "input: spoken");
         }
     }
     input

@@ -252,7 +252,10 @@ impl Outside {
                     self.forget(link);
                     self.links.perform(effect);
                 }
-                Effect::Dial | Effect::Send { .. } => self.links.perform(effect),
+                Effect::Dial
+                | Effect::Send { .. }
+                | Effect::Tune { .. }
+                | Effect::Pass { .. } => self.links.perform(effect),
             }
         }
         machine.publish();

@@ -4,7 +4,9 @@ mod relay;
 
 use std::time::Duration;
 
-pub use self::relay::{EpochConfig, HubConfig, OwnershipConfig, ServiceConfig, SignalConfig};
+pub use self::relay::{
+    EpochConfig, HubConfig, OwnershipConfig, ServiceConfig, SignalConfig, VoiceConfig,
+};
 
 /// What a peer does and how often.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +67,8 @@ pub struct PeerConfig {
     pub requests: usize,
     /// How long who came to ask keeps a link on which nothing is asked.
     pub visit: Duration,
+    /// How many streams of voice this peer has at once.
+    pub streams: u8,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -95,6 +99,7 @@ impl Default for PeerConfig {
             signal_patience: Duration::from_secs(2),
             requests: 64,
             visit: Duration::from_secs(5),
+            streams: 4,
             limits: Limits::default(),
         }
     }
@@ -226,7 +231,10 @@ pub struct Limits {
     /// How many things all members together may say of themselves. A peer that is told of more does not
     /// believe it.
     pub presences: usize,
-    /// Bytes of those keys, and of what stands there. More ends the link of who says it (`TooLarge`).
+    /// How many streams of voice may be open in a room, and how many peers silenced. A peer that is told of
+    /// more does not believe it.
+    pub streams: usize,
+    /// Bytes of the keys of what a member says of itself, and of what stands there. More ends the link of who says it (`TooLarge`).
     pub presence: usize,
     /// Changes sent and not yet acknowledged, per link and document. More wait in the document.
     pub in_flight: usize,
@@ -273,6 +281,7 @@ impl Default for Limits {
             signal_window: 64 << 10,
             presence_keys: 16,
             presences: 16_384,
+            streams: 4_096,
             presence: 4 << 10,
             in_flight: 4_096,
             order: 1_024,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::signal::{Delivery, SignalId, Signalled};
+use crate::proto::audio::stream::{Stream, StreamEnd, StreamError, StreamName, Topic, Tune};
 use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId, RoomKey};
 use crate::proto::model::path::Path;
@@ -68,6 +69,16 @@ pub enum Input {
         /// Its image; nothing, if none is kept. Or why it cannot be said, for the operator.
         image: Result<Option<RoomImage>, String>,
     },
+    /// A packet of a stream came to a relay: undecoded bytes from a stranger. What comes to a peer goes
+    /// past its machine to who plays it.
+    Spoken {
+        /// Where from.
+        link: Link,
+        /// To which topic it was published.
+        topic: Topic,
+        /// The packet.
+        packet: Bytes,
+    },
 }
 
 /// A closed room in bytes: whoever keeps it need not know what is in it.
@@ -120,6 +131,26 @@ pub enum Effect {
     Fetch {
         /// Which room.
         room: RoomKey,
+    },
+    /// From now on a link has to do with a topic, or not any more. Ends with its link.
+    Tune {
+        /// Which link.
+        link: Link,
+        /// Which topic.
+        topic: Topic,
+        /// What it has to do with it.
+        tune: Tune,
+    },
+    /// Pass an [`Input::Spoken`] on to everybody who hears its topic, but its speaker. A packet that is
+    /// not sent soon is thrown away. Only a relay passes packets on; of one that it does not, nothing
+    /// is said.
+    Pass {
+        /// By which link it came.
+        link: Link,
+        /// The topic.
+        topic: Topic,
+        /// The packet, as it came.
+        packet: Bytes,
     },
 }
 
@@ -273,12 +304,69 @@ pub enum Event {
         /// In so long.
         after: Duration,
     },
+    /// Something is another of the voices in the room.
+    Voice(VoiceEvent),
     /// More happened than is told one by one: more than the queue of events holds, or the room was left
     /// while its documents were still coming. Events before this may have been discarded, but for
     /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`], [`Self::Answered`] and
     /// [`Self::TokenEnds`], of which the last half of the queue stays; and the application should read
     /// everything anew.
     Overrun,
+}
+
+/// What is another of the voices in a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VoiceEvent {
+    /// A member opened a stream, or had one open when this peer came in.
+    Opened(Stream),
+    /// A stream is not open any more.
+    Closed {
+        /// Which.
+        name: StreamName,
+        /// Whose it was.
+        peer: PeerId,
+        /// Why.
+        why: StreamEnd,
+    },
+    /// A member says nothing on a stream any more, or something again.
+    Muted {
+        /// Which.
+        name: StreamName,
+        /// Whether nothing is said.
+        muted: bool,
+    },
+    /// Nobody hears a peer any more, because a moderator says so; or may again.
+    Silenced {
+        /// Whom. It may be this peer.
+        peer: PeerId,
+        /// Whether nobody hears it.
+        silenced: bool,
+    },
+    /// A stream of this peer is open at the relay: what it says is heard.
+    Live {
+        /// Which.
+        number: u8,
+    },
+    /// A stream of this peer is not open at the relay any more, or was not opened.
+    Refused {
+        /// Which.
+        number: u8,
+        /// Why.
+        why: StreamError,
+    },
+    /// How the worst of those hears a stream of this peer who say so: how many of a hundred packets do
+    /// not arrive.
+    Reception {
+        /// Which.
+        number: u8,
+        /// How many.
+        lost: u8,
+    },
+    /// This peer may not speak any more, soon: its application should bring it another token.
+    Expires {
+        /// In so long.
+        after: Duration,
+    },
 }
 
 /// Something that was proposed for a confirmed dictionary: the [`Event::Settled`] with the same

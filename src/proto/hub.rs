@@ -26,6 +26,7 @@ mod second;
 mod service;
 mod signals;
 mod unproven;
+mod voice;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -41,6 +42,7 @@ use self::plugin::Plugged;
 pub use self::plugin::{Given, Hearing, Order, Plugin, Ruling, Update, View, Write, Writer};
 use self::room::Room;
 pub use self::signals::GiveError;
+use crate::proto::audio::stream::{StreamName, Topic};
 use crate::proto::config::HubConfig;
 use crate::proto::event::signal::Signalled;
 use crate::proto::event::{Effect, Input, LeaveReason};
@@ -164,6 +166,8 @@ pub struct Hub {
     /// How many rooms there ever were.
     opened: u64,
     guests: BTreeMap<Link, Guest>,
+    /// What each topic stands for.
+    topics: BTreeMap<Topic, (RoomKey, StreamName)>,
     /// When each peer tried to join, within the last minute.
     joins: BTreeMap<PeerId, VecDeque<Time>>,
     plugin: Option<Plugged>,
@@ -198,6 +202,7 @@ impl Hub {
             rooms: BTreeMap::new(),
             opened: 0,
             guests: BTreeMap::new(),
+            topics: BTreeMap::new(),
             joins: BTreeMap::new(),
             plugin: None,
             effects: VecDeque::new(),
@@ -221,6 +226,11 @@ impl Hub {
             }
             Input::Authorised { link, verdict } => self.on_authorised(now, link, verdict),
             Input::Fetched { room, image } => self.on_fetched(now, &room, image),
+            Input::Spoken { link, topic, packet } => {
+                self.on_spoken(now, link, topic, packet);
+                // Nothing is to be asked of a plugin.
+                return;
+            }
         }
         self.consult(now);
     }
@@ -430,6 +440,7 @@ impl Hub {
             let reason = if old { reason.of_old() } else { reason };
             self.say(other, &Message::Left { revision, client, reason });
         }
+        self.part_voices(now, &key, client);
         self.part_service(now, &key, (client, guest.peer), reason);
         self.spread(&key, now);
         self.report(HubEvent::Left { room: key, client, peer: guest.peer, reason });

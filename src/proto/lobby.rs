@@ -135,7 +135,8 @@ impl Lobby {
             | Input::Received { .. }
             | Input::Written { .. }
             | Input::Authorised { .. }
-            | Input::Fetched { .. } => {}
+            | Input::Fetched { .. }
+            | Input::Spoken { .. } => {}
         }
         self.drive(now);
     }
@@ -259,7 +260,11 @@ impl Lobby {
                 Told::Answer { number, answer } => self.on_answer(now, number, answer),
                 // Who asks for so long comes again with another.
                 Told::Expires { .. } => {}
-                Told::Room(_) | Told::Fact(_) | Told::Presence { .. } | Told::Here => {
+                Told::Room(_)
+                | Told::Fact(_)
+                | Told::Presence { .. }
+                | Told::Here
+                | Told::Voice(_) => {
                     self.fault("what is told who is in a room");
                 }
             }

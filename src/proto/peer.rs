@@ -12,6 +12,7 @@ mod ownership;
 mod roster;
 mod service;
 mod signals;
+mod voice;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use self::ownership::Lease;
 use self::roster::Roster;
 use self::service::Service;
 use self::signals::Signals;
+use self::voice::Voice;
 use crate::proto::authorship::Scope;
 use crate::proto::clock::RoomClock;
 use crate::proto::config::PeerConfig;
@@ -102,6 +104,7 @@ pub struct Peer {
     motion: Box<Motion>,
     signals: Box<Signals>,
     service: Box<Service>,
+    voice: Box<Voice>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -149,6 +152,7 @@ impl Peer {
             motion: Box::default(),
             signals: Box::default(),
             service,
+            voice: Box::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -212,6 +216,8 @@ impl Peer {
             }
             // A peer asks no server, and keeps no rooms.
             Input::Authorised { .. } | Input::Fetched { .. } => {}
+            // They go past it.
+            Input::Spoken { .. } => {}
         }
         self.drive(now);
     }
@@ -476,6 +482,7 @@ impl Peer {
                 *begun = came.or_else(|| begun.take());
             }
         }
+        self.hang_up_voice();
         self.client = None;
         self.signals.hang_up();
         self.hang_up_service();

@@ -439,6 +439,9 @@ impl Denial {
 /// The minor version since which relays have the room service.
 pub(crate) const SERVICE_SINCE: u16 = 4;
 
+/// The minor version since which relays carry voices.
+pub(crate) const VOICE_SINCE: u16 = 5;
+
 /// A version of the protocol. Equal majors understand each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Version {
@@ -450,7 +453,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 2, minor: 4 };
+    pub const CURRENT: Self = Self { major: 2, minor: 5 };
 }
 
 impl std::fmt::Display for Version {

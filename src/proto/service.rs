@@ -190,6 +190,14 @@ pub enum Request {
     },
     /// Owner, moderator: an invite is good for nobody any more.
     Withdraw(Invite),
+    /// Owner, moderator: let nobody in the room hear a member, whatever it says, or let others hear it
+    /// again. It stays so when the member comes back, for as long as the room is open.
+    Silence {
+        /// Whom.
+        peer: PeerId,
+        /// Whether nobody is to hear it.
+        silenced: bool,
+    },
     /// Anybody who came with a token: take this one in its place, before that one ends.
     Renew(String),
     /// Anybody: the rooms of this application that are listed, or that this peer is in, by name.

@@ -315,7 +315,8 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::Room(_)
             | Event::Presence { .. }
             | Event::Answered { .. }
-            | Event::TokenEnds { .. } => {}
+            | Event::TokenEnds { .. }
+            | Event::Voice(_) => {}
         }
     }
 

@@ -237,6 +237,8 @@ impl World {
             Effect::Send { link, lane, frame } => self.send(from, link, lane, frame),
             // No simulated relay is told to ask anybody, or to keep anything.
             Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {}
+            // Nobody speaks.
+            Effect::Tune { .. } | Effect::Pass { .. } => {}
         }
     }
 
@@ -339,6 +341,7 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Presence { .. }
         | Event::Answered { .. }
         | Event::TokenEnds { .. }
+        | Event::Voice(_)
         | Event::Overrun => None,
         Event::Signal(_) => Some("signal heard"),
         Event::SignalSettled { delivery: Delivery::Heard, .. } => Some("signal settled: heard"),

@@ -65,7 +65,8 @@ impl Follower {
             | Event::Room(_)
             | Event::Presence { .. }
             | Event::Answered { .. }
-            | Event::TokenEnds { .. } => {}
+            | Event::TokenEnds { .. }
+            | Event::Voice(_) => {}
         }
     }
 

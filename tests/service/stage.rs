@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parlor::proto::audio::stream::{Topic, Tune};
 use parlor::proto::authorisation::{Question, Verdict};
 use parlor::proto::config::{HubConfig, PeerConfig};
 use parlor::proto::event::{Effect, Event, Input, Member, RoomImage, State};
@@ -51,6 +52,10 @@ pub(crate) struct End {
     pub(crate) answers: BTreeMap<RequestId, Result<Answer, RequestError>>,
     /// Whether nothing goes through, either way.
     pub(crate) cut: bool,
+    /// What it has to do with which topics of its link.
+    pub(crate) tunes: BTreeMap<Topic, Tune>,
+    /// Packets that came, whether or not it was tuned to them.
+    pub(crate) heard: Vec<(Topic, Bytes)>,
 }
 
 /// How links are.
@@ -70,6 +75,7 @@ enum Due {
     ToHub { link: Link, input: Input },
     ToEnd { end: usize, link: Link, input: Input },
     Fetched { room: RoomKey },
+    Heard { end: usize, link: Link, topic: Topic, packet: Bytes },
 }
 
 pub(crate) struct Stage {
@@ -92,6 +98,8 @@ pub(crate) struct Stage {
     sequence: u64,
     /// When the last frame of a lane arrives, by link and way.
     last: BTreeMap<(Link, Lane, bool), Time>,
+    /// What each link has to do with which topics, by the relay's word.
+    tunes: BTreeMap<(Topic, Link), Tune>,
 }
 
 /// How many, by default and where the counts that are stated are run.
@@ -151,6 +159,7 @@ impl Stage {
             due: BTreeMap::new(),
             sequence: 0,
             last: BTreeMap::new(),
+            tunes: BTreeMap::new(),
         }
     }
 
@@ -162,7 +171,17 @@ impl Stage {
 
     fn add(&mut self, machine: Machine, id: PeerId) -> usize {
         let (events, answers) = (VecDeque::new(), BTreeMap::new());
-        self.ends.push(End { machine, id, link: None, events, answers, cut: false });
+        let (tunes, heard) = (BTreeMap::new(), Vec::new());
+        self.ends.push(End {
+            machine,
+            id,
+            link: None,
+            events,
+            answers,
+            cut: false,
+            tunes,
+            heard,
+        });
         self.ends.len() - 1
     }
 
@@ -359,6 +378,7 @@ impl Stage {
     /// A link breaks, and both sides hear of it at once.
     pub(crate) fn cut(&mut self, end: usize) {
         if let Some(link) = self.ends[end].link.take() {
+            self.ends[end].tunes.clear();
             self.links.remove(&link);
             self.feed_end(end, Input::Disconnected { link });
             let now = self.now;
@@ -419,6 +439,11 @@ impl Stage {
                     self.settle_hub();
                 }
             }
+            Due::Heard { end, link, topic, packet } => {
+                if self.ends[end].link == Some(link) {
+                    self.ends[end].heard.push((topic, packet));
+                }
+            }
             Due::Fetched { room } => {
                 let image = Ok(self.kept.get(&room).cloned());
                 self.hub.handle(self.now, Input::Fetched { room, image });
@@ -428,6 +453,7 @@ impl Stage {
                 if self.ends[end].link == Some(link) {
                     if matches!(input, Input::Disconnected { .. }) {
                         self.ends[end].link = None;
+                        self.ends[end].tunes.clear();
                     }
                     self.feed_end(end, input);
                 }
@@ -463,11 +489,18 @@ impl Stage {
                 Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
                     panic!("a peer asks nobody, and keeps nothing");
                 }
+                Effect::Tune { link, topic, tune } => {
+                    if self.ends[end].link == Some(link) {
+                        retune(&mut self.ends[end].tunes, topic, tune);
+                    }
+                }
+                Effect::Pass { .. } => panic!("a peer passes nothing on"),
                 Effect::Disconnect { link } => {
                     let input = Input::Disconnected { link };
                     self.close((link, true), Due::ToHub { link, input });
                     if self.ends[end].link == Some(link) {
                         self.ends[end].link = None;
+                        self.ends[end].tunes.clear();
                     }
                 }
             }
@@ -522,6 +555,8 @@ impl Stage {
                 Effect::Keep { room, image } => {
                     self.kept.insert(room, image);
                 }
+                Effect::Tune { link, topic, tune } => retune(&mut self.tunes, (topic, link), tune),
+                Effect::Pass { link, topic, packet } => self.pass(link, topic, &packet),
                 Effect::Fetch { room } => {
                     let at = self.now + self.fetching;
                     self.put(at, Due::Fetched { room });
@@ -537,10 +572,35 @@ impl Stage {
         self.told.extend(std::iter::from_fn(|| self.hub.poll_event()));
     }
 
+    /// An end publishes a packet to a topic, as its own machine lets it or not.
+    pub(crate) fn publish(&mut self, end: usize, topic: Topic, packet: Bytes) {
+        let Some(link) = self.ends[end].link else { return };
+        if !self.is_lost(end) {
+            let at = self.now + self.draw_delay();
+            self.put(at, Due::ToHub { link, input: Input::Spoken { link, topic, packet } });
+        }
+    }
+
+    fn pass(&mut self, from: Link, topic: Topic, packet: &Bytes) {
+        assert_eq!(self.tunes.get(&(topic, from)), Some(&Tune::Speak), "another spoke");
+        let hears = self.tunes.iter().filter(|((of, _), tune)| *of == topic && **tune == Tune::Hear);
+        let links: Vec<Link> = hears.map(|((_, link), _)| *link).collect();
+        for link in links {
+            let Some(end) = self.links.get(&link).copied() else { continue };
+            if !self.is_lost(end) {
+                let at = self.now + self.draw_delay();
+                self.put(at, Due::Heard { end, link, topic, packet: packet.clone() });
+            }
+        }
+    }
+
+    fn is_lost(&mut self, end: usize) -> bool {
+        self.rng.next_u64() % 1_000 < self.weather.loss || self.ends[end].cut
+    }
+
     /// A frame is on its way, unless it is lost.
     fn post(&mut self, way: (Link, Lane, bool), end: usize, due: impl FnOnce(usize) -> Due) {
-        let lost = self.rng.next_u64() % 1_000 < self.weather.loss;
-        if lost || self.ends[end].cut {
+        if self.is_lost(end) {
             return;
         }
         let at = self.now + self.draw_delay();
@@ -568,4 +628,11 @@ impl Stage {
         self.sequence += 1;
         self.due.insert((at, self.sequence), due);
     }
+}
+
+fn retune<K: Ord>(tunes: &mut BTreeMap<K, Tune>, key: K, tune: Tune) {
+    match tune {
+        Tune::Off => tunes.remove(&key),
+        Tune::Hear | Tune::Speak => tunes.insert(key, tune),
+    };
 }

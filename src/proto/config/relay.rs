@@ -50,8 +50,41 @@ pub struct HubConfig {
     pub signals: SignalConfig,
     /// What rooms are beside their documents, and what may be asked of them.
     pub service: ServiceConfig,
+    /// What is carried of voices.
+    pub voice: VoiceConfig,
     /// What is taken from others.
     pub limits: Limits,
+}
+
+/// What a relay carries of voices. What is over a limit is not passed on, and nothing is said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VoiceConfig {
+    /// How many streams a member has at once. One more is not opened (`TooMany`); with 0 the relay
+    /// carries no voice.
+    pub streams: u8,
+    /// Bytes of one packet, with its head of 12.
+    pub packet: usize,
+    /// Packets of one stream in a second: 50, each of 20 ms, and some for a clock that runs fast.
+    pub packets_per_second: u32,
+    /// How many of them may come at once, as behind a burst of loss.
+    pub burst: u32,
+    /// Bytes of one stream's packets in a second, and as many at once as in half a second.
+    pub bytes_per_second: u32,
+    /// How long before a member may not speak any more it is told so.
+    pub warning: Duration,
+}
+
+impl Default for VoiceConfig {
+    fn default() -> Self {
+        Self {
+            streams: 4,
+            packet: 1_012,
+            packets_per_second: 60,
+            burst: 30,
+            bytes_per_second: 12_000,
+            warning: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What a relay's room service allows.
@@ -266,6 +299,7 @@ impl Default for HubConfig {
             state: StateConfig { rate: 60, ..StateConfig::default() },
             signals: SignalConfig::default(),
             service: ServiceConfig::default(),
+            voice: VoiceConfig::default(),
             limits: Limits::default(),
         }
     }

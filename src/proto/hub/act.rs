@@ -202,7 +202,8 @@ impl Hub {
             | RequestRecord::Kick(..)
             | RequestRecord::Pardon(_)
             | RequestRecord::Invite(..)
-            | RequestRecord::Withdraw(_) => {}
+            | RequestRecord::Withdraw(_)
+            | RequestRecord::Silence(..) => {}
             RequestRecord::List { .. }
             | RequestRecord::Find(_)
             | RequestRecord::Peek(_)

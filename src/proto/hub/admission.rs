@@ -1,6 +1,8 @@
 //! What a peer may do in an application's rooms: everything but to moderate, where no tokens are asked
 //! for, and else what its token says, for as long as that is good.
 
+use std::time::Duration;
+
 use super::Hub;
 use super::guest::Stage;
 use crate::proto::id::{AppId, Link, PeerId, RoomName};
@@ -16,6 +18,17 @@ pub(super) struct Pass {
     /// What the application's server said, where it is asked.
     said: Option<Roles>,
     token: Option<Token>,
+    speech: Option<Speech>,
+}
+
+/// Until when a guest may speak, where that is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Speech {
+    /// When it is told that this ends, unless it was.
+    warns: Option<Time>,
+    ends: Time,
+    /// Whether what it says is known to be over.
+    over: bool,
 }
 
 /// The token that a guest may do it by.
@@ -31,7 +44,7 @@ impl Pass {
     /// What everybody may who knows the app key, where that is enough.
     pub(super) const fn of_key() -> Self {
         let roles = Roles::NONE.with(Role::Join).with(Role::Write).with(Role::Speak);
-        Self { roles, said: None, token: None }
+        Self { roles, said: None, token: None, speech: None }
     }
 
     /// What is left of it by the word of the application's server, if that says roles: those, and of a
@@ -48,6 +61,20 @@ impl Pass {
 
     pub(super) const fn writes(&self) -> bool {
         self.roles.has(Role::Write)
+    }
+
+    /// Whether its bearer may speak.
+    pub(super) fn speaks(&self, now: Time) -> bool {
+        self.roles.has(Role::Speak) && self.speech.is_none_or(|speech| now < speech.ends)
+    }
+
+    /// For how long its bearer may speak yet, once it is time to say so.
+    pub(super) fn take_warning(&mut self, now: Time) -> Option<Duration> {
+        let speech = self.speech.as_mut()?;
+        speech.over |= speech.ends <= now;
+        speech.warns.take_if(|warns| *warns <= now)?;
+        let left = speech.ends - now;
+        (!left.is_zero()).then_some(left)
     }
 
     pub(super) const fn moderates(&self) -> bool {
@@ -67,7 +94,10 @@ impl Pass {
 
     /// When its bearer is to be warned, or sent away.
     pub(super) fn due(&self) -> Option<Time> {
-        self.token.as_ref().map(|token| token.warns.unwrap_or(token.ends))
+        let speech = self.speech.filter(|speech| !speech.over);
+        let speech = speech.map(|speech| speech.warns.unwrap_or(speech.ends));
+        let token = self.token.as_ref().map(|token| token.warns.unwrap_or(token.ends));
+        token.into_iter().chain(speech).min()
     }
 }
 
@@ -101,7 +131,13 @@ impl Hub {
         let (warns, ends) = (config.warns(claims.expires), config.ends(claims.expires));
         let (warns, ends) = (self.time_of(warns).max(now), self.time_of(ends));
         let roles = claims.roles;
-        Ok(Pass { roles, said: None, token: Some(Token { claims, warns: Some(warns), ends }) })
+        let speech = claims.limits.speak_until.map(|until| {
+            let (ends, warning) = (self.time_of(until), self.config.voice.warning);
+            let warns = Time::ZERO + ends.since(Time::ZERO + warning);
+            Speech { warns: Some(warns), ends, over: false }
+        });
+        let token = Some(Token { claims, warns: Some(warns), ends });
+        Ok(Pass { roles, said: None, token, speech })
     }
 
     /// When it is so late, by the relay's clock.
@@ -130,6 +166,7 @@ impl Hub {
             guest.pass = pass.limited(guest.pass.said);
             guest.forgive(now);
         }
+        self.check_voice(now, link);
         Ok(AnswerRecord::Done)
     }
 

@@ -258,8 +258,11 @@ impl Hub {
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
         };
-        if guest.pass.due().is_some_and(|due| due <= now) && !self.check_pass(now, link) {
-            return;
+        if guest.pass.due().is_some_and(|due| due <= now) {
+            if !self.check_pass(now, link) {
+                return;
+            }
+            self.check_voice(now, link);
         }
         let Some(guest) = self.guests.get_mut(&link) else {
             return;

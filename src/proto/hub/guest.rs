@@ -6,6 +6,7 @@ use super::plugin::Writer;
 use super::service::Desk;
 use super::signals::Ear;
 use super::unproven::Unproven;
+use crate::proto::audio::stream::Hearing;
 use crate::proto::config::HubConfig;
 use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
@@ -90,6 +91,8 @@ pub(super) struct Guest {
     pub(super) ear: Ear,
     /// What it asks and is told of rooms.
     pub(super) desk: Desk,
+    /// Whom it wants to hear, once it has said so.
+    pub(super) hearing: Option<Hearing>,
     /// What it may do.
     pub(super) pass: Pass,
     /// When what was taken of it is paid for, by what its token says.
@@ -120,6 +123,7 @@ impl Guest {
             asked: [None; 4],
             ear: Ear::default(),
             desk: Desk::new(&config.service, limits),
+            hearing: None,
             pass: Pass::of_key(),
             paid_at: now,
         }

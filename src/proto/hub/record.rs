@@ -352,6 +352,13 @@ impl Record {
                 self.invites.remove(&invite).ok_or(ServiceError::NoSuchInvite)?;
                 AnswerRecord::Done.into()
             }
+            RequestRecord::Silence(peer, silenced) => {
+                // Who comes back may be let speak before.
+                if silenced && !self.seats.has(peer) {
+                    return Err(ServiceError::NotMember { peer });
+                }
+                return Ok(AnswerRecord::Done.into());
+            }
             RequestRecord::List { .. }
             | RequestRecord::Find(_)
             | RequestRecord::Peek(_)

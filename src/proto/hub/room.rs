@@ -9,6 +9,7 @@ use super::ownership::Holdings;
 use super::presence::Presences;
 use super::record::Record;
 use super::signals::Signals;
+use super::voice::Voices;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
 use crate::proto::document::Image;
@@ -56,6 +57,7 @@ pub(super) struct Room {
     holdings: Holdings,
     motion: Motion,
     signals: Signals,
+    voices: Voices,
 }
 
 impl Room {
@@ -95,6 +97,7 @@ impl Room {
             holdings: Holdings::default(),
             motion: Motion::default(),
             signals: Signals::new(life),
+            voices: Voices::default(),
         }
     }
 
@@ -128,6 +131,14 @@ impl Room {
 
     pub(super) const fn presences_mut(&mut self) -> &mut Presences {
         &mut self.presences
+    }
+
+    pub(super) const fn voices(&self) -> &Voices {
+        &self.voices
+    }
+
+    pub(super) const fn voices_mut(&mut self) -> &mut Voices {
+        &mut self.voices
     }
 
     /// When something of its record, or of what members say, is over.

@@ -130,6 +130,7 @@ impl Hub {
                     let ttl = Duration::from_millis(u64::from(ttl_ms));
                     self.on_presence(now, link, (key, value), ttl);
                 }
+                Asked::Voice(voice) => self.on_voice(now, link, voice),
             }
         }
     }
@@ -164,7 +165,8 @@ impl Hub {
             | RequestRecord::Kick(..)
             | RequestRecord::Pardon(_)
             | RequestRecord::Invite(..)
-            | RequestRecord::Withdraw(_) => self.change_for(now, link, request),
+            | RequestRecord::Withdraw(_)
+            | RequestRecord::Silence(..) => self.change_for(now, link, request),
         }
     }
 
@@ -197,6 +199,11 @@ impl Hub {
         } else {
             None
         };
+        let silenced = if let RequestRecord::Silence(peer, silenced) = &request {
+            Some((*peer, *silenced))
+        } else {
+            None
+        };
         let (rng, terms) = (&mut self.rng, (&self.config.service, self.config.members, now));
         let draw = || {
             let mut invite = [0; 16];
@@ -211,6 +218,9 @@ impl Hub {
         if let Some((peer, ban_s)) = kicked {
             self.report(HubEvent::Kicked { room: key.clone(), peer, by: asker.peer, ban_s });
             self.kick(now, key, peer, ban_s);
+        }
+        if let Some((peer, silenced)) = silenced {
+            self.silence(now, key, peer, silenced);
         }
         Ok(answer)
     }
@@ -260,6 +270,7 @@ impl Hub {
             self.tell_room(key, &owner, client, now);
         }
         self.introduce(link, key, now);
+        self.enter_voices(link, key, now);
         self.pump_service(link, now);
     }
 
@@ -378,6 +389,7 @@ fn size(told: &Told) -> usize {
         Told::Fact(FactRecord::Data(key, value)) => {
             HEAD + key.len() + value.as_ref().map_or(0, |value| value.len())
         }
+        Told::Voice(_) => 2 * HEAD,
         Told::Fact(_) | Told::Here | Told::Answer { .. } | Told::Expires { .. } => HEAD,
     }
 }

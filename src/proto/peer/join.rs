@@ -237,6 +237,7 @@ impl Peer {
         self.client = Some(welcome.client);
         let told = self.tells_of_rooms();
         self.service.begin(&self.config.limits, told);
+        self.voice.begin();
         self.backoff.succeed();
         if self.store.log(DocumentId::MODELS).is_empty()
             && self.store.log(DocumentId::TEXTS).is_empty()

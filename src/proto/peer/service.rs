@@ -12,7 +12,9 @@ use crate::proto::dialogue::Dialogue;
 use crate::proto::event::{Event, Member};
 use crate::proto::id::{ClientNumber, Lane};
 use crate::proto::proof::{self, PasswordKey, Side};
-use crate::proto::reason::{Refusal, RequestError, SERVICE_SINCE, ServiceError, Version};
+use crate::proto::reason::{
+    Refusal, RequestError, SERVICE_SINCE, ServiceError, VOICE_SINCE, Version,
+};
 use crate::proto::service::{Entrance, Fact, PresenceError, Record, Request, RequestId};
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::{Blob, Line, List};
@@ -171,12 +173,14 @@ impl Peer {
         let open = self.connection.as_ref().filter(|open| open.is_in());
         let open = open.ok_or(RequestError::Offline)?;
         if !knows(open) {
-            let relay = open.theirs.as_ref().map_or(Version::CURRENT, |hello| hello.version);
-            return Err(RequestError::Unsupported { relay });
+            return Err(unsupported(open));
         }
         let limit = self.config.requests;
         if self.service.unanswered.len() >= limit {
             return Err(RequestError::Busy { limit });
+        }
+        if matches!(request, Request::Silence { .. }) && minor(open) < VOICE_SINCE {
+            return Err(unsupported(open));
         }
         let record = rooms::request(request, self.app_key.app(), Some(&self.room))?;
         let service = &mut self.service;
@@ -329,6 +333,7 @@ impl Peer {
                 }
             }
             Told::Presence { client, key, value } => self.on_presence(client, &key, value),
+            Told::Voice(voice) => self.on_voice(voice),
             Told::Expires { seconds } => {
                 let after = Duration::from_secs(u64::from(seconds));
                 self.tell(Event::TokenEnds { after });
@@ -408,6 +413,11 @@ impl Peer {
         {
             service.dialogue.push(presence);
         }
+        while self.service.dialogue.waiting() < PRESENCES
+            && let Some(asked) = self.next_voice()
+        {
+            self.service.dialogue.push(asked);
+        }
         while let Some(open) = &self.connection
             && open.outstanding[Lane::Control as usize] < self.config.limits.signal_window
             && let Some((position, items)) = self.service.dialogue.gather(MOST, when, rooms::size)
@@ -454,6 +464,15 @@ fn line<const MAX: usize>(text: &str) -> Result<Line<MAX>, Refusal> {
 
 /// Whether the relay of a link is one that has the room service, and has let this peer in.
 fn knows(open: &Connection) -> bool {
-    let minor = open.theirs.as_ref().map_or(0, |hello| hello.version.minor);
-    matches!(open.stage, Stage::Loading | Stage::Ready) && minor >= SERVICE_SINCE
+    matches!(open.stage, Stage::Loading | Stage::Ready) && minor(open) >= SERVICE_SINCE
+}
+
+/// The minor version that the relay of a link speaks, once it has said so.
+fn minor(open: &Connection) -> u16 {
+    open.theirs.as_ref().map_or(0, |hello| hello.version.minor)
+}
+
+fn unsupported(open: &Connection) -> RequestError {
+    let relay = open.theirs.as_ref().map_or(Version::CURRENT, |hello| hello.version);
+    RequestError::Unsupported { relay }
 }

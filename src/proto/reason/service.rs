@@ -125,7 +125,7 @@ pub enum RequestError {
     #[error("the relay is out of reach: ask when the room is ready")]
     Offline,
     /// The relay does not know the room service.
-    #[error("the relay speaks protocol {relay}, and rooms are asked for since 2.4: update it")]
+    #[error("the relay speaks protocol {relay}, which is too old for this request: update it")]
     Unsupported {
         /// What it speaks.
         relay: Version,

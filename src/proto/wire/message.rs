@@ -4,6 +4,7 @@
 mod service;
 mod signal;
 mod state;
+mod voice;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub use self::signal::{
 pub use self::state::{
     StateAnswer, StateArea, StateInterest, StatePace, StatePacket, StateSection, StateTag,
 };
+pub use self::voice::{HearingRecord, ReceptionRecord, StreamRecord, VoiceAsked, VoiceTold};
 use super::bounded::{Blob, Line, List};
 use crate::proto::event::LeaveReason;
 use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, PeerId};

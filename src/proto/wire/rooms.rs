@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::bounded::{Line, List};
 use super::message::{
     AnswerRecord, Asked, CardRecord, DataList, OpeningRecord, RequestRecord, RoomRecord,
+    VoiceAsked,
 };
 use crate::proto::id::{AppId, RoomId, RoomName};
 use crate::proto::proof::PasswordKey;
@@ -87,6 +88,7 @@ pub fn request(
         Request::Match { group, capacity } => {
             RequestRecord::Match(line(group.as_str())?, *capacity)
         }
+        Request::Silence { peer, silenced } => RequestRecord::Silence(*peer, *silenced),
         Request::Renew(token) => RequestRecord::Renew(line(token)?),
     })
 }
@@ -105,6 +107,9 @@ pub fn size(asked: &Asked) -> usize {
         Asked::Presence { key, value, .. } => {
             key.len().saturating_add(value.as_ref().map_or(0, |value| value.len()))
         }
+        Asked::Voice(VoiceAsked::Hear(hearing)) => hearing.but.len().saturating_mul(33),
+        Asked::Voice(VoiceAsked::Report(reports)) => reports.len().saturating_mul(8),
+        Asked::Voice(_) => 0,
     };
     texts.saturating_add(64)
 }

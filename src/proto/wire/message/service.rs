@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Join;
+use super::voice::{VoiceAsked, VoiceTold};
 use crate::proto::id::{ClientNumber, PeerId, RoomId};
 use crate::proto::reason::ServiceError;
 use crate::proto::service::{Code, Door, Invite, Policy};
@@ -134,6 +135,8 @@ pub enum Asked {
         /// For how long, in milliseconds; 0 for as long as I am here.
         ttl_ms: u32,
     },
+    /// This is so of my voice, and of what I hear; since 2.5.
+    Voice(VoiceAsked),
 }
 
 /// What a relay says.
@@ -166,6 +169,8 @@ pub enum Told {
         /// How many.
         seconds: u32,
     },
+    /// This is so of voices; since 2.5.
+    Voice(VoiceTold),
 }
 
 /// What a room is.
@@ -258,6 +263,8 @@ pub enum RequestRecord {
     Match(Line<32>, u32),
     /// Take this token in place of the one before.
     Renew(TokenLine),
+    /// Let nobody hear a member, or let others hear it again; since 2.5.
+    Silence(PeerId, bool),
 }
 
 /// What a relay answers.

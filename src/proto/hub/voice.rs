@@ -1,0 +1,330 @@
+//! Voices at a relay: which streams are open, who may speak, and who hears whom. What is said is
+//! passed on as it comes, or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand_core::Rng;
+
+use super::Hub;
+use super::guest::{Guest, Stage};
+use crate::proto::audio::packet::Packet;
+use crate::proto::audio::stream::{
+    Hearing, StreamEnd, StreamError, StreamName, Topic, Tune,
+};
+use crate::proto::config::VoiceConfig;
+use crate::proto::event::Effect;
+use crate::proto::id::{ClientNumber, Link, PeerId, RoomKey};
+use crate::proto::reason::VOICE_SINCE;
+use crate::proto::time::Time;
+use crate::proto::wire::message::{
+    HearingRecord, ReceptionRecord, StreamRecord, Told, VoiceAsked, VoiceTold,
+};
+
+use bytes::Bytes;
+
+/// The voices of a room.
+#[derive(Debug, Default)]
+pub(super) struct Voices {
+    streams: BTreeMap<StreamName, Open>,
+    /// Whom nobody hears, because a moderator says so.
+    silenced: BTreeSet<PeerId>,
+}
+
+/// A stream that is open.
+#[derive(Debug)]
+struct Open {
+    record: StreamRecord,
+    /// By which link its owner is here.
+    link: Link,
+    /// When what came is paid for, in packets and in bytes.
+    paid: [Time; 2],
+    /// How many packets of a hundred each hearer misses, where it misses any.
+    lost: BTreeMap<ClientNumber, u8>,
+}
+
+impl Open {
+    /// Whether another packet is taken (leaky buckets: GCRA, ITU-T I.371).
+    fn takes(&mut self, bytes: usize, config: &VoiceConfig, now: Time) -> bool {
+        let per = |count: u64, per_second: u32| {
+            Duration::from_micros(count.saturating_mul(1_000_000) / u64::from(per_second.max(1)))
+        };
+        let packets = config.packets_per_second;
+        let bucket = [per(u64::from(config.burst), packets), Duration::from_millis(500)];
+        let costs = [per(1, packets), per(bytes as u64, config.bytes_per_second)];
+        let begins = self.paid.map(|paid| paid.max(now));
+        let takes = (0..2).all(|kind| begins[kind] + costs[kind] <= now + bucket[kind]);
+        if takes {
+            self.paid = [begins[0] + costs[0], begins[1] + costs[1]];
+        }
+        takes
+    }
+}
+
+impl Voices {
+    /// How many streams a member has.
+    fn count(&self, client: ClientNumber) -> usize {
+        self.streams_of(client).count()
+    }
+
+    fn streams_of(&self, client: ClientNumber) -> impl Iterator<Item = StreamName> {
+        let range = StreamName { client, number: 0 }..=StreamName { client, number: u8::MAX };
+        self.streams.range(range).map(|(name, _)| *name)
+    }
+
+    /// What who comes in is told of.
+    fn all(&self) -> impl Iterator<Item = VoiceTold> {
+        let open = self.streams.values().map(|open| VoiceTold::Opened(open.record));
+        let silenced = self.silenced.iter();
+        open.chain(silenced.map(|peer| VoiceTold::Silenced { peer: *peer, silenced: true }))
+    }
+}
+
+impl Hub {
+    /// A member says something of its voice, or of what it hears.
+    pub(super) fn on_voice(&mut self, now: Time, link: Link, asked: VoiceAsked) {
+        let Some((key, client)) = self.speaker(link) else { return };
+        match asked {
+            VoiceAsked::Open { number, epoch, muted } => {
+                let name = StreamName { client, number };
+                if let Err(why) = self.open_stream(now, (link, &key), name, (epoch, muted)) {
+                    let told = VoiceTold::Refused { number, why };
+                    self.tell_one(link, Told::Voice(told), now);
+                }
+            }
+            VoiceAsked::Close { number } => {
+                let name = StreamName { client, number };
+                self.close_stream(now, &key, name, StreamEnd::Closed);
+            }
+            VoiceAsked::Mute { number, muted } => {
+                let name = StreamName { client, number };
+                let room = self.rooms.get_mut(&key);
+                let open = room.and_then(|room| room.voices_mut().streams.get_mut(&name));
+                if let Some(open) = open.filter(|open| open.record.muted != muted) {
+                    open.record.muted = muted;
+                    self.tell_voices(&key, &VoiceTold::Muted { name, muted }, now);
+                }
+            }
+            VoiceAsked::Hear(hearing) => self.on_hearing(link, &key, hearing),
+            VoiceAsked::Report(reports) => self.on_report(now, (&key, client), &reports),
+        }
+    }
+
+    /// A member that takes part in voices.
+    fn speaker(&self, link: Link) -> Option<(RoomKey, ClientNumber)> {
+        let guest = self.guests.get(&link).filter(|guest| guest.minor >= VOICE_SINCE)?;
+        match &guest.stage {
+            Stage::Member { room, client } => Some((room.clone(), *client)),
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
+                None
+            }
+        }
+    }
+
+    fn open_stream(
+        &mut self,
+        now: Time,
+        (link, key): (Link, &RoomKey),
+        name: StreamName,
+        (epoch, muted): (u32, bool),
+    ) -> Result<(), StreamError> {
+        let limit = self.config.voice.streams;
+        let guest = self.guests.get(&link).ok_or(StreamError::Unsupported)?;
+        let peer = guest.peer;
+        if limit == 0 {
+            return Err(StreamError::Unsupported);
+        }
+        if !guest.pass.speaks(now) {
+            return Err(StreamError::Forbidden);
+        }
+        self.close_stream(now, key, name, StreamEnd::Replaced);
+        let topic = self.draw_topic();
+        let room = self.rooms.get_mut(key).ok_or(StreamError::Unsupported)?;
+        if room.voices().count(name.client) >= usize::from(limit) {
+            return Err(StreamError::TooMany { limit });
+        }
+        let record = StreamRecord { name, peer, topic, epoch, muted };
+        let open = Open { record, link, paid: [now; 2], lost: BTreeMap::new() };
+        room.voices_mut().streams.insert(name, open);
+        let links: Vec<Link> = room.links().filter(|other| *other != link).collect();
+        self.topics.insert(topic, (key.clone(), name));
+        self.effects.push_back(Effect::Tune { link, topic, tune: Tune::Speak });
+        for other in links {
+            if self.guests.get(&other).is_some_and(|guest| guest.hears(peer)) {
+                self.effects.push_back(Effect::Tune { link: other, topic, tune: Tune::Hear });
+            }
+        }
+        self.tell_voices(key, &VoiceTold::Opened(record), now);
+        Ok(())
+    }
+
+    /// A topic that stands for nothing yet.
+    fn draw_topic(&mut self) -> Topic {
+        loop {
+            let mut drawn = [0; 5];
+            self.rng.fill_bytes(&mut drawn);
+            let topic = Topic::new(drawn);
+            if !self.topics.contains_key(&topic) {
+                return topic;
+            }
+        }
+    }
+
+    fn close_stream(&mut self, now: Time, key: &RoomKey, name: StreamName, why: StreamEnd) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        let Some(open) = room.voices_mut().streams.remove(&name) else { return };
+        let links: Vec<Link> = room.links().collect();
+        let (topic, peer) = (open.record.topic, open.record.peer);
+        self.topics.remove(&topic);
+        for link in links {
+            let hears = self.guests.get(&link).is_some_and(|guest| guest.hears(peer));
+            if hears && link != open.link {
+                self.effects.push_back(Effect::Tune { link, topic, tune: Tune::Off });
+            }
+        }
+        // Last, so that nobody hears a topic without a speaker.
+        self.effects.push_back(Effect::Tune { link: open.link, topic, tune: Tune::Off });
+        self.tell_voices(key, &VoiceTold::Closed { name, why }, now);
+    }
+
+    /// A member says whom it wants to hear.
+    fn on_hearing(&mut self, link: Link, key: &RoomKey, hearing: HearingRecord) {
+        let HearingRecord { deaf, all, but } = hearing;
+        let hearing = Hearing { deaf, all, but: but.into_vec().into_iter().collect() };
+        let (Some(guest), Some(room)) = (self.guests.get_mut(&link), self.rooms.get(key)) else {
+            return;
+        };
+        let before = guest.hearing.replace(hearing.clone());
+        for open in room.voices().streams.values().filter(|open| open.link != link) {
+            let StreamRecord { peer, topic, .. } = open.record;
+            let heard = before.as_ref().is_some_and(|before| before.hears(peer));
+            let tune = match (heard, hearing.hears(peer)) {
+                (false, true) => Tune::Hear,
+                (true, false) => Tune::Off,
+                (true, true) | (false, false) => continue,
+            };
+            self.effects.push_back(Effect::Tune { link, topic, tune });
+        }
+    }
+
+    /// A member says how well it hears. Who speaks is told of the worst, when that changes.
+    fn on_report(
+        &mut self,
+        now: Time,
+        (key, client): (&RoomKey, ClientNumber),
+        reports: &[ReceptionRecord],
+    ) {
+        let mut told = Vec::new();
+        if let Some(room) = self.rooms.get_mut(key) {
+            for ReceptionRecord { name, lost } in reports {
+                let streams = &mut room.voices_mut().streams;
+                let Some(open) = streams.get_mut(name).filter(|_| name.client != client) else {
+                    continue;
+                };
+                let worst = |open: &Open| open.lost.values().max().copied().unwrap_or(0);
+                let before = worst(open);
+                match (*lost).min(100) {
+                    0 => open.lost.remove(&client),
+                    lost => open.lost.insert(client, lost),
+                };
+                let lost = worst(open);
+                if lost != before {
+                    let number = name.number;
+                    told.push((open.link, VoiceTold::Reception { number, lost }));
+                }
+            }
+        }
+        for (link, told) in told {
+            self.tell_one(link, Told::Voice(told), now);
+            self.pump_service(link, now);
+        }
+    }
+
+    /// A packet came. It is passed on if who sent it speaks on that topic, and may.
+    pub(super) fn on_spoken(&mut self, now: Time, link: Link, topic: Topic, packet: Bytes) {
+        let config = &self.config.voice;
+        let Some((key, name)) = self.topics.get(&topic) else { return };
+        let may = self.guests.get(&link).is_some_and(|guest| guest.pass.speaks(now));
+        let Some(room) = self.rooms.get_mut(key).filter(|_| may) else { return };
+        let voices = room.voices_mut();
+        let Some(open) = voices.streams.get_mut(name) else { return };
+        let record = &open.record;
+        let heard = !record.muted && !voices.silenced.contains(&record.peer);
+        let theirs = open.link == link && packet.len() <= config.packet;
+        let reads = |packet: &Bytes| {
+            Packet::read(packet.clone()).is_ok_and(|read| read.epoch == record.epoch)
+        };
+        if theirs && heard && reads(&packet) && open.takes(packet.len(), config, now) {
+            self.effects.push_back(Effect::Pass { link, topic, packet });
+        }
+    }
+
+    /// Lets nobody hear a peer, or lets others hear it again.
+    pub(super) fn silence(&mut self, now: Time, key: &RoomKey, peer: PeerId, silenced: bool) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        let voices = room.voices_mut();
+        let news = match silenced {
+            true => voices.silenced.insert(peer),
+            false => voices.silenced.remove(&peer),
+        };
+        if news {
+            self.tell_voices(key, &VoiceTold::Silenced { peer, silenced }, now);
+        }
+    }
+
+    /// Somebody is in, and is told who speaks.
+    pub(super) fn enter_voices(&mut self, link: Link, key: &RoomKey, now: Time) {
+        let Some(room) = self.rooms.get(key) else { return };
+        let told: Vec<VoiceTold> = room.voices().all().collect();
+        if self.speaker(link).is_some() {
+            told.into_iter().for_each(|told| self.tell_one(link, Told::Voice(told), now));
+        }
+    }
+
+    /// A member is gone, and its streams with it.
+    pub(super) fn part_voices(&mut self, now: Time, key: &RoomKey, client: ClientNumber) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        let names: Vec<StreamName> = room.voices().streams_of(client).collect();
+        for open in room.voices_mut().streams.values_mut() {
+            open.lost.remove(&client);
+        }
+        names.into_iter().for_each(|name| self.close_stream(now, key, name, StreamEnd::Left));
+    }
+
+    /// Warns a member that may not speak any more soon, and closes the streams of one that may not.
+    pub(super) fn check_voice(&mut self, now: Time, link: Link) {
+        let Some((key, client)) = self.speaker(link) else { return };
+        let Some(guest) = self.guests.get_mut(&link) else { return };
+        if let Some(left) = guest.pass.take_warning(now) {
+            let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
+            self.tell_one(link, Told::Voice(VoiceTold::Expires { seconds }), now);
+        }
+        let speaks = self.guests.get(&link).is_some_and(|guest| guest.pass.speaks(now));
+        let room = self.rooms.get(&key).filter(|_| !speaks);
+        let names: Vec<StreamName> =
+            room.map(|room| room.voices().streams_of(client).collect()).unwrap_or_default();
+        for name in names {
+            let refused = VoiceTold::Refused { number: name.number, why: StreamError::Forbidden };
+            self.tell_one(link, Told::Voice(refused), now);
+            self.close_stream(now, &key, name, StreamEnd::Forbidden);
+        }
+    }
+
+    fn tell_voices(&mut self, key: &RoomKey, told: &VoiceTold, now: Time) {
+        let Some(room) = self.rooms.get(key) else { return };
+        let links: Vec<Link> = room.links().collect();
+        for link in links {
+            if self.speaker(link).is_some() {
+                self.tell_one(link, Told::Voice(told.clone()), now);
+                self.pump_service(link, now);
+            }
+        }
+    }
+}
+
+impl Guest {
+    /// Whether the peer wants to hear another, as far as it said.
+    fn hears(&self, peer: PeerId) -> bool {
+        self.hearing.as_ref().is_some_and(|hearing| hearing.hears(peer))
+    }
+}

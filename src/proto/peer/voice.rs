@@ -1,0 +1,306 @@
+//! The voices of a room at a peer: its own streams, those of others, and whom it hears. What is said
+//! goes past this to who records and plays it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand_core::Rng;
+
+use super::Peer;
+use super::connection::Connection;
+use crate::proto::audio::stream::{
+    Hearing, Stream, StreamEnd, StreamError, StreamName, Topic, Tune,
+};
+use crate::proto::event::{Effect, Event, VoiceEvent};
+use crate::proto::id::PeerId;
+use crate::proto::reason::VOICE_SINCE;
+use crate::proto::time::Time;
+use crate::proto::wire::bounded::List;
+use crate::proto::wire::message::{
+    Asked, HearingRecord, ReceptionRecord, StreamRecord, VoiceAsked, VoiceTold,
+};
+
+/// The most streams of one report, by the specification.
+const MOST_REPORTED: usize = 64;
+
+/// What a peer knows of the voices in its room.
+#[derive(Debug, Default)]
+pub(super) struct Voice {
+    own: BTreeMap<u8, Own>,
+    /// What the relay of this link was told of each stream of this peer.
+    said: BTreeMap<u8, Own>,
+    /// Of which of its streams the relay is to be told.
+    fresh: BTreeSet<u8>,
+    /// Whom it hears, if it takes part; and whether the relay is to be told.
+    hearing: Option<Hearing>,
+    hearing_is_fresh: bool,
+    /// How many of a hundred packets of others' streams it misses, where the relay is to be told.
+    reports: BTreeMap<StreamName, u8>,
+    /// All that are open, its own too.
+    streams: BTreeMap<StreamName, Stream>,
+    silenced: BTreeSet<PeerId>,
+}
+
+/// A stream of this peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Own {
+    epoch: u32,
+    muted: bool,
+}
+
+impl Voice {
+    /// A relay has let this peer in: everything is said anew.
+    pub(super) fn begin(&mut self) {
+        self.said.clear();
+        self.fresh = self.own.keys().copied().collect();
+        self.hearing_is_fresh = self.hearing.is_some();
+    }
+
+    /// The next thing that the relay is to be told.
+    fn next(&mut self) -> Option<VoiceAsked> {
+        if std::mem::take(&mut self.hearing_is_fresh)
+            && let Some(Hearing { deaf, all, but }) = &self.hearing
+        {
+            let but = List::of(but.iter().copied());
+            return Some(VoiceAsked::Hear(HearingRecord { deaf: *deaf, all: *all, but }));
+        }
+        while let Some(number) = self.fresh.pop_first() {
+            let asked = self.next_of(number);
+            if asked.is_some() {
+                return asked;
+            }
+        }
+        let reports = std::mem::take(&mut self.reports).into_iter().take(MOST_REPORTED);
+        let reports: Vec<_> =
+            reports.map(|(name, lost)| ReceptionRecord { name, lost }).collect();
+        (!reports.is_empty()).then(|| VoiceAsked::Report(List::of(reports)))
+    }
+
+    fn next_of(&mut self, number: u8) -> Option<VoiceAsked> {
+        let (own, said) = (self.own.get(&number).copied(), self.said.get(&number).copied());
+        match own {
+            Some(own) => self.said.insert(number, own),
+            None => self.said.remove(&number),
+        };
+        match (own, said) {
+            (Some(own), Some(said)) if own == said => None,
+            (Some(Own { epoch, muted }), Some(said)) if said.epoch == epoch => {
+                Some(VoiceAsked::Mute { number, muted })
+            }
+            (Some(Own { epoch, muted }), _) => Some(VoiceAsked::Open { number, epoch, muted }),
+            (None, Some(_)) => Some(VoiceAsked::Close { number }),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Peer {
+    /// Opens a stream of this peer's voice, now or as soon as it is in the room, and again whenever it
+    /// comes back. [`VoiceEvent::Live`] says when it is heard, [`VoiceEvent::Refused`] that it is not
+    /// opened. Returns its number.
+    ///
+    /// # Errors
+    ///
+    /// When it has as many as it may have.
+    pub fn open_stream(&mut self, muted: bool, now: Time) -> Result<u8, StreamError> {
+        let limit = self.config.streams;
+        let own = &self.voice.own;
+        let number = (0..limit).find(|number| !own.contains_key(number));
+        let number = number.ok_or(StreamError::TooMany { limit })?;
+        let epoch = self.rng.next_u32();
+        self.voice.own.insert(number, Own { epoch, muted });
+        self.voice.fresh.insert(number);
+        self.drive(now);
+        Ok(number)
+    }
+
+    /// Closes a stream of this peer. Nothing, if it has none of that number.
+    pub fn close_stream(&mut self, number: u8, now: Time) {
+        if self.voice.own.remove(&number).is_some() {
+            self.voice.fresh.insert(number);
+            self.drive(now);
+        }
+    }
+
+    /// Tells everybody that nothing is said on a stream of this peer, or something again; and the relay
+    /// passes nothing on meanwhile. Nothing, if it has none of that number.
+    pub fn mute_stream(&mut self, number: u8, muted: bool, now: Time) {
+        if let Some(own) = self.voice.own.get_mut(&number).filter(|own| own.muted != muted) {
+            own.muted = muted;
+            self.voice.fresh.insert(number);
+            self.drive(now);
+        }
+    }
+
+    /// What tells the present opening of a stream of this peer from others: it is in every packet.
+    #[must_use]
+    pub fn stream_epoch(&self, number: u8) -> Option<u32> {
+        self.voice.own.get(&number).map(|own| own.epoch)
+    }
+
+    /// Says whom this peer wants to hear. Until this was said, it hears nobody, and nothing is sent to
+    /// it.
+    pub fn set_hearing(&mut self, hearing: Hearing, now: Time) {
+        if self.voice.hearing.as_ref() == Some(&hearing) {
+            return;
+        }
+        let before = self.voice.hearing.replace(hearing.clone());
+        self.voice.hearing_is_fresh = true;
+        let me = self.client;
+        let others = self.voice.streams.values().filter(|stream| Some(stream.name.client) != me);
+        let mut tunes = Vec::new();
+        for Stream { peer, topic, .. } in others {
+            match (before.as_ref().is_some_and(|it| it.hears(*peer)), hearing.hears(*peer)) {
+                (false, true) => tunes.push((*topic, Tune::Hear)),
+                (true, false) => tunes.push((*topic, Tune::Off)),
+                (true, true) | (false, false) => {}
+            }
+        }
+        tunes.into_iter().for_each(|(topic, tune)| self.tune(topic, tune));
+        self.drive(now);
+    }
+
+    /// Whom this peer wants to hear, if it has said so.
+    #[must_use]
+    pub const fn hearing(&self) -> Option<&Hearing> {
+        self.voice.hearing.as_ref()
+    }
+
+    /// Says how many of a hundred packets of others' streams do not arrive here, so that who speaks can
+    /// add to them. Later says replace earlier ones that are not told yet.
+    pub fn report_reception(
+        &mut self,
+        lost: impl IntoIterator<Item = (StreamName, u8)>,
+        now: Time,
+    ) {
+        for (name, lost) in lost {
+            if self.voice.streams.contains_key(&name) {
+                self.voice.reports.insert(name, lost.min(100));
+            }
+        }
+        self.drive(now);
+    }
+
+    /// The streams that are open in the room, this peer's too, by their names.
+    pub fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.voice.streams.values()
+    }
+
+    /// A stream that is open in the room.
+    #[must_use]
+    pub fn stream(&self, name: StreamName) -> Option<&Stream> {
+        self.voice.streams.get(&name)
+    }
+
+    /// Whether nobody hears a peer, because a moderator says so.
+    #[must_use]
+    pub fn is_silenced(&self, peer: PeerId) -> bool {
+        self.voice.silenced.contains(&peer)
+    }
+
+    pub(super) fn on_voice(&mut self, told: VoiceTold) {
+        match told {
+            VoiceTold::Opened(record) => self.on_opened(record),
+            VoiceTold::Closed { name, why } => {
+                if let Some(stream) = self.voice.streams.remove(&name) {
+                    self.tune(stream.topic, Tune::Off);
+                    self.tell(closed(&stream, why));
+                }
+            }
+            VoiceTold::Muted { name, muted } => {
+                if let Some(stream) = self.voice.streams.get_mut(&name) {
+                    stream.muted = muted;
+                    self.tell(Event::Voice(VoiceEvent::Muted { name, muted }));
+                }
+            }
+            VoiceTold::Silenced { peer, silenced } => {
+                let silences = &mut self.voice.silenced;
+                let has_room = silences.len() < self.config.limits.streams;
+                let news = match silenced {
+                    true => has_room && silences.insert(peer),
+                    false => silences.remove(&peer),
+                };
+                if news {
+                    self.tell(Event::Voice(VoiceEvent::Silenced { peer, silenced }));
+                }
+            }
+            VoiceTold::Refused { number, why } => {
+                // Unless it was opened anew meanwhile.
+                let (own, said) = (self.voice.own.get(&number), self.voice.said.get(&number));
+                if own.is_some() && own.map(|own| own.epoch) == said.map(|said| said.epoch) {
+                    self.voice.own.remove(&number);
+                    self.voice.said.remove(&number);
+                    self.tell(Event::Voice(VoiceEvent::Refused { number, why }));
+                }
+            }
+            VoiceTold::Reception { number, lost } => {
+                if self.voice.own.contains_key(&number) {
+                    self.tell(Event::Voice(VoiceEvent::Reception { number, lost: lost.min(100) }));
+                }
+            }
+            VoiceTold::Expires { seconds } => {
+                let after = Duration::from_secs(u64::from(seconds));
+                self.tell(Event::Voice(VoiceEvent::Expires { after }));
+            }
+        }
+    }
+
+    fn on_opened(&mut self, record: StreamRecord) {
+        let StreamRecord { name, peer, topic, epoch, muted } = record;
+        let stream = Stream { name, peer, epoch, muted, topic };
+        // A relay that tells of more than a room can hold is not believed.
+        let known = self.voice.streams.contains_key(&name);
+        if !known && self.voice.streams.len() >= self.config.limits.streams {
+            return;
+        }
+        if let Some(before) = self.voice.streams.insert(name, stream) {
+            self.tune(before.topic, Tune::Off);
+        }
+        if Some(name.client) == self.client {
+            let mine = self.voice.own.get(&name.number).is_some_and(|own| own.epoch == epoch);
+            if mine {
+                self.tune(topic, Tune::Speak);
+                self.tell(Event::Voice(VoiceEvent::Live { number: name.number }));
+            }
+            return;
+        }
+        if self.voice.hearing.as_ref().is_some_and(|hearing| hearing.hears(peer)) {
+            self.tune(topic, Tune::Hear);
+        }
+        self.tell(Event::Voice(VoiceEvent::Opened(stream)));
+    }
+
+    fn tune(&mut self, topic: Topic, tune: Tune) {
+        if let Some(open) = &self.connection {
+            self.effects.push_back(Effect::Tune { link: open.link, topic, tune });
+        }
+    }
+
+    /// The link is gone, and with it every stream.
+    pub(super) fn hang_up_voice(&mut self) {
+        self.voice.silenced.clear();
+        self.voice.said.clear();
+        self.voice.reports.clear();
+        let me = self.client;
+        for stream in std::mem::take(&mut self.voice.streams).into_values() {
+            if Some(stream.name.client) != me {
+                self.tell(closed(&stream, StreamEnd::Unlinked));
+            }
+        }
+    }
+
+    /// Moves what the relay is to be told to what is on its way there, as long as little is.
+    pub(super) fn next_voice(&mut self) -> Option<Asked> {
+        let open = self.connection.as_ref().is_some_and(carries);
+        open.then(|| self.voice.next()).flatten().map(Asked::Voice)
+    }
+}
+
+const fn closed(stream: &Stream, why: StreamEnd) -> Event {
+    Event::Voice(VoiceEvent::Closed { name: stream.name, peer: stream.peer, why })
+}
+
+/// Whether the relay of a link carries voices.
+fn carries(open: &Connection) -> bool {
+    open.theirs.as_ref().is_some_and(|hello| hello.version.minor >= VOICE_SINCE)
+}
