@@ -20,3 +20,5 @@ mod requests;
 mod stage;
 #[path = "service/tokens.rs"]
 mod tokens;
+#[path = "service/voices.rs"]
+mod voices;

@@ -252,10 +252,9 @@ impl Outside {
                     self.forget(link);
                     self.links.perform(effect);
                 }
-                Effect::Dial
-                | Effect::Send { .. }
-                | Effect::Tune { .. }
-                | Effect::Pass { .. } => self.links.perform(effect),
+                Effect::Dial | Effect::Send { .. } | Effect::Tune { .. } | Effect::Pass { .. } => {
+                    self.links.perform(effect)
+                }
             }
         }
         machine.publish();

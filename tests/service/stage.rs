@@ -78,6 +78,16 @@ enum Due {
     Heard { end: usize, link: Link, topic: Topic, packet: Bytes },
 }
 
+impl End {
+    pub(crate) const fn link(&self) -> Option<Link> {
+        self.link
+    }
+
+    pub(crate) const fn is_linked(&self) -> bool {
+        self.link.is_some()
+    }
+}
+
 pub(crate) struct Stage {
     pub(crate) now: Time,
     pub(crate) hub: Hub,
@@ -99,7 +109,7 @@ pub(crate) struct Stage {
     /// When the last frame of a lane arrives, by link and way.
     last: BTreeMap<(Link, Lane, bool), Time>,
     /// What each link has to do with which topics, by the relay's word.
-    tunes: BTreeMap<(Topic, Link), Tune>,
+    pub(crate) tunes: BTreeMap<(Topic, Link), Tune>,
 }
 
 /// How many, by default and where the counts that are stated are run.
@@ -172,16 +182,7 @@ impl Stage {
     fn add(&mut self, machine: Machine, id: PeerId) -> usize {
         let (events, answers) = (VecDeque::new(), BTreeMap::new());
         let (tunes, heard) = (BTreeMap::new(), Vec::new());
-        self.ends.push(End {
-            machine,
-            id,
-            link: None,
-            events,
-            answers,
-            cut: false,
-            tunes,
-            heard,
-        });
+        self.ends.push(End { machine, id, link: None, events, answers, cut: false, tunes, heard });
         self.ends.len() - 1
     }
 
@@ -379,6 +380,7 @@ impl Stage {
     pub(crate) fn cut(&mut self, end: usize) {
         if let Some(link) = self.ends[end].link.take() {
             self.ends[end].tunes.clear();
+            self.tunes.retain(|(_, of), _| *of != link);
             self.links.remove(&link);
             self.feed_end(end, Input::Disconnected { link });
             let now = self.now;
@@ -434,6 +436,7 @@ impl Stage {
                 if self.links.contains_key(&link) {
                     if matches!(input, Input::Disconnected { .. }) {
                         self.links.remove(&link);
+                        self.tunes.retain(|(_, of), _| *of != link);
                     }
                     self.hub.handle(self.now, input);
                     self.settle_hub();
@@ -562,6 +565,7 @@ impl Stage {
                     self.put(at, Due::Fetched { room });
                 }
                 Effect::Disconnect { link } => {
+                    self.tunes.retain(|(_, of), _| *of != link);
                     if let Some(end) = self.links.remove(&link) {
                         let input = Input::Disconnected { link };
                         self.close((link, false), Due::ToEnd { end, link, input });
@@ -583,7 +587,8 @@ impl Stage {
 
     fn pass(&mut self, from: Link, topic: Topic, packet: &Bytes) {
         assert_eq!(self.tunes.get(&(topic, from)), Some(&Tune::Speak), "another spoke");
-        let hears = self.tunes.iter().filter(|((of, _), tune)| *of == topic && **tune == Tune::Hear);
+        let hears =
+            self.tunes.iter().filter(|((of, _), tune)| *of == topic && **tune == Tune::Hear);
         let links: Vec<Link> = hears.map(|((_, link), _)| *link).collect();
         for link in links {
             let Some(end) = self.links.get(&link).copied() else { continue };

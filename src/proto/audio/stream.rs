@@ -9,9 +9,7 @@ use thiserror::Error;
 use crate::proto::id::{ClientNumber, PeerId};
 
 /// A stream in a room: one of a member's.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct StreamName {
     /// Whose it is.
     pub client: ClientNumber,
@@ -21,9 +19,7 @@ pub struct StreamName {
 
 /// What a stream's packets are published to: it stands for the stream while that is open, and says
 /// nothing of it to strangers. Eight letters and digits of base32 (RFC 4648), small.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "[u8; 8]")]
 pub struct Topic([u8; 8]);
 
@@ -54,7 +50,10 @@ impl Topic {
     #[must_use]
     pub fn read(text: &[u8]) -> Option<Self> {
         let letters: [u8; 8] = text.try_into().ok()?;
-        letters.iter().all(|letter| matches!(letter, b'a'..=b'z' | b'2'..=b'7')).then_some(Self(letters))
+        letters
+            .iter()
+            .all(|letter| matches!(letter, b'a'..=b'z' | b'2'..=b'7'))
+            .then_some(Self(letters))
     }
 
     /// As it is written.
@@ -158,7 +157,9 @@ pub enum StreamError {
         limit: u8,
     },
     /// The relay carries no voice.
-    #[error("the relay carries no voice: it is older than protocol 2.5, or its operator wants none")]
+    #[error(
+        "the relay carries no voice: it is older than protocol 2.5, or its operator wants none"
+    )]
     Unsupported,
 }
 

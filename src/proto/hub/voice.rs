@@ -9,9 +9,7 @@ use rand_core::Rng;
 use super::Hub;
 use super::guest::{Guest, Stage};
 use crate::proto::audio::packet::Packet;
-use crate::proto::audio::stream::{
-    Hearing, StreamEnd, StreamError, StreamName, Topic, Tune,
-};
+use crate::proto::audio::stream::{Hearing, StreamEnd, StreamError, StreamName, Topic, Tune};
 use crate::proto::config::VoiceConfig;
 use crate::proto::event::Effect;
 use crate::proto::id::{ClientNumber, Link, PeerId, RoomKey};

@@ -71,8 +71,7 @@ impl Voice {
             }
         }
         let reports = std::mem::take(&mut self.reports).into_iter().take(MOST_REPORTED);
-        let reports: Vec<_> =
-            reports.map(|(name, lost)| ReceptionRecord { name, lost }).collect();
+        let reports: Vec<_> = reports.map(|(name, lost)| ReceptionRecord { name, lost }).collect();
         (!reports.is_empty()).then(|| VoiceAsked::Report(List::of(reports)))
     }
 
@@ -204,7 +203,9 @@ impl Peer {
             VoiceTold::Closed { name, why } => {
                 if let Some(stream) = self.voice.streams.remove(&name) {
                     self.tune(stream.topic, Tune::Off);
-                    self.tell(closed(&stream, why));
+                    if Some(name.client) != self.client {
+                        self.tell(closed(&stream, why));
+                    }
                 }
             }
             VoiceTold::Muted { name, muted } => {

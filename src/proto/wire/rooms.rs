@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::bounded::{Line, List};
 use super::message::{
-    AnswerRecord, Asked, CardRecord, DataList, OpeningRecord, RequestRecord, RoomRecord,
-    VoiceAsked,
+    AnswerRecord, Asked, CardRecord, DataList, OpeningRecord, RequestRecord, RoomRecord, VoiceAsked,
 };
 use crate::proto::id::{AppId, RoomId, RoomName};
 use crate::proto::proof::PasswordKey;
