@@ -29,6 +29,7 @@ enum Uses {
 const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::time"], Above),
     (&["proto::id"], Above),
+    (&["proto::audio"], Above),
     (&["proto::proof", "proto::token"], Above),
     (&["proto::authorisation", "proto::reason", "proto::service"], Above),
     (&["proto::state"], Above),
@@ -51,7 +52,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::peer", "proto::hub", "proto::lobby"], Above),
     (&["realtime::timeline"], Only(&["proto::model"])),
     (&["realtime"], Above),
-    (&["store"], Only(&["proto"])),
+    (&["audio", "store"], Only(&["proto"])),
     // The wall: no tokio, no libp2p and no files above this line.
     (&["sim", "net"], Only(&["proto", "store"])),
     (&["room"], Only(&["proto", "net"])),
