@@ -13,6 +13,16 @@
 
 pub mod codec;
 pub mod opus;
+pub mod playout;
+
+mod comfort;
+mod delay;
+mod jitter;
+mod stretch;
+
+use std::time::Duration;
+
+use crate::proto::time::Time;
 
 /// Samples a second, everywhere in here and in packets.
 pub const RATE: u32 = 48_000;
@@ -22,3 +32,24 @@ pub const FRAME: usize = 960;
 
 /// Samples of a block, 10 ms: what is played at a time.
 pub const BLOCK: usize = 480;
+
+/// Microseconds of 6 samples.
+const MICROS: u64 = 125;
+
+/// A length of time in samples, at most 24 hours.
+fn samples(length: Duration) -> i64 {
+    let day = 24 * 3_600 * 1_000_000;
+    let micros = u64::try_from(length.as_micros()).unwrap_or(day).min(day);
+    (micros * 6 / MICROS).cast_signed()
+}
+
+/// A time in samples since the driver's beginning.
+fn instant(time: Time) -> i64 {
+    let micros = time.as_micros();
+    (micros / MICROS * 6 + micros % MICROS * 6 / MICROS).cast_signed()
+}
+
+/// How long so many samples are.
+const fn duration(samples: u64) -> Duration {
+    Duration::from_micros(samples.saturating_mul(MICROS) / 6)
+}

@@ -79,7 +79,8 @@ pub struct Packet {
     /// One more with every packet of the stream, whatever its kind, modulo 2^16.
     pub sequence: u16,
     /// When the first sample of the frame was captured, in samples of 48 kHz; of [`Kind::End`] when
-    /// the next frame would have begun, the same in all three; of [`Kind::Comfort`] when it was sent.
+    /// the next frame would have begun, the same in all three; of [`Kind::Comfort`] that of the silent
+    /// frame in whose place it was sent.
     ///
     /// These are the low 32 bits of a count by the room's time that is a multiple of a frame's 960
     /// samples, so that the frames of all who speak begin together. Within a talk spurt it grows by
