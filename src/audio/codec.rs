@@ -70,7 +70,7 @@ pub trait Encoder: Send {
 }
 
 /// Makes samples of one stream's frames, in their order. Decoding, recovering and concealing go on
-/// from each other. None of it allocates once each has been done once.
+/// from each other. Decoding and recovering allocate nothing once each has been done once.
 pub trait Decoder: Send {
     /// Decodes a frame, whoever made it. Returns how many samples of `out` it has written.
     ///

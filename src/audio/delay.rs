@@ -119,3 +119,81 @@ impl Delay {
 fn bucket(length: i64) -> usize {
     usize::try_from(length / BUCKET).unwrap_or(0).min(BUCKETS - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 48;
+
+    /// Delays in milliseconds, each of them so many times.
+    fn heard(delay: &mut Delay, delays: &[i64], times: usize) -> i64 {
+        let config = PlayoutConfig::default();
+        for each in delays.iter().cycle().take(delays.len() * times) {
+            delay.heard(each * MS, 0, &config);
+        }
+        delay.wait() / MS
+    }
+
+    fn new() -> Delay {
+        Delay::new(&PlayoutConfig::default())
+    }
+
+    #[test]
+    fn what_is_waited_covers_what_delays_differ() {
+        let mut delay = new();
+        assert_eq!(delay.wait() / MS, 30);
+        let wait = heard(&mut delay, &[1_000, 1_030, 1_010, 1_041, 1_020], 40);
+        assert!((41..=44).contains(&wait), "{wait}");
+        assert_eq!(delay.shortest(), Some(1_000 * MS));
+    }
+
+    #[test]
+    fn a_steady_network_is_waited_for_the_least_soon() {
+        let mut delay = new();
+        assert_eq!(heard(&mut delay, &[50], 5), 30, "what was thought first holds a little");
+        assert_eq!(heard(&mut delay, &[50], 70), 7);
+    }
+
+    #[test]
+    fn no_more_is_waited_than_may_be() {
+        assert_eq!(heard(&mut new(), &[0, 900], 100), 400);
+        assert_eq!(heard(&mut new(), &[0, 5_000], 100), 400);
+    }
+
+    #[test]
+    fn one_outlier_is_not_waited_for_and_outliers_are_forgotten() {
+        let mut delay = new();
+        heard(&mut delay, &[50], 2_000);
+        let calm = delay.wait();
+        heard(&mut delay, &[250], 1);
+        heard(&mut delay, &[50], 50);
+        assert_eq!(delay.wait(), calm);
+        let mut stormy = vec![50; 24];
+        stormy.push(250);
+        assert!(heard(&mut delay, &stormy, 10) >= 200);
+        let spans = (1..).find(|_| heard(&mut delay, &[50; 25], 1) * MS <= calm);
+        assert!((20..100).contains(&spans.unwrap_or(0)), "{spans:?}");
+    }
+
+    #[test]
+    fn a_shortest_delay_that_is_over_is_forgotten() {
+        let mut delay = new();
+        heard(&mut delay, &[50], 100);
+        heard(&mut delay, &[80], 99);
+        assert_eq!(delay.shortest(), Some(50 * MS));
+        heard(&mut delay, &[80], 1);
+        assert_eq!(delay.shortest(), Some(80 * MS));
+    }
+
+    #[test]
+    fn what_is_needed_later_is_waited_for() {
+        let config = PlayoutConfig::default();
+        let mut delay = new();
+        for _ in 0..100 {
+            delay.heard(50 * MS, 0, &config);
+            delay.heard(50 * MS, 20 * MS, &config);
+        }
+        assert_eq!(delay.wait() / MS, 22);
+    }
+}

@@ -154,3 +154,98 @@ impl JitterBuffer {
         self.entries.iter().flatten().count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::proto::audio::packet::Level;
+
+    fn packet(sequence: u16, time: u32) -> Packet {
+        Packet {
+            kind: Kind::Audio,
+            first: false,
+            level: Level { voice: true, dbov: 20 },
+            sequence,
+            time,
+            epoch: 1,
+            previous: None,
+            frame: Bytes::from_static(b"frame"),
+        }
+    }
+
+    fn offer(buffer: &mut JitterBuffer, sequence: u16, time: u32) -> Arrival {
+        let packet = packet(sequence, time);
+        let arrival = buffer.note(&packet);
+        if let Arrival::Fresh { time, .. } = arrival {
+            buffer.keep(time, packet);
+        }
+        arrival
+    }
+
+    const fn fresh(time: i64, newest: bool, behind_gap: bool) -> Arrival {
+        Arrival::Fresh { time, newest, behind_gap }
+    }
+
+    #[test]
+    fn numbers_wrap_and_packets_have_an_order() {
+        let mut buffer = JitterBuffer::new();
+        let (sequence, time) = (u16::MAX - 1, u32::MAX - 1_000);
+        for (step, expected) in [
+            (0, fresh(0, true, false)),
+            (1, fresh(960, true, false)),
+            (3, fresh(2_880, true, true)),
+            (2, fresh(1_920, false, false)),
+            (4, fresh(3_840, true, false)),
+        ] {
+            let time = time.wrapping_add(u32::from(step) * 960);
+            assert_eq!(offer(&mut buffer, sequence.wrapping_add(step), time), expected);
+        }
+        assert_eq!(buffer.sent_time(3_840), time.wrapping_add(3_840));
+        let times: Vec<_> = std::iter::from_fn(|| buffer.take()).map(|entry| entry.time).collect();
+        assert_eq!(times, [0, 960, 1_920, 2_880, 3_840]);
+    }
+
+    #[test]
+    fn a_packet_counts_once_and_not_when_it_is_too_old() {
+        let mut buffer = JitterBuffer::new();
+        offer(&mut buffer, 100, 960_000);
+        offer(&mut buffer, 200, 960_000 + 100 * 960);
+        assert_eq!(offer(&mut buffer, 200, 960_000 + 100 * 960), Arrival::Duplicate);
+        assert_eq!(offer(&mut buffer, 137, 960_000 + 37 * 960), fresh(37 * 960, false, false));
+        assert_eq!(offer(&mut buffer, 137, 960_000 + 37 * 960), Arrival::Duplicate);
+        assert_eq!(offer(&mut buffer, 136, 960_000 + 36 * 960), Arrival::Old);
+    }
+
+    #[test]
+    fn time_that_contradicts_the_order_begins_anew_or_does_not_count() {
+        let mut buffer = JitterBuffer::new();
+        offer(&mut buffer, 100, 960_000);
+        assert_eq!(offer(&mut buffer, 99, 961_000), Arrival::Old);
+        assert_eq!(offer(&mut buffer, 101, 959_000), Arrival::Restart);
+        // So many were lost that the sequence seems to go back.
+        assert_eq!(offer(&mut buffer, 40_000, 960_000 + 40_000 * 960), Arrival::Restart);
+    }
+
+    #[test]
+    fn what_is_full_drops_the_oldest() {
+        let mut buffer = JitterBuffer::new();
+        for at in 0..200_u16 {
+            offer(&mut buffer, at, u32::from(at) * 960);
+        }
+        assert_eq!(buffer.waiting(), CAPACITY);
+        assert_eq!(buffer.first().map(|entry| entry.time), Some(72 * 960));
+    }
+
+    #[test]
+    fn a_stream_that_is_over_begins_nothing() {
+        let mut buffer = JitterBuffer::new();
+        offer(&mut buffer, 1, 960);
+        let next = Packet { epoch: 2, ..packet(900, 7) };
+        assert_eq!(buffer.note(&next), Arrival::Restart);
+        buffer.clear(2);
+        assert_eq!(buffer.note(&next), fresh(0, true, false));
+        assert_eq!(offer(&mut buffer, 2, 1_920), Arrival::Old);
+    }
+}

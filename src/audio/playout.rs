@@ -76,8 +76,8 @@ enum Phase {
 /// One voice stream as it is heard.
 ///
 /// Whatever comes, at most 128 packets wait, what is played is finite and within 1.5 of zero, and
-/// [`Self::pull`] gives a block each time. Once it has played a while it allocates nothing there but
-/// what its decoder does.
+/// [`Self::pull`] gives a block each time. It allocates nothing there but what its decoder does: that
+/// of Opus does to make something up.
 pub struct Playout {
     config: PlayoutConfig,
     decoder: Box<dyn Decoder>,
@@ -401,13 +401,9 @@ impl Playout {
         let slack = samples(self.config.slack);
         let short = (self.delay.wait() / 8).max(slack / 8);
         let (out, put) = if excess > slack / 2 {
-            let care = match excess {
-                _ if excess > 4 * slack + self.delay.wait() => Care::None,
-                _ if excess > slack => Care::Alike,
-                _ => Care::Silence,
-            };
+            let (most, care) = self.surplus(excess);
             self.ahead();
-            (self.track.shorten(usize::try_from(excess).unwrap_or(0), care), 0)
+            (self.track.shorten(most, care), 0)
         } else if excess < -short {
             self.ahead();
             (0, self.track.lengthen(usize::try_from(-excess).unwrap_or(0) + BLOCK, Care::Alike))
@@ -421,6 +417,21 @@ impl Playout {
             counts.expanded += put as u64;
             self.rested = now + samples(self.config.rest);
         }
+    }
+
+    /// How much is to be left out at most, and with what care, so that enough is waited still wherever
+    /// in a block the next frame is decoded then.
+    fn surplus(&self, excess: i64) -> (usize, Care) {
+        let slack = samples(self.config.slack);
+        let blocks = usize::try_from(excess).unwrap_or(0) / BLOCK * BLOCK;
+        if excess > slack {
+            let far = excess > 4 * slack + self.delay.wait();
+            return (blocks, if far { Care::None } else { Care::Alike });
+        }
+        // Of silence anything can be left out: what is left over of a block, too.
+        let left = self.track.waiting() % BLOCK;
+        let whole = left + blocks;
+        (if whole > stretch::LONGEST { left } else { whole }, Care::Silence)
     }
 
     /// Decodes what has come, as far as it takes to compare a period with the next.

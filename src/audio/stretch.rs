@@ -131,3 +131,90 @@ fn correlation(one: &[f32], other: &[f32], stride: usize) -> f32 {
 pub(crate) fn power(sound: &[f32]) -> f32 {
     sound.iter().map(|sample| sample * sample).sum::<f32>() / sound.len().max(1) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tone of a period, with room for another.
+    fn tone(period: usize, length: usize) -> Vec<f32> {
+        let mut sound = Vec::with_capacity(length + LONGEST);
+        sound.extend((0..length).map(|at| (at % period) as f32 / period as f32 - 0.5));
+        sound
+    }
+
+    fn noise(length: usize) -> Vec<f32> {
+        let mut state = 1_u32;
+        let mut sound = Vec::with_capacity(length + LONGEST);
+        sound.extend((0..length).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state as f32 / u32::MAX as f32 - 0.5
+        }));
+        sound
+    }
+
+    /// Whether a sound is a tone of a period all the way.
+    fn goes_on(sound: &[f32], period: usize) -> bool {
+        sound.iter().zip(&sound[period..]).all(|(now, then)| (now - then).abs() < 1e-3)
+    }
+
+    #[test]
+    fn a_tone_is_stretched_by_whole_periods() {
+        for period in [123, 200, 313, 480, 719] {
+            let mut sound = tone(period, 3_000);
+            let out = shorten(&mut sound, 720, LONGEST, Care::Alike);
+            assert!(out > 0 && out.is_multiple_of(period), "{out} of {period}");
+            assert_eq!(sound.len(), 3_000 - out);
+            assert!(goes_on(&sound, period), "{period}");
+
+            let mut sound = tone(period, 3_000);
+            let put = lengthen(&mut sound, 720, LONGEST, Care::Alike);
+            assert!(put > 0 && put.is_multiple_of(period), "{put} of {period}");
+            assert_eq!(sound.len(), 3_000 + put);
+            assert!(goes_on(&sound, period), "{period}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_changed_than_may_be() {
+        let mut sound = tone(200, 3_000);
+        assert_eq!(shorten(&mut sound, 720, 250, Care::Alike), 200);
+        assert_eq!(lengthen(&mut sound, 720, 399, Care::Alike), 200);
+        assert_eq!(shorten(&mut sound, 720, 150, Care::Alike), 0);
+        assert_eq!(shorten(&mut sound, 2_700, LONGEST, Care::Alike), 0);
+        assert_eq!(lengthen(&mut sound, 100, LONGEST, Care::Alike), 0);
+        let mut full = tone(200, 3_000);
+        full.shrink_to_fit();
+        assert_eq!(lengthen(&mut full, 720, LONGEST, Care::Alike), 0);
+        assert_eq!(full.len(), 3_000);
+    }
+
+    #[test]
+    fn what_does_not_repeat_itself_is_left_alone_unless_it_must_not_be() {
+        let whole = noise(3_000);
+        let mut sound = whole.clone();
+        sound.reserve(LONGEST);
+        assert_eq!(shorten(&mut sound, 720, LONGEST, Care::Alike), 0);
+        assert_eq!(lengthen(&mut sound, 720, LONGEST, Care::Alike), 0);
+        assert_eq!(sound, whole);
+        assert!(shorten(&mut sound, 720, LONGEST, Care::None) >= PERIODS.0);
+    }
+
+    #[test]
+    fn silence_is_stretched_as_far_as_it_may_be() {
+        let mut sound = noise(3_000);
+        sound.iter_mut().for_each(|sample| *sample *= 0.001);
+        assert_eq!(shorten(&mut sound, 720, 500, Care::Silence), 500);
+        assert_eq!(lengthen(&mut sound, 720, 600, Care::Silence), 600);
+        let mut loud = tone(200, 3_000);
+        assert_eq!(shorten(&mut loud, 720, 500, Care::Silence), 0);
+    }
+
+    #[test]
+    fn a_sound_is_found_where_it_is_alike() {
+        let sound = noise(2_000);
+        assert_eq!(alike(&sound[400..640], &sound[..1_000], 480), 400);
+        assert_eq!(alike(&sound[400..640], &sound[..1_000], 100) / 100, 0);
+        assert_eq!(alike(&[0.0; 240], &[0.0; 960], 480), 0);
+    }
+}

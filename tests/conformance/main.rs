@@ -4,6 +4,8 @@
 //! written. Read the difference before you commit it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[cfg(feature = "audio")]
+mod audio;
 mod columns;
 mod deltas;
 mod documents;
