@@ -146,8 +146,6 @@ const fn reason(error: &Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
-
     use std::f32::consts::TAU;
 
     use proptest::collection::vec;

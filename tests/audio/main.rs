@@ -1,6 +1,6 @@
 //! Voice from end to end, on a clock and a network of the tests' own.
 #![cfg(feature = "audio")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
+#![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
 
 mod memory;
 mod quality;

@@ -245,13 +245,14 @@ fn frames(mut payload: Bytes, repeats: bool) -> Result<(Option<Bytes>, Bytes), P
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
+    use proptest::option;
     use proptest::prelude::*;
 
     use super::*;
 
     fn audio() -> impl Strategy<Value = Packet> {
         let frame = vec(any::<u8>(), 1..=MAX_PAYLOAD - MAX_REPEATED - 1);
-        let previous = proptest::option::of(vec(any::<u8>(), 1..=MAX_REPEATED));
+        let previous = option::of(vec(any::<u8>(), 1..=MAX_REPEATED));
         (header(Kind::Audio), any::<bool>(), previous, frame).prop_map(
             |(header, first, previous, frame)| Packet {
                 first,
