@@ -254,6 +254,10 @@ fn the_lost_end_of_a_talk_spurt_raises_no_delay() {
         line.play(sent(198));
         assert!(line.longest(0) < 250_000, "{lost}: {}", line.longest(0));
         let ended = line.blocks.iter().rposition(|block| block.sound == Sound::Comfort).unwrap();
+        assert!(
+            ended as u64 * 10_000 > sent(130),
+            "{lost}: a new talk spurt begins behind a pause"
+        );
         assert!(line.longest(ended) < 130_000, "{lost}: {}", line.longest(ended));
     }
 }
