@@ -35,7 +35,6 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::state"], Above),
     (&["proto::model"], Above),
     (&["proto::config"], Above),
-    (&["proto::audio"], Above),
     (&["proto::event"], Above),
     (&["proto::wire"], Above),
     (&["proto::clock", "proto::statistics", "proto::feed"], Above),
