@@ -12,8 +12,12 @@
 )]
 
 pub mod codec;
+pub mod level;
+pub mod mixer;
 pub mod opus;
+pub mod pcm;
 pub mod playout;
+pub mod speakers;
 
 mod comfort;
 mod delay;
@@ -23,7 +27,6 @@ mod stretch;
 use std::time::Duration;
 
 use crate::proto::time::Time;
-
 /// Samples a second, everywhere in here and in packets.
 pub const RATE: u32 = 48_000;
 
