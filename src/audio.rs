@@ -12,11 +12,13 @@
 )]
 
 pub mod codec;
+pub mod grid;
 pub mod level;
 pub mod mixer;
 pub mod opus;
 pub mod pcm;
 pub mod playout;
+pub mod resample;
 pub mod speakers;
 
 mod comfort;
