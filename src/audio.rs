@@ -11,8 +11,11 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod activity;
+pub mod adaptation;
 pub mod codec;
 pub mod grid;
+pub mod input;
 pub mod level;
 pub mod mixer;
 pub mod opus;
@@ -58,3 +61,5 @@ fn instant(time: Time) -> i64 {
 const fn duration(samples: u64) -> Duration {
     Duration::from_micros(samples.saturating_mul(MICROS) / 6)
 }
+/// How long a frame is.
+pub const FRAME_TIME: Duration = Duration::from_millis(20);

