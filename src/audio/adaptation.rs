@@ -57,7 +57,8 @@ pub enum Redundancy {
 /// The loss that counts: the highest that any listener reported, less with time.
 ///
 /// Nothing is kept of a listener. One that reports losses it does not have makes this speaker send at
-/// most half as much again, and a little later is forgotten.
+/// most half as much again, and that ends at most 34 s later by what others report. Without reports all
+/// stays as it is.
 #[derive(Clone, Debug)]
 pub struct Adaptation {
     config: AdaptationConfig,

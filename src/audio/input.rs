@@ -1,6 +1,27 @@
 //! What a speaker sends: talk spurts, and how loud it is between them.
 //!
 //! `datastore-spec/audio-speaking.md` says when which packet is sent.
+//!
+//! ```
+//! use parlor::audio::grid::media_time;
+//! use parlor::audio::input::{TalkConfig, Talker};
+//! use parlor::audio::opus::Opus;
+//! use parlor::audio::resample::InputResampler;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut microphone = InputResampler::new(44_100, 2)?;
+//! let mut talker = Talker::new(TalkConfig::default(), &Opus, 0x7a1c)?;
+//! let mut packets = Vec::new();
+//! // A second, captured at this room time.
+//! let (captured, room_time) = (vec![0_i16; 88_200], 1_700_000_000_000_000);
+//! microphone.push(media_time(room_time), &captured, |at, frame| {
+//!     packets.extend(talker.push(at, frame).ok().flatten());
+//! })?;
+//! // Nothing was said: this is how loud that was, every 400 ms.
+//! assert_eq!(packets.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::time::Duration;
@@ -156,11 +177,8 @@ impl Talker {
                 Ok(Some(self.talk(at, frame)))
             }
             Encoded::Silence => {
-                // A codec that was silent may doubt the first frames of a voice; in the midst of a
-                // talk spurt it has heard enough to know noise.
-                if !quiet {
-                    self.detector.correct();
-                }
+                self.detector.correct();
+                self.level.voice = false;
                 Ok(self.rest(at))
             }
         }

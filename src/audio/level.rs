@@ -108,6 +108,7 @@ mod tests {
     use std::f32::consts::TAU;
 
     use proptest::collection::vec;
+    use proptest::num::f32::ANY;
     use proptest::prelude::*;
 
     use super::*;
@@ -173,14 +174,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_level_is_within_its_range(pcm in vec(any::<f32>(), 0..100)) {
+        fn a_level_is_within_its_range(pcm in vec(ANY, 0..100)) {
             let level = dbov(&pcm);
             prop_assert!((-127.0..=0.0).contains(&level), "{}", level);
         }
 
         #[test]
         fn a_volume_is_within_its_range(
-            range in any::<f32>(),
+            range in ANY,
             release in 0_u64..1_000_000,
             levels in vec((0_u64..10_000_000, any::<u8>()), 1..20),
         ) {

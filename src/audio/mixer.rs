@@ -155,6 +155,7 @@ mod tests {
     use std::f32::consts::TAU;
 
     use proptest::collection::vec;
+    use proptest::num::f32::ANY;
     use proptest::prelude::*;
 
     use super::*;
@@ -240,7 +241,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_mixed_is_finite_and_under_the_ceiling(
-            blocks in vec(vec((vec(any::<f32>(), 16), any::<f32>()), 0..5), 1..6),
+            blocks in vec(vec((vec(ANY, 16), ANY), 0..5), 1..6),
         ) {
             let mut mixer = Mixer::default();
             let mut gains = [Gain::default(); 5];

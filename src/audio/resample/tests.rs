@@ -2,6 +2,7 @@
 use std::f64::consts::TAU;
 
 use proptest::collection::vec;
+use proptest::num::f32::ANY;
 use proptest::prelude::*;
 
 use super::*;
@@ -180,7 +181,7 @@ proptest! {
         rate in MIN_RATE..=MAX_RATE,
         channels in 1..=MAX_CHANNELS,
         chunks in vec(0_usize..5_000, 1..60),
-        sample in any::<f32>(),
+        sample in ANY,
     ) {
         let mut input = InputResampler::new(rate, channels).unwrap();
         let mut output = OutputResampler::new(rate, channels).unwrap();
