@@ -1,9 +1,9 @@
 //! Between the rates and channels of devices and what is spoken here.
 //!
 //! A sinc at any ratio (`rubato`, asynchronous), in a Blackman window of 64 taps of the lower rate.
-//! Measured from 44.1 kHz: level up to 16 kHz and 0.5 dB down at 19 kHz, 1 kHz with 120 dB of what is
-//! not it below; from 96 kHz: 25 kHz and more at least 80 dB down. Late by 32 samples of the lower
-//! rate. Everything is allocated when a resampler is built.
+//! Measured from 44.1 kHz: level up to 16 kHz and 0.5 dB down at 19 kHz, and what is no part of a tone
+//! of 1 kHz is 120 dB below it. From 96 kHz: 25 kHz and more is at least 80 dB down. Late by 32 samples
+//! of the lower rate. Everything is allocated when a resampler is built.
 
 use std::fmt;
 
