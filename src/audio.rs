@@ -32,11 +32,15 @@ mod stretch;
 use std::time::Duration;
 
 use crate::proto::time::Time;
+
 /// Samples a second, everywhere in here and in packets.
 pub const RATE: u32 = 48_000;
 
 /// Samples of a frame, 20 ms: what is encoded at a time.
 pub const FRAME: usize = 960;
+
+/// How long a frame is.
+pub const FRAME_TIME: Duration = Duration::from_millis(20);
 
 /// Samples of a block, 10 ms: what is played at a time.
 pub const BLOCK: usize = 480;
@@ -61,5 +65,3 @@ fn instant(time: Time) -> i64 {
 const fn duration(samples: u64) -> Duration {
     Duration::from_micros(samples.saturating_mul(MICROS) / 6)
 }
-/// How long a frame is.
-pub const FRAME_TIME: Duration = Duration::from_millis(20);

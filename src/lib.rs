@@ -35,7 +35,8 @@
 //! ```
 //!
 //! [`proto`] has every rule, and neither clock nor entropy nor sockets; `net` has the sockets;
-//! `room` is what an application holds; [`realtime`] shows smoothly what moves elsewhere; `audio` is what is said and heard; `sim` runs
+//! `room` is what an application holds; [`realtime`] shows smoothly what moves elsewhere; `audio` is
+//! what is said and heard; `sim` runs
 //! whole rooms from a seed. The names that an application needs are here at the root.
 
 // Lets the derives name this crate in the crate itself.

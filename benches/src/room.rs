@@ -276,7 +276,9 @@ impl Room {
             Effect::Disconnect { .. }
             | Effect::Authorise { .. }
             | Effect::Keep { .. }
-            | Effect::Fetch { .. } => {
+            | Effect::Fetch { .. }
+            | Effect::Tune { .. }
+            | Effect::Pass { .. } => {
                 return Err("a peer hung up".into());
             }
         }
@@ -293,7 +295,9 @@ impl Room {
             | Effect::Dial
             | Effect::Authorise { .. }
             | Effect::Keep { .. }
-            | Effect::Fetch { .. } => {
+            | Effect::Fetch { .. }
+            | Effect::Tune { .. }
+            | Effect::Pass { .. } => {
                 return Err("the relay hung up".into());
             }
         };

@@ -1,6 +1,7 @@
 //! The words of the wall: what happened outside, what to do outside, what to tell the application.
 
 pub mod signal;
+pub mod voice;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::signal::{Delivery, SignalId, Signalled};
-use crate::proto::audio::stream::{Stream, StreamEnd, StreamError, StreamName, Topic, Tune};
+use self::voice::VoiceEvent;
+use crate::proto::audio::stream::{Topic, Tune};
 use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId, RoomKey};
 use crate::proto::model::path::Path;
@@ -312,61 +314,6 @@ pub enum Event {
     /// [`Self::TokenEnds`], of which the last half of the queue stays; and the application should read
     /// everything anew.
     Overrun,
-}
-
-/// What is another of the voices in a room.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum VoiceEvent {
-    /// A member opened a stream, or had one open when this peer came in.
-    Opened(Stream),
-    /// A stream is not open any more.
-    Closed {
-        /// Which.
-        name: StreamName,
-        /// Whose it was.
-        peer: PeerId,
-        /// Why.
-        why: StreamEnd,
-    },
-    /// A member says nothing on a stream any more, or something again.
-    Muted {
-        /// Which.
-        name: StreamName,
-        /// Whether nothing is said.
-        muted: bool,
-    },
-    /// Nobody hears a peer any more, because a moderator says so; or may again.
-    Silenced {
-        /// Whom. It may be this peer.
-        peer: PeerId,
-        /// Whether nobody hears it.
-        silenced: bool,
-    },
-    /// A stream of this peer is open at the relay: what it says is heard.
-    Live {
-        /// Which.
-        number: u8,
-    },
-    /// A stream of this peer is not open at the relay any more, or was not opened.
-    Refused {
-        /// Which.
-        number: u8,
-        /// Why.
-        why: StreamError,
-    },
-    /// How the worst of those hears a stream of this peer who say so: how many of a hundred packets do
-    /// not arrive.
-    Reception {
-        /// Which.
-        number: u8,
-        /// How many.
-        lost: u8,
-    },
-    /// This peer may not speak any more, soon: its application should bring it another token.
-    Expires {
-        /// In so long.
-        after: Duration,
-    },
 }
 
 /// Something that was proposed for a confirmed dictionary: the [`Event::Settled`] with the same

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use parlor::proto::audio::stream::{StreamEnd, StreamError, StreamName, Topic};
 use parlor::proto::config::HubConfig;
 use parlor::proto::id::{ClientNumber, Lane, RoomId};
 use parlor::proto::proof::{self, Side};
@@ -11,8 +12,9 @@ use parlor::proto::token::TokenFault;
 use parlor::proto::wire::bounded::{Blob, Line, List};
 use parlor::proto::wire::encode;
 use parlor::proto::wire::message::{
-    AnswerRecord, Asked, CardRecord, Enter, FactRecord, Hello, Join, Message, OpeningRecord,
-    RequestRecord, RoomRecord, ServiceMessage, Told,
+    AnswerRecord, Asked, CardRecord, Enter, FactRecord, HearingRecord, Hello, Join, Message,
+    OpeningRecord, ReceptionRecord, RequestRecord, RoomRecord, ServiceMessage, StreamRecord, Told,
+    VoiceAsked, VoiceTold,
 };
 use parlor::{Code, Door, Entrance, Invite, Opening, Policy, Request};
 
@@ -83,6 +85,8 @@ pub(crate) fn messages() -> Vec<Named> {
         ("asked", "everything that can be asked", service(asked())),
         ("told", "everything that is told", service(told())),
         ("told-answers", "every answer", service(answers())),
+        ("asked-voice", "everything that can be said of one's voice", service(asked_voice())),
+        ("told-voice", "everything that is told of voices", service(told_voice())),
         ("told-errors", "every reason why not", service(errors())),
     ]
 }
@@ -113,6 +117,47 @@ fn asked() -> ServiceMessage {
     let says = Asked::Presence { key: line("place"), value, ttl_ms: 30_000 };
     let stops = Asked::Presence { key: line("place"), value: None, ttl_ms: 0 };
     ServiceMessage::Asked { position: 300, items: List::of(requests.chain([says, stops])) }
+}
+
+fn asked_voice() -> ServiceMessage {
+    let name = StreamName { client: ClientNumber(3), number: 1 };
+    let silence = RequestRecord::Silence(peer(2), true);
+    let voice = [
+        VoiceAsked::Open { number: 0, epoch: 0x0102_0304, muted: false },
+        VoiceAsked::Mute { number: 0, muted: true },
+        VoiceAsked::Close { number: 0 },
+        VoiceAsked::Hear(HearingRecord { deaf: false, all: true, but: List::of([peer(2)]) }),
+        VoiceAsked::Report(List::of([ReceptionRecord { name, lost: 5 }])),
+    ];
+    let asked = voice.map(Asked::Voice).into_iter();
+    let items = asked.chain([Asked::Request { number: 19, request: silence }]);
+    ServiceMessage::Asked { position: 0, items: List::of(items) }
+}
+
+fn told_voice() -> ServiceMessage {
+    let name = StreamName { client: ClientNumber(3), number: 1 };
+    let topic = Topic::new([1, 2, 3, 4, 5]);
+    let record = StreamRecord { name, peer: peer(2), topic, epoch: 0x0102_0304, muted: true };
+    let ends = [
+        StreamEnd::Closed,
+        StreamEnd::Left,
+        StreamEnd::Forbidden,
+        StreamEnd::Replaced,
+        StreamEnd::Unlinked,
+    ];
+    let errors =
+        [StreamError::Forbidden, StreamError::TooMany { limit: 4 }, StreamError::Unsupported];
+    let voice = [
+        VoiceTold::Opened(record),
+        VoiceTold::Muted { name, muted: false },
+        VoiceTold::Silenced { peer: peer(2), silenced: true },
+        VoiceTold::Reception { number: 1, lost: 5 },
+        VoiceTold::Expires { seconds: 30 },
+    ];
+    let ends = ends.map(|why| VoiceTold::Closed { name, why });
+    let errors = errors.map(|why| VoiceTold::Refused { number: 1, why });
+    let items = voice.into_iter().chain(ends).chain(errors).map(Told::Voice);
+    ServiceMessage::Told { position: 0, items: List::of(items) }
 }
 
 fn told() -> ServiceMessage {

@@ -247,7 +247,11 @@ impl Rig {
                     None => self.hub.handle(self.now, written),
                 }
             }
-            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+            Effect::Tune { .. }
+            | Effect::Pass { .. }
+            | Effect::Authorise { .. }
+            | Effect::Keep { .. }
+            | Effect::Fetch { .. } => {
                 panic!("nobody is asked, and nothing kept");
             }
             Effect::Disconnect { link } => {

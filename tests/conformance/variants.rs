@@ -39,6 +39,12 @@ fn every_variant_has_a_vector() {
     let requests = items("Asked").map(|item| &item["Request"]["request"]);
     covers("wire/message/service.rs", "RequestRecord", requests);
     covers("wire/message/service.rs", "Told", items("Told"));
+    let asked = items("Asked").map(|item| &item["Voice"]);
+    covers("wire/message/voice.rs", "VoiceAsked", asked);
+    let told = || items("Told").map(|item| &item["Voice"]);
+    covers("wire/message/voice.rs", "VoiceTold", told());
+    covers("audio/stream.rs", "StreamEnd", told().map(|told| &told["Closed"]["why"]));
+    covers("audio/stream.rs", "StreamError", told().map(|told| &told["Refused"]["why"]));
     let facts = items("Told").map(|item| &item["Fact"]);
     covers("wire/message/service.rs", "FactRecord", facts);
     let answers = || items("Told").map(|item| &item["Answer"]["answer"]);

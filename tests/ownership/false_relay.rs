@@ -160,7 +160,11 @@ impl Rig {
                     self.heard.push(decode(&frame, MAX_FRAME).unwrap());
                     self.peer.handle(self.now, Input::Written { link, lane, bytes });
                 }
-                Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                Effect::Tune { .. }
+                | Effect::Pass { .. }
+                | Effect::Authorise { .. }
+                | Effect::Keep { .. }
+                | Effect::Fetch { .. } => {
                     panic!("nobody is asked, and nothing kept");
                 }
                 Effect::Disconnect { link } => {

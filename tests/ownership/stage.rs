@@ -321,7 +321,11 @@ impl Stage {
                     }
                 }
             }
-            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+            Effect::Tune { .. }
+            | Effect::Pass { .. }
+            | Effect::Authorise { .. }
+            | Effect::Keep { .. }
+            | Effect::Fetch { .. } => {
                 panic!("nobody is asked, and nothing kept");
             }
             Effect::Disconnect { link } => {

@@ -9,7 +9,8 @@ use parlor::proto::audio::stream::{
     Hearing, Stream, StreamEnd, StreamError, StreamName, Topic, Tune,
 };
 use parlor::proto::config::{HubConfig, VoiceConfig};
-use parlor::proto::event::{Event, VoiceEvent};
+use parlor::proto::event::Event;
+use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::token::{Role, TokenLimits};
 use parlor::{Answer, Entrance, Opening, Request, RequestError, Right, ServiceError};
 use rand_chacha::ChaCha12Rng;

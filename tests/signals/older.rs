@@ -34,7 +34,9 @@ fn said(peer: &mut Peer) -> Vec<Message> {
         | Effect::Disconnect { .. }
         | Effect::Authorise { .. }
         | Effect::Keep { .. }
-        | Effect::Fetch { .. } => None,
+        | Effect::Fetch { .. }
+        | Effect::Tune { .. }
+        | Effect::Pass { .. } => None,
     });
     frames.collect()
 }

@@ -11,7 +11,8 @@ use super::connection::Connection;
 use crate::proto::audio::stream::{
     Hearing, Stream, StreamEnd, StreamError, StreamName, Topic, Tune,
 };
-use crate::proto::event::{Effect, Event, VoiceEvent};
+use crate::proto::event::voice::VoiceEvent;
+use crate::proto::event::{Effect, Event};
 use crate::proto::id::PeerId;
 use crate::proto::reason::VOICE_SINCE;
 use crate::proto::time::Time;

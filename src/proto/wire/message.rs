@@ -1,6 +1,7 @@
 //! Every message, in the order of the specification. Postcard writes the position of a variant, so
 //! variants are only added at the end, and none is ever removed.
 
+mod denied;
 mod service;
 mod signal;
 mod state;
@@ -8,6 +9,7 @@ mod voice;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::denied::{Denied, DeniedRecord};
 pub use self::service::{
     AnswerRecord, Asked, CardRecord, Cards, DataList, Enter, FactRecord, OpeningRecord,
     PresenceKey, PresenceValue, RequestRecord, RoomRecord, ServiceMessage, TokenLine, Told,
@@ -23,7 +25,7 @@ pub use self::voice::{HearingRecord, ReceptionRecord, StreamRecord, VoiceAsked, 
 use super::bounded::{Blob, Line, List};
 use crate::proto::event::LeaveReason;
 use crate::proto::id::{AppId, ClientNumber, DocumentId, EpochId, PeerId};
-use crate::proto::reason::{Denial, Refusal, Version};
+use crate::proto::reason::{Refusal, Version};
 
 /// A change's hash, as automerge computes it.
 pub type Hash = [u8; 32];
@@ -386,36 +388,6 @@ pub enum EntryRecord {
     Denied(DeniedRecord),
     /// From a peer whose change was not let in: what comes next is written by this incarnation.
     Resumed(ResumedRecord),
-}
-
-/// What a relay does not let in.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct DeniedRecord {
-    /// What it is.
-    pub what: Denied,
-    /// The path of the model that it is about.
-    pub model: Line<512>,
-    /// Why.
-    pub why: Denial,
-}
-
-/// Something that a peer wrote and a relay does not let in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Denied {
-    /// A change, and with it everything that its author wrote after it in this document.
-    Change {
-        /// The change's actor, which is never used again.
-        actor: Actor,
-        /// Its place among its actor's changes.
-        sequence: u64,
-    },
-    /// A claim. Its change is let in, and means nothing.
-    Claim {
-        /// The actor of its operation.
-        actor: Actor,
-        /// The counter of its operation.
-        counter: u64,
-    },
 }
 
 /// Another actor of the same session.
