@@ -4,6 +4,8 @@
 
 #[path = "net/state.rs"]
 mod state;
+#[path = "net/voice.rs"]
+mod voice;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

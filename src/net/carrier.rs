@@ -14,6 +14,7 @@ use crate::net::config::NetConfig;
 use crate::net::link::Happening;
 use crate::net::links::{Command, Links, SwarmEnd};
 use crate::net::swarm::{BuildError, Network};
+use crate::net::voice::VoiceDesk;
 use crate::proto::event::{Effect, Input};
 use crate::proto::id::{Identity, PeerId};
 use crate::proto::time::Time;
@@ -46,6 +47,7 @@ pub struct Carrier {
     clock: Clock,
     links: Links,
     relay: Option<PeerId>,
+    desk: VoiceDesk,
     background: Option<Background>,
     patience: Duration,
 }
@@ -121,6 +123,12 @@ impl Carrier {
         self.relay
     }
 
+    /// Where packets of voice come and go.
+    #[must_use]
+    pub fn voice(&self) -> VoiceDesk {
+        self.desk.clone()
+    }
+
     /// The next input for the machine, if there is one.
     pub fn poll_input(&mut self) -> Option<Input> {
         let input = self.links.poll_input()?;
@@ -173,11 +181,13 @@ impl Carrier {
         }
         let clock = Clock::new();
         let patience = config.linger.saturating_mul(2) + GRACE;
-        let (links, end) = Links::new(&config);
-        let carrier = Self { clock, links, relay: None, background: None, patience };
+        let (links, end) = Links::new(&config, clock);
+        let desk = VoiceDesk::new(links.voice().outgoing.clone());
+        let for_network = desk.clone();
+        let carrier = Self { clock, links, relay: None, desk, background: None, patience };
         let identity = identity.clone();
         let network = Box::pin(async move {
-            match Network::client(&identity, addresses, config, clock, end).await {
+            match Network::client(&identity, addresses, config, clock, (end, for_network)).await {
                 Ok(network) => network.run().await,
                 Err((error, end)) => refuse_dials(end, &error).await,
             }

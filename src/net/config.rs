@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::net::voice::VoiceNetConfig;
+
 /// Which of several relays a client is linked with.
 ///
 /// A room is on one relay: of the same name there may be another on another relay, and who is in one
@@ -115,6 +117,8 @@ pub struct NetConfig {
     /// How long a link that is ended has to get out what was sent before, and how long the end of
     /// everything may take. 1 s. What is not out then is lost.
     pub linger: Duration,
+    /// How voice travels.
+    pub voice: VoiceNetConfig,
 }
 
 impl Default for NetConfig {
@@ -146,6 +150,7 @@ impl Default for NetConfig {
             datagrams_unread: 64 << 10,
             inputs: 256,
             linger: Duration::from_secs(1),
+            voice: VoiceNetConfig::default(),
         }
     }
 }

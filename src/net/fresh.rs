@@ -73,6 +73,15 @@ impl Fresh {
         queue.pop()
     }
 
+    /// The oldest frame that is new enough, if it has at most `most` bytes.
+    pub(crate) fn pop_within(&self, most: usize) -> Option<Bytes> {
+        let now = self.clock.now();
+        let mut queue = self.lock();
+        queue.forget(now, self.age);
+        let fits = queue.frames.front().is_some_and(|(_, frame)| frame.len() <= most);
+        fits.then(|| queue.pop()).flatten()
+    }
+
     /// Waits until there is something to [pop](Self::pop), which may have become too old by then.
     /// False once nothing is left and nothing more will come.
     pub(crate) async fn wait(&self) -> bool {
@@ -142,6 +151,17 @@ mod tests {
         queue.push(frame(2, 100));
         assert_eq!(queue.pop(), Some(frame(2, 100)));
         assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn what_is_too_long_stays() {
+        let queue = Fresh::new(1_000, LONG, Clock::new());
+        queue.push(frame(1, 5));
+        queue.push(frame(2, 6));
+        assert_eq!(queue.pop_within(5), Some(frame(1, 5)));
+        assert_eq!(queue.pop_within(5), None);
+        assert_eq!(queue.pop_within(6), Some(frame(2, 6)));
+        assert_eq!(queue.pop_within(6), None);
     }
 
     #[test]

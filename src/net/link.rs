@@ -1,6 +1,7 @@
 //! One link: its queues, and the task that moves frames between them and its streams.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{self, Future};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use crate::net::clock::Clock;
 use crate::net::config::NetConfig;
 use crate::net::frames::{self, FrameError, FrameReader};
 use crate::net::protocol::index;
-use crate::net::quic::Datagrams;
+use crate::net::quic::{Datagrams, Tag};
 use crate::net::state::{StateLane, StateOutbox};
+use crate::net::voice::{Claim, VoiceLane};
+use crate::proto::audio::stream::Topic;
 use crate::proto::event::Input;
 use crate::proto::id::{Lane, Link, PeerId};
 
@@ -34,6 +37,8 @@ const RELIABLE: usize = Lane::RELIABLE.len();
 pub(crate) enum Happening {
     /// The link is up; frames for it go into `outbox`.
     Up { link: Link, peer: PeerId, outbox: Outbox },
+    /// A packet of voice came, by gossip if it has a claim.
+    Spoken { link: Link, topic: Topic, packet: Bytes, claim: Option<Claim> },
     /// Something else that is for the machine as it is.
     Input(Input),
 }
@@ -132,6 +137,8 @@ pub(crate) struct LinkTask {
     pub(crate) happenings: mpsc::Sender<Happening>,
     pub(crate) config: Arc<NetConfig>,
     pub(crate) clock: Clock,
+    /// Voice by datagram, if it has datagrams.
+    pub(crate) voice: Option<VoiceLane>,
 }
 
 impl LinkTask {
@@ -142,12 +149,12 @@ impl LinkTask {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { link, peer, .. } = self;
-        let (outbox, queues) = outbox(&self.config, self.clock, datagrams);
+        let (outbox, queues) = outbox(&self.config, self.clock, datagrams.clone());
         let up = Happening::Up { link, peer, outbox };
         if self.happenings.send(up).await.is_err() {
             return false;
         }
-        let ended = self.carry(streams, queues).await;
+        let ended = self.carry(streams, datagrams, queues).await;
         let why = ended.as_ref().err();
         tracing::debug!(?link, ?peer, why, "link ended");
         let down = Happening::Input(Input::Disconnected { link });
@@ -157,7 +164,12 @@ impl LinkTask {
     }
 
     /// Carries frames until the other end ends the link in good order, or else returns why it ended.
-    async fn carry<S>(&self, streams: [S; LANES], queues: Queues) -> Result<(), String>
+    async fn carry<S>(
+        &self,
+        streams: [S; LANES],
+        datagrams: Option<Datagrams>,
+        queues: Queues,
+    ) -> Result<(), String>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -180,6 +192,7 @@ impl LinkTask {
         let mut both = pin!(async {
             tokio::select! {
                 never = state_lane.run(self.link, &self.happenings) => match never {},
+                never = self.carry_datagrams(datagrams, &state_lane) => match never {},
                 read = read_all(readers, linger) => read,
                 // Once everything is written, the other end ends the link by closing its streams.
                 Err(error) = write_all(writers) => Err(format!("cannot write: {error}")),
@@ -200,6 +213,34 @@ impl LinkTask {
             },
             ended = &mut both => ended,
         }
+    }
+
+    /// Sends voice by datagram, and gives every datagram to whom it is for, for as long as the link is
+    /// up.
+    async fn carry_datagrams(
+        &self,
+        datagrams: Option<Datagrams>,
+        state_lane: &StateLane,
+    ) -> Infallible {
+        let voice = self.voice.as_ref();
+        let receive = async {
+            let Some(datagrams) = datagrams else { return };
+            while let Some((tag, frame)) = datagrams.next().await {
+                match (tag, voice) {
+                    (Tag::State, _) => state_lane.came(frame),
+                    (Tag::Voices | Tag::Voice, Some(voice)) => voice.came(tag, &frame),
+                    (Tag::Voices | Tag::Voice, None) => {}
+                }
+                tokio::task::consume_budget().await;
+            }
+        };
+        let send = async {
+            if let Some(voice) = voice {
+                voice.send().await;
+            }
+        };
+        tokio::join!(receive, send);
+        future::pending().await
     }
 
     async fn read_lane<R: AsyncRead + Unpin>(

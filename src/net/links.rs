@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::net::clock::Clock;
 use crate::net::config::NetConfig;
 use crate::net::link::{Happening, Outbox};
+use crate::net::voice::{Claim, Outgoing, Tunings, VoiceEnd, pack};
+use crate::proto::audio::stream::Topic;
 use crate::proto::event::{Effect, Input};
 use crate::proto::id::Link;
 
@@ -24,6 +28,8 @@ pub(crate) enum Command {
 pub(crate) struct SwarmEnd {
     pub(crate) happenings: mpsc::Sender<Happening>,
     pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) tunings: Tunings,
+    pub(crate) outgoing: mpsc::Receiver<Outgoing>,
 }
 
 /// All links of one machine.
@@ -35,24 +41,37 @@ pub(crate) struct Links {
     outboxes: BTreeMap<Link, Outbox>,
     /// Inputs that arose here. At most one for each effect that was performed.
     own: VecDeque<Input>,
+    voice: VoiceEnd,
+    /// A packet that came by gossip, until the machine has passed it or asks for the next input.
+    claim: Option<Claim>,
 }
 
 impl Links {
-    pub(crate) fn new(config: &NetConfig) -> (Self, SwarmEnd) {
+    pub(crate) fn new(config: &NetConfig, clock: Clock) -> (Self, SwarmEnd) {
         let (to_driver, happenings) = mpsc::channel(config.inputs.max(1));
         let (to_swarm, commands) = mpsc::channel(COMMANDS);
+        let tunings = Tunings::new(config.voice.lapse, clock);
+        let (to_say, outgoing) = mpsc::channel(config.voice.outgoing.max(1));
         let links = Self {
             happenings,
             commands: Some(to_swarm),
             outboxes: BTreeMap::new(),
             own: VecDeque::new(),
+            voice: VoiceEnd { tunings: tunings.clone(), outgoing: to_say },
+            claim: None,
         };
-        let end = SwarmEnd { happenings: to_driver, commands };
+        let end = SwarmEnd { happenings: to_driver, commands, tunings, outgoing };
         (links, end)
+    }
+
+    /// What voice goes by.
+    pub(crate) const fn voice(&self) -> &VoiceEnd {
+        &self.voice
     }
 
     /// The next input, if there is one.
     pub(crate) fn poll_input(&mut self) -> Option<Input> {
+        self.ignore();
         if let Some(input) = self.own.pop_front() {
             return Some(traced(input));
         }
@@ -62,6 +81,7 @@ impl Links {
 
     /// The next input; nothing, once the swarm is gone. Can be cancelled without losing any.
     pub(crate) async fn next_input(&mut self) -> Option<Input> {
+        self.ignore();
         if let Some(input) = self.own.pop_front() {
             return Some(traced(input));
         }
@@ -86,21 +106,58 @@ impl Links {
                     && let Some(outbox) = self.outboxes.remove(&link)
                 {
                     tracing::debug!(?link, ?lane, %overflow, "frame not taken");
+                    self.voice.tunings.end(link);
                     outbox.abort(overflow);
                 }
             }
             Effect::Disconnect { link } => {
                 tracing::trace!(?link, "effect: disconnect");
+                self.voice.tunings.end(link);
                 self.outboxes.remove(&link);
             }
+            Effect::Tune { link, topic, tune } => {
+                tracing::trace!(?link, %topic, ?tune, "effect: tune");
+                self.voice.tunings.tune(link, topic, tune);
+            }
+            Effect::Pass { link, topic, packet } => {
+                tracing::trace!(?link, %topic, bytes = packet.len(), "effect: pass");
+                self.pass(link, topic, packet);
+            }
             // These are the relay's to do; a peer never asks for them.
-            Effect::Tune { .. }
-            | Effect::Pass { .. }
-            | Effect::Authorise { .. }
-            | Effect::Keep { .. }
-            | Effect::Fetch { .. } => {
+            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
                 tracing::debug!(?effect, "nobody does this");
             }
+        }
+    }
+
+    /// Passes a packet on, each hearer's way.
+    fn pass(&mut self, link: Link, topic: Topic, packet: Bytes) {
+        let ways = self.voice.tunings.ways(topic, link);
+        if !ways.datagrams.is_empty()
+            && let Some(packed) = pack(topic, &packet)
+        {
+            for outbox in &ways.datagrams {
+                outbox.push(packed.clone());
+            }
+        }
+        if ways.gossip {
+            match self.claim.take() {
+                Some(claim) => self.hand_over(Outgoing::Accept(claim)),
+                None => self.hand_over(Outgoing::Publish { topic, packet }),
+            }
+        }
+    }
+
+    /// What the machine did not pass on, it never will.
+    fn ignore(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.hand_over(Outgoing::Ignore(claim));
+        }
+    }
+
+    fn hand_over(&self, outgoing: Outgoing) {
+        if self.voice.outgoing.try_send(outgoing).is_err() {
+            tracing::debug!("the swarm has enough to do: a packet is lost");
         }
     }
 
@@ -136,6 +193,10 @@ impl Links {
             Happening::Up { link, peer, outbox } => {
                 self.outboxes.insert(link, outbox);
                 Input::Connected { link, peer }
+            }
+            Happening::Spoken { link, topic, packet, claim } => {
+                self.claim = claim;
+                Input::Spoken { link, topic, packet }
             }
             Happening::Input(input) => {
                 if let Input::Disconnected { link } = &input {

@@ -115,7 +115,7 @@ impl<M: Machine> Relay<M> {
             parsed.push(multiaddr);
         }
         let clock = Clock::new();
-        let (links, end) = Links::new(&config.net);
+        let (links, end) = Links::new(&config.net, clock);
         let mut network = Network::relay(identity, config.clone(), clock, end)
             .await
             .map_err(|error| RelayError::Start { why: error.to_string() })?;

@@ -200,7 +200,7 @@ impl StateLane {
 
     /// Does everything else, for as long as the link is up.
     pub(crate) async fn run(&self, link: Link, happenings: &mpsc::Sender<Happening>) -> Infallible {
-        tokio::join!(self.send(), self.receive(), self.tell(link, happenings));
+        tokio::join!(self.send(), self.tell(link, happenings));
         future::pending().await
     }
 
@@ -227,15 +227,10 @@ impl StateLane {
         }
     }
 
-    async fn receive(&self) {
-        let Some(datagrams) = &self.datagrams else {
-            return;
-        };
-        while let Some(frame) = datagrams.next(Tag::State).await {
-            if !frame.is_empty() {
-                self.heard.push(frame);
-            }
-            tokio::task::consume_budget().await;
+    /// A frame came by datagram.
+    pub(crate) fn came(&self, frame: Bytes) {
+        if !frame.is_empty() {
+            self.heard.push(frame);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod build;
 mod probe;
+mod voice;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use crate::net::quic::Shelf;
 use crate::net::relays::Relays;
 use crate::net::survey::Measured;
 use crate::net::swarm::build::{Behaviour, BehaviourEvent};
+use crate::net::swarm::voice::{Side, Voice};
+use crate::net::voice::{Exchange, Gossip, Leaf, VoiceDesk};
 use crate::proto::event::Input;
 use crate::proto::id::{Identity, Link, PeerId};
 
@@ -53,6 +56,7 @@ pub(crate) struct Network {
     /// the connections.
     tasks: JoinSet<Option<ConnectionId>>,
     next_link: u64,
+    voice: Voice,
 }
 
 impl Network {
@@ -62,15 +66,21 @@ impl Network {
         addresses: Vec<RelayAddress>,
         config: NetConfig,
         clock: Clock,
-        end: SwarmEnd,
+        (end, desk): (SwarmEnd, VoiceDesk),
     ) -> Result<Self, (BuildError, SwarmEnd)> {
         let keypair = keypair(identity);
         let shelf = Shelf::default();
-        let behaviour = Behaviour::client(&keypair, &config, shelf.clone());
+        let gossip = match Gossip::new(&config.voice, end.tunings.clone(), false, clock) {
+            Ok(gossip) => gossip,
+            Err(error) => return Err((build::build_error(error), end)),
+        };
+        let behaviour = Behaviour::client(&keypair, &config, shelf.clone(), gossip);
         match build::swarm(keypair, behaviour, &config, shelf).await {
             Ok(swarm) => {
                 let relays = Relays::new(addresses, &config);
-                Ok(Self::new(swarm, Some(relays), config, clock, end))
+                let leaf = Leaf::new(end.tunings.clone(), desk, config.voice.clone(), clock);
+                let side = Side::Leaf(leaf);
+                Ok(Self::new(swarm, (Some(relays), side), config, clock, end))
             }
             Err(error) => Err((error, end)),
         }
@@ -85,14 +95,18 @@ impl Network {
     ) -> Result<Self, BuildError> {
         let keypair = keypair(identity);
         let shelf = Shelf::default();
-        let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone());
+        let voice = &config.net.voice;
+        let gossip = Gossip::new(voice, end.tunings.clone(), true, clock);
+        let gossip = gossip.map_err(build::build_error)?;
+        let exchange = Exchange::new(end.tunings.clone(), end.happenings.clone(), voice);
+        let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone(), gossip);
         let swarm = build::swarm(keypair, behaviour, &config.net, shelf).await?;
-        Ok(Self::new(swarm, None, config.net, clock, end))
+        Ok(Self::new(swarm, (None, Side::Exchange(exchange)), config.net, clock, end))
     }
 
     fn new(
         swarm: Swarm<Behaviour>,
-        relays: Option<Relays>,
+        (relays, side): (Option<Relays>, Side),
         config: NetConfig,
         clock: Clock,
         end: SwarmEnd,
@@ -108,6 +122,7 @@ impl Network {
             surveys: JoinSet::new(),
             tasks: JoinSet::new(),
             next_link: 0,
+            voice: Voice { side, tunings: end.tunings, outgoing: end.outgoing },
         }
     }
 
@@ -161,6 +176,7 @@ impl Network {
     pub(crate) async fn run(mut self) {
         loop {
             let next_dial = self.dialing.as_ref().and_then(Dialing::next_at);
+            let next_voice = self.voice.next_at();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Dial) => self.on_dial(),
@@ -171,6 +187,9 @@ impl Network {
                 Some(survey) = self.surveys.join_next() => {
                     self.on_measured(survey.ok());
                 }
+                Some(outgoing) = self.voice.outgoing.recv() => self.on_outgoing(outgoing),
+                () = self.voice.tunings.changed() => self.on_tuned(),
+                () = self.clock.sleep_until(next_voice) => self.look_after_voice(),
                 () = self.clock.sleep_until(next_dial) => self.dial_next(),
             }
         }
@@ -203,6 +222,7 @@ impl Network {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Lanes(event)) => self.on_lanes(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 self.on_dial_failed(connection_id, &explain(&error));
             }
@@ -264,16 +284,20 @@ impl Network {
         self.next_link += 1;
         let Opened { streams, datagrams } = opened;
         tracing::debug!(?link, ?peer, datagrams = datagrams.is_some(), "link up");
+        let (listing, voice) = self.list(link, peer, datagrams.clone());
         let task = LinkTask {
             link,
             peer,
             happenings: self.happenings.clone(),
             config: Arc::clone(&self.config),
             clock: self.clock,
+            voice,
         };
         let linger = self.config.linger;
         self.tasks.spawn(async move {
-            if task.run(streams, datagrams).await {
+            let is_over = task.run(streams, datagrams).await;
+            drop(listing);
+            if is_over {
                 // Closed from here, QUIC would drop the ends of the streams, and where the window is
                 // full even the notice: the other end would wait for both.
                 tokio::time::sleep(linger).await;

@@ -4,13 +4,28 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// What a datagram carries: its first byte, which is the number of the lane. Numbers stand in
+/// What a datagram carries: its first byte. Numbers stand in
 /// `datastore-spec/wire.md`. A datagram with another is passed over, so that more may be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Tag {
     /// A frame of [`Lane::State`](crate::proto::id::Lane::State).
     State = 3,
+    /// Packets of voice.
+    Voices = 4,
+    /// One packet of voice.
+    Voice = 5,
+}
+
+impl Tag {
+    const fn read(byte: u8) -> Option<Self> {
+        match byte {
+            3 => Some(Self::State),
+            4 => Some(Self::Voices),
+            5 => Some(Self::Voice),
+            _ => None,
+        }
+    }
 }
 
 /// Sends and receives datagrams beside a connection's streams. Both ends agreed to it.
@@ -42,14 +57,19 @@ impl Datagrams {
         }
     }
 
-    /// The next frame with `tag`; nothing, once the connection has ended. Can be cancelled without
-    /// losing any.
-    pub(crate) async fn next(&self, tag: Tag) -> Option<Bytes> {
+    /// The most bytes of a frame that goes into one datagram at present.
+    pub(crate) fn room(&self) -> usize {
+        self.connection.max_datagram_size().map_or(0, |most| most.saturating_sub(1))
+    }
+
+    /// The next frame and what it is; nothing, once the connection has ended. For one reader. Can be
+    /// cancelled without losing any.
+    pub(crate) async fn next(&self) -> Option<(Tag, Bytes)> {
         loop {
             let datagram = self.connection.read_datagram().await.ok()?;
-            if datagram.first() == Some(&(tag as u8)) {
+            if let Some(tag) = datagram.first().copied().and_then(Tag::read) {
                 // A copy: what came would keep the packets that came with it.
-                return Some(Bytes::copy_from_slice(&datagram[1..]));
+                return Some((tag, Bytes::copy_from_slice(&datagram[1..])));
             }
             tracing::debug!(tag = datagram.first(), "passed over a datagram of another kind");
         }

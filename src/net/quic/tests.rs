@@ -77,6 +77,7 @@ impl Mailbox {
             happenings: self.sender.clone(),
             config: Arc::new(NetConfig::default()),
             clock: Clock::new(),
+            voice: None,
         };
         tasks.spawn(async move {
             task.run(streams, datagrams).await;

@@ -17,6 +17,7 @@ use crate::net::behaviour::Lanes;
 use crate::net::clock::Clock;
 use crate::net::config::{CircuitConfig, NetConfig, RelayNetConfig};
 use crate::net::quic::{QuicTransport, Shelf};
+use crate::net::voice::Gossip;
 
 /// What identify calls this protocol.
 const PROTOCOL: &str = "/parlor/2";
@@ -32,7 +33,8 @@ const CLIENT_DIALS: u32 = 8;
 #[error("{0}")]
 pub(crate) struct BuildError(String);
 
-/// Everything that a swarm does. Those that refuse connections come first.
+/// Everything that a swarm does. Those that refuse connections come first: gossipsub does not forget
+/// one that is refused after it.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
@@ -41,10 +43,16 @@ pub(crate) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     circuits: Toggle<relay::Behaviour>,
+    pub(super) gossip: Gossip,
 }
 
 impl Behaviour {
-    pub(crate) fn client(keypair: &Keypair, config: &NetConfig, shelf: Shelf) -> Self {
+    pub(crate) fn client(
+        keypair: &Keypair,
+        config: &NetConfig,
+        shelf: Shelf,
+        gossip: Gossip,
+    ) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(0))
             .with_max_established_incoming(Some(0))
@@ -57,6 +65,7 @@ impl Behaviour {
             identify: identify(keypair, true),
             ping: ping(config),
             circuits: None.into(),
+            gossip,
         }
     }
 
@@ -65,6 +74,7 @@ impl Behaviour {
         config: &RelayNetConfig,
         clock: Clock,
         shelf: Shelf,
+        gossip: Gossip,
     ) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.pending))
@@ -83,6 +93,7 @@ impl Behaviour {
             identify: identify(keypair, false),
             ping: ping(&config.net),
             circuits: circuits.into(),
+            gossip,
         }
     }
 
@@ -190,6 +201,6 @@ fn circuit_limits(config: &CircuitConfig) -> relay::Config {
     .circuit_src_per_ip(config.per_ip, config.interval)
 }
 
-fn build_error(error: impl std::fmt::Display) -> BuildError {
+pub(super) fn build_error(error: impl std::fmt::Display) -> BuildError {
     BuildError(error.to_string())
 }

@@ -1,0 +1,204 @@
+//! Where a peer's packets of voice come and go, past its machine.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rtrb::{Consumer, Producer, RingBuffer};
+use tokio::sync::mpsc;
+
+use crate::net::voice::Outgoing;
+use crate::proto::audio::stream::Topic;
+use crate::proto::time::Time;
+
+/// A packet that came, and when.
+#[derive(Clone, Copy)]
+pub struct Arrival {
+    /// When it came, by the clock of its [`Carrier`](crate::net::Carrier::clock).
+    pub at: Time,
+    length: u16,
+    bytes: [u8; Self::LONGEST],
+}
+
+impl Arrival {
+    /// Bytes of the longest packet that is delivered.
+    pub const LONGEST: usize = 1012;
+
+    fn new(packet: &[u8], at: Time) -> Option<Self> {
+        let length = u16::try_from(packet.len()).ok()?;
+        let mut bytes = [0; Self::LONGEST];
+        bytes.get_mut(..packet.len())?.copy_from_slice(packet);
+        Some(Self { at, length, bytes })
+    }
+
+    /// The packet: undecoded bytes from a stranger.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arrival({} bytes, {:?})", self.length, self.at)
+    }
+}
+
+/// What puts packets of one topic into a ring, from which its [`Arrivals`] take them.
+#[derive(Debug)]
+pub struct Ear {
+    ring: Producer<Arrival>,
+    missed: Arc<AtomicU64>,
+}
+
+/// Packets of one topic, in the order in which they came. Made for an audio callback: nothing here
+/// waits, locks or allocates.
+#[derive(Debug)]
+pub struct Arrivals {
+    ring: Consumer<Arrival>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Ear {
+    /// Both ends of a ring of `packets`, of 1 KiB each.
+    #[must_use]
+    pub fn ring(packets: usize) -> (Self, Arrivals) {
+        let (producer, consumer) = RingBuffer::new(packets);
+        let missed = Arc::new(AtomicU64::new(0));
+        let ear = Self { ring: producer, missed: Arc::clone(&missed) };
+        (ear, Arrivals { ring: consumer, missed })
+    }
+
+    fn hear(&mut self, packet: &[u8], at: Time) {
+        let pushed = Arrival::new(packet, at).map(|arrival| self.ring.push(arrival));
+        if !matches!(pushed, Some(Ok(()))) {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Arrivals {
+    /// The next packet, if there is one.
+    pub fn pop(&mut self) -> Option<Arrival> {
+        self.ring.pop().ok()
+    }
+
+    /// How many packets were thrown away because the ring was full, or they were too long.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+}
+
+/// Where the packets of a peer's streams are handed over and those of others are had. They do not wait
+/// for the application to drive its room. Copies are the same desk.
+///
+/// Which topics are heard, and which are spoken on, is for the machine to say
+/// ([`Effect::Tune`](crate::proto::event::Effect::Tune)): what comes of others or goes to others is
+/// thrown away.
+#[derive(Clone, Debug)]
+pub struct VoiceDesk {
+    ears: Arc<Mutex<HashMap<Topic, Ear>>>,
+    outgoing: mpsc::Sender<Outgoing>,
+    unsaid: Arc<AtomicU64>,
+}
+
+impl VoiceDesk {
+    pub(crate) fn new(outgoing: mpsc::Sender<Outgoing>) -> Self {
+        Self { ears: Arc::default(), outgoing, unsaid: Arc::default() }
+    }
+
+    /// From now on packets of a topic go to `ear`, and no more to one that was given before. Ends when
+    /// the ear's [`Arrivals`] are dropped.
+    pub fn listen(&self, topic: Topic, ear: Ear) {
+        let mut ears = self.ears();
+        ears.retain(|_, ear| !ear.ring.is_abandoned());
+        ears.insert(topic, ear);
+    }
+
+    /// Hands over a packet for a topic of this peer's own; false, if too many wait already: it is thrown
+    /// away and counted. That it was taken does not mean that it will be heard. Never waits.
+    #[must_use]
+    pub fn speak(&self, topic: Topic, packet: Bytes) -> bool {
+        let is_taken = self.outgoing.try_send(Outgoing::Publish { topic, packet }).is_ok();
+        if !is_taken {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// How many packets were not taken.
+    #[must_use]
+    pub fn unsaid(&self) -> u64 {
+        self.unsaid.load(Ordering::Relaxed)
+    }
+
+    /// A packet came that is to be had.
+    pub(crate) fn deliver(&self, topic: Topic, packet: &[u8], at: Time) {
+        if let Some(ear) = self.ears().get_mut(&topic) {
+            ear.hear(packet, at);
+        }
+    }
+
+    fn ears(&self) -> MutexGuard<'_, HashMap<Topic, Ear>> {
+        // Nothing that can panic is done while it is locked.
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(byte: u8) -> Topic {
+        Topic::new([byte; 5])
+    }
+
+    fn desk(room: usize) -> (VoiceDesk, mpsc::Receiver<Outgoing>) {
+        let (outgoing, taken) = mpsc::channel(room);
+        (VoiceDesk::new(outgoing), taken)
+    }
+
+    #[test]
+    fn what_a_full_ring_has_no_room_for_is_counted_and_what_is_in_it_stays() {
+        let (desk, _taken) = desk(1);
+        let (ear, mut arrivals) = Ear::ring(2);
+        desk.listen(topic(1), ear);
+        let at = Time::from_micros(7);
+        desk.deliver(topic(1), &[1], at);
+        desk.deliver(topic(2), &[2], at);
+        desk.deliver(topic(1), &[0; Arrival::LONGEST + 1], at);
+        desk.deliver(topic(1), &[3; Arrival::LONGEST], at);
+        desk.deliver(topic(1), &[4], at);
+        assert_eq!(arrivals.missed(), 2);
+        let first = arrivals.pop().unwrap();
+        assert_eq!((first.packet(), first.at), (&[1][..], at));
+        assert_eq!(arrivals.pop().unwrap().packet(), [3; Arrival::LONGEST]);
+        assert!(arrivals.pop().is_none());
+    }
+
+    #[test]
+    fn who_does_not_listen_any_more_is_forgotten() {
+        let (desk, _taken) = desk(1);
+        let (ear, arrivals) = Ear::ring(1);
+        desk.listen(topic(1), ear);
+        drop(arrivals);
+        let (ear, _arrivals) = Ear::ring(1);
+        desk.listen(topic(2), ear);
+        assert_eq!(desk.ears().len(), 1);
+    }
+
+    #[test]
+    fn what_the_network_has_no_room_for_is_not_taken() {
+        let (desk, mut taken) = desk(1);
+        assert!(desk.speak(topic(1), Bytes::from_static(b"one")));
+        assert!(!desk.speak(topic(1), Bytes::from_static(b"two")));
+        assert_eq!(desk.unsaid(), 1);
+        assert!(matches!(
+            taken.try_recv(),
+            Ok(Outgoing::Publish { packet, .. }) if &packet[..] == b"one"
+        ));
+    }
+}

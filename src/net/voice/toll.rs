@@ -1,0 +1,69 @@
+//! How many messages of gossip a peer may send.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use libp2p::PeerId;
+
+use crate::net::voice::config::VoiceNetConfig;
+use crate::proto::time::Time;
+
+/// How many times dearer messages are for who has no link.
+const STRANGER: u32 = 16;
+
+/// A leaky bucket for each peer (GCRA, ITU-T I.371): gossipsub itself takes whatever comes.
+#[derive(Debug)]
+pub(super) struct Toll {
+    /// When what came of a peer is paid for.
+    paid: HashMap<PeerId, Time>,
+    cost: Duration,
+    depth: Duration,
+}
+
+impl Toll {
+    pub(super) fn new(config: &VoiceNetConfig) -> Self {
+        let cost = Duration::from_secs(1) / config.messages_per_second.max(1);
+        let depth = cost.saturating_mul(config.message_burst);
+        Self { paid: HashMap::new(), cost, depth }
+    }
+
+    /// Whether another message of a peer is taken.
+    pub(super) fn takes(&mut self, peer: PeerId, is_linked: bool, now: Time) -> bool {
+        let cost = if is_linked { self.cost } else { self.cost.saturating_mul(STRANGER) };
+        let paid = self.paid.entry(peer).or_insert(now);
+        let next = (*paid).max(now) + cost;
+        let takes = next <= now + self.depth;
+        if takes {
+            *paid = next;
+        }
+        takes
+    }
+
+    /// A peer has no connection any more.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        self.paid.remove(&peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_taken_then_as_many_as_are_paid_for_and_few_of_strangers() {
+        let config = VoiceNetConfig {
+            messages_per_second: 100,
+            message_burst: 64,
+            ..VoiceNetConfig::default()
+        };
+        let mut toll = Toll::new(&config);
+        let (peer, stranger) = (PeerId::random(), PeerId::random());
+        let mut count =
+            |peer, linked, now| (0..1_000).filter(|_| toll.takes(peer, linked, now)).count();
+        assert_eq!(count(peer, true, Time::ZERO), 64);
+        assert_eq!(count(stranger, false, Time::ZERO), 4);
+        let later = Time::ZERO + Duration::from_millis(100);
+        assert_eq!(count(peer, true, later), 10);
+        assert_eq!(count(stranger, false, later), 0);
+    }
+}

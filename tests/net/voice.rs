@@ -1,0 +1,609 @@
+//! Voice by gossip and by datagram: who hears, who does not, and what it costs.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt;
+use libp2p::gossipsub::{
+    self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode, Version,
+};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, interval, sleep};
+
+use parlor::net::{Arrivals, Ear, VoiceDesk, VoiceNetConfig};
+use parlor::proto::audio::stream::{Topic, Tune};
+
+use super::*;
+
+/// How often somebody who speaks says something.
+const FRAME: Duration = Duration::from_millis(20);
+
+/// Bytes of a packet at 32 kb/s: a header of 12 and 20 ms of sound.
+const PACKET: usize = 12 + 80;
+
+/// What a peer asks a relay by its control lane: a letter and a topic.
+const HEAR: u8 = b'h';
+const SPEAK: u8 = b's';
+const OFF: u8 = b'o';
+/// To put out who speaks on the topic.
+const KILL: u8 = b'k';
+
+/// Tunes whoever asks for it, and passes what who speaks says.
+#[derive(Debug, Default)]
+struct Exchange {
+    effects: VecDeque<Effect>,
+    speakers: HashMap<Topic, Link>,
+    spoken: Arc<Mutex<Vec<(Link, Topic)>>>,
+}
+
+impl Machine for Exchange {
+    fn handle(&mut self, _: Time, input: Input) {
+        match input {
+            Input::Received { link, lane: Lane::Control, frame } => {
+                let topic = Topic::read(&frame[1..]).unwrap();
+                let tune = match frame[0] {
+                    HEAR => Tune::Hear,
+                    SPEAK => Tune::Speak,
+                    OFF => Tune::Off,
+                    KILL => {
+                        let link = self.speakers[&topic];
+                        return self.effects.push_back(Effect::Disconnect { link });
+                    }
+                    other => panic!("{other}"),
+                };
+                if tune == Tune::Speak {
+                    self.speakers.insert(topic, link);
+                }
+                self.effects.push_back(Effect::Tune { link, topic, tune });
+            }
+            Input::Spoken { link, topic, packet } => {
+                self.spoken.lock().unwrap().push((link, topic));
+                if self.speakers.get(&topic) == Some(&link) {
+                    self.effects.push_back(Effect::Pass { link, topic, packet });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, _: Time) {}
+
+    fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+}
+
+struct Relaying {
+    addresses: Vec<String>,
+    config: NetConfig,
+    spoken: Arc<Mutex<Vec<(Link, Topic)>>>,
+    _tasks: JoinSet<()>,
+}
+
+/// The ways that voice may go.
+fn ways() -> [(&'static str, NetConfig); 3] {
+    let without = NetConfig { datagrams_unread: 0, ..NetConfig::default() };
+    [(QUIC, NetConfig::default()), (QUIC, without), (TCP, NetConfig::default())]
+}
+
+fn gossip_only() -> (&'static str, NetConfig) {
+    ways()[1].clone()
+}
+
+impl Relaying {
+    async fn start((listen, config): (&str, NetConfig)) -> Self {
+        Self::at(&[listen], config).await
+    }
+
+    async fn at(listen: &[&str], config: NetConfig) -> Self {
+        let machine = Exchange::default();
+        let spoken = Arc::clone(&machine.spoken);
+        let net = config.clone();
+        let relay = RelayNetConfig { exempt_loopback: true, net, ..RelayNetConfig::default() };
+        let identity = Identity::from_seed([1; 32]);
+        let relay = Relay::bind(&identity, listen, relay, machine).await.unwrap();
+        let addresses = relay.addresses().to_vec();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            relay.run(std::future::pending()).await;
+        });
+        Self { addresses, config, spoken, _tasks: tasks }
+    }
+
+    async fn guest(&self, seed: u8) -> Guest {
+        self.guest_by(seed, &self.addresses[0]).await
+    }
+
+    async fn guest_by(&self, seed: u8, address: &str) -> Guest {
+        let mut carrier = carrier(seed, address.parse().unwrap(), self.config.clone());
+        let link = connected(&mut carrier).await;
+        let desk = carrier.voice();
+        Guest { carrier, link, desk }
+    }
+}
+
+struct Guest {
+    carrier: Carrier,
+    link: Link,
+    desk: VoiceDesk,
+}
+
+impl Guest {
+    fn ask(&mut self, what: u8, topic: Topic) {
+        let frame = [&[what], topic.as_str().as_bytes()].concat();
+        send(&mut self.carrier, self.link, Lane::Control, &frame);
+    }
+
+    /// Asks the relay, and does at once what it asked for.
+    fn tune(&mut self, topic: Topic, tune: Tune) {
+        let what = match tune {
+            Tune::Hear => HEAR,
+            Tune::Speak => SPEAK,
+            Tune::Off => OFF,
+        };
+        self.ask(what, topic);
+        self.carrier.perform(Effect::Tune { link: self.link, topic, tune });
+        // That something was written, which would wait here for good.
+        while self.carrier.poll_input().is_some() {}
+    }
+
+    fn listen(&self, topic: Topic) -> Arrivals {
+        let (ear, arrivals) = Ear::ring(256);
+        self.desk.listen(topic, ear);
+        arrivals
+    }
+}
+
+fn topic(number: u16) -> Topic {
+    let [low, high] = number.to_le_bytes();
+    Topic::new([low, high, 1, 2, 3])
+}
+
+/// The packet with a number, by somebody.
+fn packet(by: u8, number: u32) -> Bytes {
+    let mut packet = vec![by; PACKET];
+    packet[..4].copy_from_slice(&number.to_le_bytes());
+    packet.into()
+}
+
+fn number(packet: &[u8]) -> u32 {
+    u32::from_le_bytes(packet[..4].try_into().unwrap())
+}
+
+fn pop_all(arrivals: &mut Arrivals) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| arrivals.pop()).map(|arrival| arrival.packet().to_vec()).collect()
+}
+
+/// Speaks once a frame, until it is dropped.
+fn speaking(desk: VoiceDesk, topics: Vec<Topic>, by: u8) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut frames = interval(FRAME);
+        for number in 0.. {
+            frames.tick().await;
+            for topic in &topics {
+                assert!(desk.speak(*topic, packet(by, number)));
+            }
+        }
+    });
+    tasks
+}
+
+async fn first(arrivals: &mut Arrivals) -> Vec<u8> {
+    let arrived = async {
+        loop {
+            if let Some(arrival) = arrivals.pop() {
+                return arrival.packet().to_vec();
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("something is heard")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_tuned_hears_and_who_is_not_does_not() {
+    for way in ways() {
+        let name = format!("{} {}", way.0, way.1.datagrams_unread);
+        let relay = Relaying::start(way).await;
+        let (mut ada, mut ben, mut cy) =
+            (relay.guest(2).await, relay.guest(3).await, relay.guest(4).await);
+        ada.tune(topic(1), Tune::Speak);
+        ben.tune(topic(1), Tune::Hear);
+        let (mut bens, mut cys) = (ben.listen(topic(1)), cy.listen(topic(1)));
+        // It wants to, but the relay was not asked.
+        let (link, tune) = (cy.link, Tune::Hear);
+        cy.carrier.perform(Effect::Tune { link, topic: topic(1), tune });
+        let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+        let before = number(&first(&mut bens).await);
+        sleep(FRAME * 50).await;
+        let heard = pop_all(&mut bens);
+        assert!(heard.len() >= 40, "{name}: {}", heard.len());
+        for bytes in &heard {
+            assert_eq!(*bytes, packet(7, number(bytes)), "{name}");
+        }
+        let numbers: Vec<_> = heard.iter().map(|bytes| number(bytes)).collect();
+        assert!(numbers[0] > before && numbers.is_sorted_by(|a, b| a < b), "{name}: {numbers:?}");
+        assert_eq!(pop_all(&mut cys).len(), 0, "{name}");
+        assert_eq!(ada.desk.unsaid(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_one_says_on_anothers_topic_reaches_anybody() {
+    for way in ways() {
+        let name = format!("{} {}", way.0, way.1.datagrams_unread);
+        let relay = Relaying::start(way).await;
+        let (mut ada, mut ben, mut cy) =
+            (relay.guest(2).await, relay.guest(3).await, relay.guest(4).await);
+        ada.tune(topic(1), Tune::Speak);
+        ben.tune(topic(1), Tune::Hear);
+        let mut bens = ben.listen(topic(1));
+        // Its own end lets it.
+        let (link, tune) = (cy.link, Tune::Speak);
+        cy.carrier.perform(Effect::Tune { link, topic: topic(1), tune });
+        let _ada = speaking(ada.desk.clone(), vec![topic(1)], 7);
+        let _cy = speaking(cy.desk.clone(), vec![topic(1)], 66);
+        first(&mut bens).await;
+        sleep(FRAME * 25).await;
+        let heard = pop_all(&mut bens);
+        assert!(heard.len() >= 15, "{name}: {}", heard.len());
+        assert!(heard.iter().all(|bytes| bytes[12] == 7), "{name}");
+        let spoken = relay.spoken.lock().unwrap().clone();
+        assert!(spoken.iter().all(|(link, _)| *link == spoken[0].0), "{name}");
+    }
+}
+
+/// Somebody who speaks the protocol of gossip and nothing else.
+fn stranger(address: Multiaddr) -> Swarm<gossipsub::Behaviour> {
+    let config = gossipsub::ConfigBuilder::default()
+        .protocol_id("/parlor/2/voice", Version::V1_1)
+        .validation_mode(ValidationMode::Anonymous)
+        .message_id_fn(|message| MessageId::from(message.data.clone()))
+        .build()
+        .unwrap();
+    let gossip = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config).unwrap();
+    let mut swarm = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| gossip)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
+        .build();
+    swarm.dial(address).unwrap();
+    swarm
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_nothing_and_gives_nothing() {
+    let relay = Relaying::start((TCP, NetConfig::default())).await;
+    let (mut ada, mut ben) = (relay.guest(2).await, relay.guest(3).await);
+    ada.tune(topic(1), Tune::Speak);
+    ben.tune(topic(1), Tune::Hear);
+    let mut bens = ben.listen(topic(1));
+    let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+    first(&mut bens).await;
+    let mut swarm = stranger(relay.addresses[0].parse().unwrap());
+    let name = IdentTopic::new(topic(1).as_str());
+    swarm.behaviour_mut().subscribe(&name).unwrap();
+    let (mut published, mut got, mut frames) = (0, 0, interval(FRAME));
+    let over = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < over {
+        tokio::select! {
+            _ = frames.tick() => {
+                let said = packet(66, published);
+                published += u32::from(swarm.behaviour_mut().publish(name.clone(), said).is_ok());
+            }
+            event = swarm.select_next_some() => {
+                let message =
+                    matches!(event, SwarmEvent::Behaviour(gossipsub::Event::Message { .. }));
+                got += u32::from(message);
+            }
+        }
+    }
+    assert_eq!(got, 0);
+    assert!(published > 10, "{published}");
+    let heard = pop_all(&mut bens);
+    assert!(heard.len() > 50 && heard.iter().all(|bytes| bytes[12] == 7), "{}", heard.len());
+    let spoken = relay.spoken.lock().unwrap().clone();
+    assert!(spoken.iter().all(|(link, _)| *link == spoken[0].0));
+}
+
+/// Bytes and packets of UDP, without those of the headers below.
+#[derive(Debug, Default)]
+struct Counts {
+    up: [AtomicU64; 2],
+    down: [AtomicU64; 2],
+}
+
+impl Counts {
+    fn read(&self) -> [u64; 4] {
+        let [up, down] = [&self.up, &self.down];
+        [&up[0], &up[1], &down[0], &down[1]].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// What was counted since: bytes and packets up, bytes and packets down.
+    fn since(&self, before: [u64; 4]) -> [u64; 4] {
+        let now = self.read();
+        std::array::from_fn(|at| now[at] - before[at])
+    }
+}
+
+/// Counts what one client and the relay at `address` send to each other, and returns where that client
+/// dials.
+async fn counted(address: &str, tasks: &mut JoinSet<()>) -> (String, Arc<Counts>) {
+    let (front, back) = (bound().await, bound().await);
+    let port = |address: &str| -> u16 { address.split('/').nth(4).unwrap().parse().unwrap() };
+    let relay = SocketAddr::from(([127, 0, 0, 1], port(address)));
+    back.connect(relay).await.unwrap();
+    let by_here = address.replacen(
+        &format!("/{}/", relay.port()),
+        &format!("/{}/", front.local_addr().unwrap().port()),
+        1,
+    );
+    let counts = Arc::new(Counts::default());
+    let counting = Arc::clone(&counts);
+    tasks.spawn(async move {
+        let count = |to: &[AtomicU64; 2], bytes: usize| {
+            to[0].fetch_add(bytes as u64, Ordering::Relaxed);
+            to[1].fetch_add(1, Ordering::Relaxed);
+        };
+        let (mut client, mut up, mut down) = (None, [0; 2_000], [0; 2_000]);
+        loop {
+            tokio::select! {
+                Ok((bytes, from)) = front.recv_from(&mut up) => {
+                    client = Some(from);
+                    count(&counting.up, bytes);
+                    back.send(&up[..bytes]).await.ok();
+                }
+                Ok(bytes) = back.recv(&mut down) => {
+                    count(&counting.down, bytes);
+                    if let Some(client) = client {
+                        front.send_to(&down[..bytes], client).await.ok();
+                    }
+                }
+            }
+        }
+    });
+    (by_here, counts)
+}
+
+async fn bound() -> UdpSocket {
+    UdpSocket::bind(("127.0.0.1", 0)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_muted_costs_nothing_at_once_and_is_heard_at_once_again_and_again() {
+    for way in [ways()[0].clone(), gossip_only()] {
+        let name = way.1.datagrams_unread;
+        let relay = Relaying::start(way).await;
+        let mut tasks = JoinSet::new();
+        let (by_here, counts) = counted(&relay.addresses[0], &mut tasks).await;
+        let (mut ada, mut ben) = (relay.guest(2).await, relay.guest_by(3, &by_here).await);
+        ada.tune(topic(1), Tune::Speak);
+        ben.tune(topic(1), Tune::Hear);
+        let mut bens = ben.listen(topic(1));
+        let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+        first(&mut bens).await;
+        let mut waits = Vec::new();
+        for turn in 0..20 {
+            ben.tune(topic(1), Tune::Off);
+            sleep(Duration::from_millis(100)).await;
+            pop_all(&mut bens);
+            let before = counts.read();
+            sleep(Duration::from_millis(100)).await;
+            let [.., down, _] = counts.since(before);
+            assert!(down < 3 * PACKET as u64, "{name} {turn}: {down} bytes while it is muted");
+            assert_eq!(pop_all(&mut bens).len(), 0, "{name} {turn}");
+            let asked = Instant::now();
+            ben.tune(topic(1), Tune::Hear);
+            first(&mut bens).await;
+            waits.push(asked.elapsed().as_millis());
+            sleep(Duration::from_millis(200).saturating_sub(asked.elapsed())).await;
+        }
+        waits.sort_unstable();
+        assert!(waits[18] <= 300, "{name}: heard again after {waits:?} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_topics_are_heard() {
+    const TOPICS: u16 = 1_000;
+    // One speaks as a thousand do.
+    let voice = VoiceNetConfig { messages_per_second: 5_000, ..VoiceNetConfig::default() };
+    let config = NetConfig { voice, ..NetConfig::default() };
+    let relay = Relaying::start((TCP, config)).await;
+    let (mut ada, mut ben) = (relay.guest(2).await, relay.guest(3).await);
+    let mut ears: Vec<_> = (0..TOPICS).map(|at| ben.listen(topic(at))).collect();
+    for at in 0..TOPICS {
+        ada.tune(topic(at), Tune::Speak);
+        ben.tune(topic(at), Tune::Hear);
+    }
+    let mut missing: HashSet<u16> = (0..TOPICS).collect();
+    let began = Instant::now();
+    let said = async {
+        for round in 0.. {
+            for at in missing.clone() {
+                assert!(ada.desk.speak(topic(at), packet(7, round)));
+                sleep(Duration::from_micros(500)).await;
+            }
+            missing.retain(|at| ears[usize::from(*at)].pop().is_none());
+            if missing.is_empty() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, said).await.expect("all of them are heard");
+    // Those that were subscribed to before the relay knew that they may be have their turn, 16 in 100 ms.
+    let took = began.elapsed();
+    print(&format!("{TOPICS} topics are heard after {took:?}"));
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    // Who comes then is told of all of them at once, and can speak beside them.
+    let mut cy = relay.guest(4).await;
+    cy.tune(topic(TOPICS), Tune::Speak);
+    ben.tune(topic(TOPICS), Tune::Hear);
+    let mut bens = ben.listen(topic(TOPICS));
+    let _speaking = speaking(cy.desk.clone(), vec![topic(TOPICS)], 7);
+    first(&mut bens).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_comes_out_of_a_link_that_was_ended() {
+    for way in ways() {
+        let name = format!("{} {}", way.0, way.1.datagrams_unread);
+        let relay = Relaying::start(way).await;
+        let (mut ada, mut ben) = (relay.guest(2).await, relay.guest(3).await);
+        ada.tune(topic(1), Tune::Speak);
+        ben.tune(topic(1), Tune::Hear);
+        let mut bens = ben.listen(topic(1));
+        let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+        first(&mut bens).await;
+        ben.ask(KILL, topic(1));
+        sleep(Duration::from_millis(300)).await;
+        pop_all(&mut bens);
+        let before = relay.spoken.lock().unwrap().len();
+        sleep(Duration::from_millis(300)).await;
+        assert_eq!(pop_all(&mut bens).len(), 0, "{name}");
+        assert_eq!(relay.spoken.lock().unwrap().len(), before, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_speaks_and_hears_by_what_its_link_has() {
+    let relay = Relaying::at(&[QUIC, TCP], NetConfig::default()).await;
+    let tcp = relay.addresses[1].clone();
+    let (mut ada, mut ben) = (relay.guest(2).await, relay.guest_by(3, &tcp).await);
+    let (mut cy, mut dee) = (relay.guest(4).await, relay.guest_by(5, &tcp).await);
+    ada.tune(topic(1), Tune::Speak);
+    ben.tune(topic(2), Tune::Speak);
+    let mut ears = Vec::new();
+    for hearer in [&mut cy, &mut dee] {
+        for at in [1, 2] {
+            hearer.tune(topic(at), Tune::Hear);
+            ears.push(hearer.listen(topic(at)));
+        }
+    }
+    let _ada = speaking(ada.desk.clone(), vec![topic(1)], 1);
+    let _ben = speaking(ben.desk.clone(), vec![topic(2)], 2);
+    for ear in &mut ears {
+        first(ear).await;
+    }
+    sleep(FRAME * 50).await;
+    for (at, ear) in ears.iter_mut().enumerate() {
+        let heard = pop_all(ear);
+        assert!(heard.len() >= 40, "{at}: {}", heard.len());
+        assert!(heard.iter().all(|bytes| usize::from(bytes[12]) == at % 2 + 1), "{at}");
+        let numbers: HashSet<_> = heard.iter().map(|bytes| number(bytes)).collect();
+        assert_eq!(numbers.len(), heard.len(), "{at}: once each");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_datagrams_do_not_bring_comes_by_gossip_after_a_while() {
+    // Whatever this relay has to send by datagram is too old at once.
+    let voice = VoiceNetConfig { age: Duration::ZERO, ..VoiceNetConfig::default() };
+    let mut relay = Relaying::start((QUIC, NetConfig { voice, ..NetConfig::default() })).await;
+    relay.config = NetConfig::default();
+    let (mut ada, mut ben) = (relay.guest(2).await, relay.guest(3).await);
+    ada.tune(topic(1), Tune::Speak);
+    ben.tune(topic(1), Tune::Hear);
+    let mut bens = ben.listen(topic(1));
+    let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+    let asked = Instant::now();
+    first(&mut bens).await;
+    assert!(asked.elapsed() >= Duration::from_millis(900), "{:?}", asked.elapsed());
+    sleep(FRAME * 50).await;
+    let heard = pop_all(&mut bens).len();
+    assert!(heard >= 40, "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stays_subscribed_to_what_it_is_not_to_have_is_disconnected() {
+    let (listen, mut config) = gossip_only();
+    config.voice.lapse = Duration::from_secs(1);
+    let relay = Relaying::start((listen, config)).await;
+    let (mut ada, mut ben) = (relay.guest(2).await, relay.guest(3).await);
+    ada.tune(topic(1), Tune::Speak);
+    ben.tune(topic(1), Tune::Hear);
+    let mut bens = ben.listen(topic(1));
+    let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+    first(&mut bens).await;
+    ben.ask(OFF, topic(1));
+    let input = next_other(&mut ben.carrier).await;
+    assert!(matches!(input, Input::Disconnected { .. }), "{input:?}");
+}
+
+/// What one listener costs in kilobits a second, with the 28 bytes of IP and UDP of every packet, for
+/// speakers who begin their frames together: down, up, and packets down for each frame.
+async fn cost(way: (&str, NetConfig), speakers: u8) -> (f64, f64, f64) {
+    const FRAMES: u32 = 150;
+    let relay = Relaying::start(way).await;
+    let mut tasks = JoinSet::new();
+    let (by_here, counts) = counted(&relay.addresses[0], &mut tasks).await;
+    let mut ben = relay.guest_by(2, &by_here).await;
+    let mut ears = Vec::new();
+    let mut desks = Vec::new();
+    for at in 0..speakers {
+        let mut speaker = relay.guest(3 + at).await;
+        speaker.tune(topic(at.into()), Tune::Speak);
+        ben.tune(topic(at.into()), Tune::Hear);
+        ears.push(ben.listen(topic(at.into())));
+        desks.push((speaker.desk.clone(), speaker));
+    }
+    let say = |number: u32| {
+        for (at, (desk, _)) in desks.iter().enumerate() {
+            assert!(desk.speak(topic(at as u16), packet(7, number)));
+        }
+    };
+    // What comes once in a link's life is over by then.
+    let mut frames = interval(FRAME);
+    for number in 0..200 {
+        frames.tick().await;
+        say(number);
+    }
+    sleep(FRAME).await;
+    frames.reset();
+    ears.iter_mut().for_each(|ear| drop(pop_all(ear)));
+    let before = counts.read();
+    for number in 0..FRAMES {
+        frames.tick().await;
+        say(1_000 + number);
+    }
+    sleep(FRAME).await;
+    let [up, ups, down, downs] = counts.since(before);
+    let heard: usize = ears.iter_mut().map(|ear| pop_all(ear).len()).sum();
+    let expected = FRAMES as usize * usize::from(speakers);
+    assert!(heard * 10 >= expected * 9, "{heard} of {expected}");
+    let seconds = f64::from(FRAMES) * FRAME.as_secs_f64();
+    let kilobits =
+        |bytes: u64, packets: u64| (bytes + 28 * packets) as f64 * 8.0 / 1_000.0 / seconds;
+    (kilobits(down, downs), kilobits(up, ups), downs as f64 / f64::from(FRAMES))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_costs_little_and_speakers_share_datagrams() {
+    let (down, up, packets) = cost((QUIC, NetConfig::default()), 1).await;
+    print(&format!("datagrams, 1 speaker: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
+    assert!(down <= 60.0, "{down} kb/s");
+    let (down, up, packets) = cost((QUIC, NetConfig::default()), 3).await;
+    print(&format!("datagrams, 3 speakers: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
+    assert!(packets <= 1.8, "{packets} packets for each frame of three");
+    assert!(down <= 3.0 * 50.0, "{down} kb/s");
+    let (down, up, packets) = cost(gossip_only(), 1).await;
+    print(&format!("gossip, 1 speaker: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
+    let (down, up, packets) = cost(gossip_only(), 3).await;
+    print(&format!("gossip, 3 speakers: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
+}
+
+#[expect(clippy::print_stdout, reason = "what was measured is for who runs it")]
+fn print(line: &str) {
+    println!("{line}");
+}
