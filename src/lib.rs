@@ -79,6 +79,9 @@ pub mod room;
 #[cfg(feature = "net")]
 pub use lobby::{Lobby, LobbyOptions};
 #[cfg(feature = "net")]
+#[cfg(all(feature = "audio", feature = "net"))]
+pub use room::{AudioError, AudioInput, AudioInputOptions, AudioOutput};
+#[cfg(feature = "net")]
 pub use room::{ConnectError, ConnectOptions, Room, RoomHandle};
 
 #[cfg(feature = "sim")]

@@ -1,6 +1,8 @@
 //! What an application holds: a room, online or not.
 
 mod handle;
+#[cfg(feature = "audio")]
+mod voice;
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -11,9 +13,15 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub use self::handle::{RoomGone, RoomHandle};
+#[cfg(feature = "audio")]
+use self::voice::Voices;
+#[cfg(feature = "audio")]
+pub use self::voice::{AudioError, AudioInput, AudioInputOptions, AudioOutput};
 use crate::net::{AddressError, Carrier, CarrierError, Clock, NetConfig, RelayAddress};
 use crate::proto::config::PeerConfig;
 use crate::proto::datastore::Datastore;
+#[cfg(feature = "audio")]
+use crate::proto::event::Effect;
 use crate::proto::event::{Event, Member, State, overrun};
 use crate::proto::id::{
     AppKey, AppKeyError, ClientNumber, Identity, PeerId, RoomName, RoomNameError,
@@ -129,6 +137,8 @@ pub struct Room<M> {
     net: NetConfig,
     /// Events that came while an answer was awaited.
     held: VecDeque<Event>,
+    #[cfg(feature = "audio")]
+    voices: Voices,
     of: PhantomData<fn() -> M>,
 }
 
@@ -182,6 +192,8 @@ impl<M: Model> Room<M> {
             identity,
             net: options.net,
             held: VecDeque::new(),
+            #[cfg(feature = "audio")]
+            voices: Voices::default(),
             of: PhantomData,
         })
     }
@@ -212,6 +224,8 @@ impl<M: Model> Room<M> {
         }
         self.peer.tick(self.clock.now());
         self.perform();
+        #[cfg(feature = "audio")]
+        self.keep_voices();
     }
 
     /// Waits until something came or is due, at most `patience`, and lets it happen.
@@ -272,7 +286,12 @@ impl<M: Model> Room<M> {
     /// The next thing to tell the application. Read until there is none after each
     /// [`Self::tick`]; unread events are kept up to a bound.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.held.pop_front().or_else(|| self.peer.poll_event())
+        let event = self.held.pop_front().or_else(|| self.peer.poll_event());
+        #[cfg(feature = "audio")]
+        if let Some(Event::Voice(voice)) = &event {
+            self.note_voice(voice);
+        }
+        event
     }
 
     /// Ends the network frame now: what was edited since the last is written and sent.
@@ -429,10 +448,20 @@ impl<M: Model> Room<M> {
     }
 
     fn perform(&mut self) {
+        #[cfg(feature = "audio")]
+        let mut tuned = false;
         while let Some(effect) = self.peer.poll_effect() {
+            #[cfg(feature = "audio")]
+            {
+                tuned |= matches!(effect, Effect::Tune { .. } | Effect::Disconnect { .. });
+            }
             if let Some(carrier) = &mut self.carrier {
                 carrier.perform(effect);
             }
+        }
+        #[cfg(feature = "audio")]
+        if tuned && let Some(carrier) = &self.carrier {
+            self.voices.sync(&self.peer, &carrier.voice());
         }
     }
 }

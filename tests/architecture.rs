@@ -54,7 +54,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["audio", "store"], Only(&["proto"])),
     // The wall: no tokio, no libp2p and no files above this line.
     (&["sim", "net"], Only(&["proto", "store"])),
-    (&["room"], Only(&["proto", "net"])),
+    (&["room"], Only(&["audio", "proto", "net"])),
     (&["lobby"], Only(&["proto", "net", "room"])),
 ];
 

@@ -8,6 +8,9 @@ mod kept;
 mod rooms;
 #[path = "end_to_end/rules.rs"]
 mod rules;
+#[cfg(feature = "audio")]
+#[path = "end_to_end/voices.rs"]
+mod voices;
 
 use std::collections::BTreeSet;
 use std::future::Future;

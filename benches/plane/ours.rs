@@ -46,7 +46,8 @@ impl Machine for Fan {
             Input::Unreachable { .. }
             | Input::Written { .. }
             | Input::Authorised { .. }
-            | Input::Fetched { .. } => {}
+            | Input::Fetched { .. }
+            | Input::Spoken { .. } => {}
         }
     }
 

@@ -253,7 +253,7 @@ impl Outside {
                     self.links.perform(effect);
                 }
                 Effect::Dial | Effect::Send { .. } | Effect::Tune { .. } | Effect::Pass { .. } => {
-                    self.links.perform(effect)
+                    self.links.perform(effect);
                 }
             }
         }

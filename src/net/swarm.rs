@@ -79,7 +79,7 @@ impl Network {
             Ok(swarm) => {
                 let relays = Relays::new(addresses, &config);
                 let leaf = Leaf::new(end.tunings.clone(), desk, config.voice.clone(), clock);
-                let side = Side::Leaf(leaf);
+                let side = Side::Leaf(Box::new(leaf));
                 Ok(Self::new(swarm, (Some(relays), side), config, clock, end))
             }
             Err(error) => Err((error, end)),

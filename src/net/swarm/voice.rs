@@ -23,7 +23,7 @@ pub(super) struct Voice {
 #[derive(Debug)]
 pub(super) enum Side {
     /// A peer's.
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
     /// A relay's.
     Exchange(Exchange),
 }

@@ -1,7 +1,6 @@
 //! Where a peer's packets of voice come and go, past its machine.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,51 +9,44 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::mpsc;
 
 use crate::net::voice::Outgoing;
-use crate::proto::audio::stream::Topic;
+use crate::proto::audio::stream::{StreamName, Topic};
 use crate::proto::time::Time;
 
 /// A packet that came, and when.
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// When it came, by the clock of its [`Carrier`](crate::net::Carrier::clock).
     pub at: Time,
-    length: u16,
-    bytes: [u8; Self::LONGEST],
+    packet: Bytes,
 }
 
 impl Arrival {
     /// Bytes of the longest packet that is delivered.
     pub const LONGEST: usize = 1012;
 
-    fn new(packet: &[u8], at: Time) -> Option<Self> {
-        let length = u16::try_from(packet.len()).ok()?;
-        let mut bytes = [0; Self::LONGEST];
-        bytes.get_mut(..packet.len())?.copy_from_slice(packet);
-        Some(Self { at, length, bytes })
-    }
-
     /// The packet: undecoded bytes from a stranger.
     #[must_use]
-    pub fn packet(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+    pub const fn packet(&self) -> &Bytes {
+        &self.packet
     }
 }
 
-impl fmt::Debug for Arrival {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arrival({} bytes, {:?})", self.length, self.at)
-    }
-}
+/// How many packets an ear remembers beside those of its ring: as many as may wait in a
+/// playout and be dropped there.
+const REMEMBERED: usize = 256;
 
 /// What puts packets of one topic into a ring, from which its [`Arrivals`] take them.
 #[derive(Debug)]
 pub struct Ear {
     ring: Producer<Arrival>,
     missed: Arc<AtomicU64>,
+    /// The last packets: as long as they are here, nobody else frees one.
+    last: VecDeque<Bytes>,
+    most: usize,
 }
 
 /// Packets of one topic, in the order in which they came. Made for an audio callback: nothing here
-/// waits, locks or allocates.
+/// waits, locks, allocates or frees, as long as what is taken is dropped before 256 others are.
 #[derive(Debug)]
 pub struct Arrivals {
     ring: Consumer<Arrival>,
@@ -67,15 +59,22 @@ impl Ear {
     pub fn ring(packets: usize) -> (Self, Arrivals) {
         let (producer, consumer) = RingBuffer::new(packets);
         let missed = Arc::new(AtomicU64::new(0));
-        let ear = Self { ring: producer, missed: Arc::clone(&missed) };
+        let (last, most) = (VecDeque::new(), packets.saturating_add(REMEMBERED));
+        let ear = Self { ring: producer, missed: Arc::clone(&missed), last, most };
         (ear, Arrivals { ring: consumer, missed })
     }
 
     fn hear(&mut self, packet: &[u8], at: Time) {
-        let pushed = Arrival::new(packet, at).map(|arrival| self.ring.push(arrival));
-        if !matches!(pushed, Some(Ok(()))) {
+        let arrival = Arrival { at, packet: Bytes::copy_from_slice(packet) };
+        let kept = arrival.packet.clone();
+        if packet.len() > Arrival::LONGEST || self.ring.push(arrival).is_err() {
             self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        if self.last.len() >= self.most {
+            self.last.pop_front();
+        }
+        self.last.push_back(kept);
     }
 }
 
@@ -92,6 +91,22 @@ impl Arrivals {
     }
 }
 
+/// Who listens.
+#[derive(Debug, Default)]
+struct Ears {
+    open: HashMap<Topic, Ear>,
+    /// Ears of streams that are closed, and may be opened again.
+    waiting: HashMap<StreamName, Ear>,
+}
+
+impl Ears {
+    /// Forgets who does not listen any more.
+    fn tidy(&mut self) {
+        self.open.retain(|_, ear| !ear.ring.is_abandoned());
+        self.waiting.retain(|_, ear| !ear.ring.is_abandoned());
+    }
+}
+
 /// Where the packets of a peer's streams are handed over and those of others are had. They do not wait
 /// for the application to drive its room. Copies are the same desk.
 ///
@@ -100,7 +115,7 @@ impl Arrivals {
 /// thrown away.
 #[derive(Clone, Debug)]
 pub struct VoiceDesk {
-    ears: Arc<Mutex<HashMap<Topic, Ear>>>,
+    ears: Arc<Mutex<Ears>>,
     outgoing: mpsc::Sender<Outgoing>,
     unsaid: Arc<AtomicU64>,
 }
@@ -114,8 +129,23 @@ impl VoiceDesk {
     /// the ear's [`Arrivals`] are dropped.
     pub fn listen(&self, topic: Topic, ear: Ear) {
         let mut ears = self.ears();
-        ears.retain(|_, ear| !ear.ring.is_abandoned());
-        ears.insert(topic, ear);
+        ears.tidy();
+        ears.open.insert(topic, ear);
+    }
+
+    /// The ear of one topic is for another from now on; or for none, and waits for one under its name.
+    #[cfg(feature = "audio")]
+    pub(crate) fn follow(&self, from: Option<Topic>, to: Option<Topic>, name: StreamName) {
+        let mut desk = self.ears();
+        let ear = match from {
+            Some(from) => desk.open.remove(&from),
+            None => desk.waiting.remove(&name),
+        };
+        let Some(ear) = ear else { return };
+        match to {
+            Some(to) => desk.open.insert(to, ear).map(drop),
+            None => desk.waiting.insert(name, ear).map(drop),
+        };
     }
 
     /// Hands over a packet for a topic of this peer's own; false, if too many wait already: it is thrown
@@ -137,12 +167,12 @@ impl VoiceDesk {
 
     /// A packet came that is to be had.
     pub(crate) fn deliver(&self, topic: Topic, packet: &[u8], at: Time) {
-        if let Some(ear) = self.ears().get_mut(&topic) {
+        if let Some(ear) = self.ears().open.get_mut(&topic) {
             ear.hear(packet, at);
         }
     }
 
-    fn ears(&self) -> MutexGuard<'_, HashMap<Topic, Ear>> {
+    fn ears(&self) -> MutexGuard<'_, Ears> {
         // Nothing that can panic is done while it is locked.
         self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,8 +204,8 @@ mod tests {
         desk.deliver(topic(1), &[4], at);
         assert_eq!(arrivals.missed(), 2);
         let first = arrivals.pop().unwrap();
-        assert_eq!((first.packet(), first.at), (&[1][..], at));
-        assert_eq!(arrivals.pop().unwrap().packet(), [3; Arrival::LONGEST]);
+        assert_eq!((&first.packet()[..], first.at), (&[1][..], at));
+        assert_eq!(arrivals.pop().unwrap().packet()[..], [3; Arrival::LONGEST]);
         assert!(arrivals.pop().is_none());
     }
 
@@ -187,7 +217,7 @@ mod tests {
         drop(arrivals);
         let (ear, _arrivals) = Ear::ring(1);
         desk.listen(topic(2), ear);
-        assert_eq!(desk.ears().len(), 1);
+        assert_eq!(desk.ears().open.len(), 1);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Leaf {
         }
         match self.tunings.speaker(topic) {
             Some((_, _, Some(outbox))) => {
-                pack(topic, packet).into_iter().for_each(|p| outbox.push(p))
+                pack(topic, packet).into_iter().for_each(|packed| outbox.push(packed));
             }
             Some((_, _, None)) => gossip.publish(topic, packet),
             None => {}

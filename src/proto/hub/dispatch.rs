@@ -254,15 +254,21 @@ impl Hub {
         self.pump_guest(link, now);
     }
 
+    /// Whether a guest may stay, and closes its streams if it may not speak any more.
+    fn check_rights(&mut self, now: Time, link: Link) -> bool {
+        let stays = self.check_pass(now, link);
+        if stays {
+            self.check_voice(now, link);
+        }
+        stays
+    }
+
     pub(super) fn tick_guest(&mut self, link: Link, now: Time) {
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
         };
-        if guest.pass.due().is_some_and(|due| due <= now) {
-            if !self.check_pass(now, link) {
-                return;
-            }
-            self.check_voice(now, link);
+        if guest.pass.due().is_some_and(|due| due <= now) && !self.check_rights(now, link) {
+            return;
         }
         let Some(guest) = self.guests.get_mut(&link) else {
             return;
