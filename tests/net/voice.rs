@@ -11,9 +11,9 @@ use libp2p::gossipsub::{
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{interval, sleep};
 
-use parlor::net::{Arrivals, Ear, VoiceDesk, VoiceNetConfig};
+use parlor::net::{Arrivals, Clock, Ear, VoiceDesk, VoiceNetConfig};
 use parlor::proto::audio::stream::{Topic, Tune};
 
 use super::*;
@@ -295,8 +295,9 @@ async fn a_stranger_gets_nothing_and_gives_nothing() {
     let name = IdentTopic::new(topic(1).as_str());
     swarm.behaviour_mut().subscribe(&name).unwrap();
     let (mut published, mut got, mut frames) = (0, 0, interval(FRAME));
-    let over = Instant::now() + Duration::from_secs(2);
-    while Instant::now() < over {
+    let clock = Clock::new();
+    let over = clock.now() + Duration::from_secs(2);
+    while clock.now() < over {
         tokio::select! {
             _ = frames.tick() => {
                 let said = packet(66, published);
@@ -403,11 +404,12 @@ async fn who_is_muted_costs_nothing_at_once_and_is_heard_at_once_again_and_again
             let [.., down, _] = counts.since(before);
             assert!(down < 3 * PACKET as u64, "{name} {turn}: {down} bytes while it is muted");
             assert_eq!(pop_all(&mut bens).len(), 0, "{name} {turn}");
-            let asked = Instant::now();
+            let clock = Clock::new();
             ben.tune(topic(1), Tune::Hear);
             first(&mut bens).await;
-            waits.push(asked.elapsed().as_millis());
-            sleep(Duration::from_millis(200).saturating_sub(asked.elapsed())).await;
+            let waited = clock.now().since(Time::ZERO);
+            waits.push(waited.as_millis());
+            sleep(Duration::from_millis(200).saturating_sub(waited)).await;
         }
         waits.sort_unstable();
         assert!(waits[18] <= 300, "{name}: heard again after {waits:?} ms");
@@ -428,7 +430,7 @@ async fn a_thousand_topics_are_heard() {
         ben.tune(topic(at), Tune::Hear);
     }
     let mut missing: HashSet<u16> = (0..TOPICS).collect();
-    let began = Instant::now();
+    let clock = Clock::new();
     let said = async {
         for round in 0.. {
             for at in missing.clone() {
@@ -443,7 +445,7 @@ async fn a_thousand_topics_are_heard() {
     };
     timeout(PATIENCE, said).await.expect("all of them are heard");
     // Those that were subscribed to before the relay knew that they may be have their turn, 16 in 100 ms.
-    let took = began.elapsed();
+    let took = clock.now().since(Time::ZERO);
     print(&format!("{TOPICS} topics are heard after {took:?}"));
     assert!(took < Duration::from_secs(12), "{took:?}");
     // Who comes then is told of all of them at once, and can speak beside them.
@@ -517,9 +519,10 @@ async fn what_datagrams_do_not_bring_comes_by_gossip_after_a_while() {
     ben.tune(topic(1), Tune::Hear);
     let mut bens = ben.listen(topic(1));
     let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
-    let asked = Instant::now();
+    let clock = Clock::new();
     first(&mut bens).await;
-    assert!(asked.elapsed() >= Duration::from_millis(900), "{:?}", asked.elapsed());
+    let waited = clock.now().since(Time::ZERO);
+    assert!(waited >= Duration::from_millis(900), "{waited:?}");
     sleep(FRAME * 50).await;
     let heard = pop_all(&mut bens).len();
     assert!(heard >= 40, "{heard}");
