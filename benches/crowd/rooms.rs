@@ -53,7 +53,7 @@ pub(crate) async fn hub(runtime: &Handle, tuning: Tuning) -> Outcome<String> {
     let hub = hub::Hub::new(identity.clone(), keys, config, Clock::unix_micros(), [9; 32], 1);
     let net = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
     let listen = ["/ip4/127.0.0.1/udp/0/quic-v1"];
-    let relay = Box::pin(Relay::bind(&identity, &listen, net, hub)).await?;
+    let relay = Relay::bind(&identity, &listen, net, hub).await?;
     let address = relay.addresses().first().cloned().ok_or("the relay is nowhere")?;
     runtime.spawn(async {
         Box::pin(relay.run(future::pending())).await;

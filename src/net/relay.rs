@@ -85,7 +85,8 @@ pub struct Relay<M> {
     machine: M,
     clock: Clock,
     links: Links,
-    network: Network,
+    /// Boxed, for it is large and its relay is moved.
+    network: Box<Network>,
     addresses: Vec<String>,
     config: RelayNetConfig,
     store: Option<Box<dyn RoomStore>>,
@@ -116,9 +117,9 @@ impl<M: Machine> Relay<M> {
         }
         let clock = Clock::new();
         let (links, end) = Links::new(&config.net, clock);
-        let mut network = Network::relay(identity, config.clone(), clock, end)
-            .await
-            .map_err(|error| RelayError::Start { why: error.to_string() })?;
+        let network = Box::pin(Network::relay(identity, config.clone(), clock, end)).await;
+        let mut network =
+            Box::new(network.map_err(|error| RelayError::Start { why: error.to_string() })?);
         let mut addresses = Vec::new();
         for address in parsed {
             let text = address.to_string();
@@ -159,7 +160,7 @@ impl<M: Machine> Relay<M> {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> M {
         let Self { mut machine, clock, links, network, config, store, .. } = self;
         let mut tasks = JoinSet::new();
-        tasks.spawn(network.run());
+        tasks.spawn(Box::pin(network.run()));
         let mut outside =
             Outside { clock, links, questions: JoinSet::new(), asking: BTreeMap::new(), store };
         tokio::pin!(shutdown);

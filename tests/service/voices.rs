@@ -11,8 +11,8 @@ use parlor::proto::audio::stream::{
 use parlor::proto::config::{HubConfig, VoiceConfig};
 use parlor::proto::event::Event;
 use parlor::proto::event::voice::VoiceEvent;
-use parlor::proto::token::{Role, TokenLimits};
-use parlor::{Answer, Entrance, Opening, Request, RequestError, Right, ServiceError};
+use parlor::proto::token::{Claims, Role, TokenLimits};
+use parlor::{Answer, Entrance, Opening, PeerId, Request, RequestError, Right, ServiceError};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -96,7 +96,7 @@ fn speaker(weather: Weather, config: HubConfig) -> (Stage, usize, usize) {
     (stage, one, other)
 }
 
-fn but(peer: parlor::PeerId) -> Hearing {
+fn but(peer: PeerId) -> Hearing {
     Hearing { but: BTreeSet::from([peer]), ..Hearing::default() }
 }
 
@@ -274,7 +274,7 @@ fn who_may_speak_until_a_time_is_warned_and_silent_then() {
         let limits =
             TokenLimits { speak_until: Some(1_700_000_000 + until), ..TokenLimits::default() };
         let claims = claims(1, "room", &SPEAKER, 3_600);
-        issue(1, &parlor::proto::token::Claims { limits, id: format!("until {until}"), ..claims })
+        issue(1, &Claims { limits, id: format!("until {until}"), ..claims })
     };
     let one = stage.enter(1, "room", with(of(60)));
     let other = stage.enter(2, "room", with(issue(1, &claims(2, "room", &SPEAKER, 3_600))));
