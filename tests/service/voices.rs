@@ -307,6 +307,23 @@ fn who_may_speak_until_a_time_is_warned_and_silent_then() {
 }
 
 #[test]
+fn who_only_asks_and_might_speak_for_a_while_keeps_nobody_busy() {
+    let mut stage = Stage::new(5, CALM, HubConfig::default());
+    stage.hub.require_tokens(key().app(), ring());
+    let limits = TokenLimits { speak_until: Some(1_700_000_031), ..TokenLimits::default() };
+    let lobby = stage.lobby(1);
+    stage.set_token(lobby, issue(1, &Claims { limits, ..claims(1, "room", &SPEAKER, 3_600) }));
+    let list = Request::List { page: 0, size: 1 };
+    assert!(matches!(stage.request(lobby, &list), Ok(Answer::Page(_))));
+    // It is warned of nothing, and may not speak then.
+    for seconds in [2, 40] {
+        let late = stage.now + Duration::from_secs(seconds);
+        stage.hub.tick(late);
+        assert!(stage.hub.poll_timeout().is_none_or(|due| due > late), "{seconds}");
+    }
+}
+
+#[test]
 fn a_stream_is_opened_before_the_room_is_there_and_again_when_it_comes_back() {
     for weather in [CALM, ROUGH] {
         let mut stage = Stage::new(6, weather, HubConfig::default());

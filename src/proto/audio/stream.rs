@@ -94,7 +94,7 @@ pub struct Hearing {
     pub deaf: bool,
     /// Whether it hears everybody but those of [`Self::but`], or nobody but those.
     pub all: bool,
-    /// The exceptions.
+    /// The exceptions; of more than 2,048 only the first count.
     pub but: BTreeSet<PeerId>,
 }
 

@@ -291,9 +291,10 @@ impl Hub {
 
     /// Warns a member that may not speak any more soon, and closes the streams of one that may not.
     pub(super) fn check_voice(&mut self, now: Time, link: Link) {
+        // Of whoever it is, or it would be due for ever.
+        let left = self.guests.get_mut(&link).and_then(|guest| guest.pass.take_warning(now));
         let Some((key, client)) = self.speaker(link) else { return };
-        let Some(guest) = self.guests.get_mut(&link) else { return };
-        if let Some(left) = guest.pass.take_warning(now) {
+        if let Some(left) = left {
             let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
             self.tell_one(link, Told::Voice(VoiceTold::Expires { seconds }), now);
         }
