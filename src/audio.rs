@@ -14,6 +14,8 @@
 pub mod activity;
 pub mod adaptation;
 pub mod codec;
+#[cfg(feature = "sim")]
+pub mod fuzz;
 pub mod grid;
 pub mod input;
 pub mod level;

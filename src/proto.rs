@@ -10,6 +10,7 @@ pub mod audio;
 pub mod authorisation;
 pub mod authorship;
 pub mod base;
+pub mod bucket;
 pub mod change;
 pub mod channel;
 pub mod clock;

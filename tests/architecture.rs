@@ -28,7 +28,7 @@ enum Uses {
 /// Binaries are not here: they are crates of their own, and see what is public.
 const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::time"], Above),
-    (&["proto::id"], Above),
+    (&["proto::bucket", "proto::id"], Above),
     (&["proto::audio"], Above),
     (&["proto::proof", "proto::token"], Above),
     (&["proto::authorisation", "proto::reason", "proto::service"], Above),

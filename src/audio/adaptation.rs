@@ -16,7 +16,7 @@ use crate::proto::time::Time;
 pub struct AdaptationConfig {
     /// The loss that is taken for granted before any is reported, in percent.
     pub assumed: u8,
-    /// How long a loss takes to count half as much, where less is reported since.
+    /// How long a loss takes to count half as much, once less is reported.
     pub half_life: Duration,
     /// The highest loss that a codec is told of, in percent: more would leave too little for the frame
     /// itself.
@@ -54,16 +54,19 @@ pub enum Redundancy {
     Repeated,
 }
 
-/// The loss that counts: the highest that any listener reported, less with time.
+/// The loss that counts: what was reported last, or what was reported before, less with time.
 ///
-/// Nothing is kept of a listener. One that reports losses it does not have makes this speaker send at
-/// most half as much again, and that ends at most 34 s later by what others report. Without reports all
-/// stays as it is.
+/// A report is of the worst listener, and holds until the next. Nothing is kept of a listener. One that
+/// reports losses it does not have makes this speaker send at most half as much again, and that ends at
+/// most 34 s after it is gone or says otherwise.
 #[derive(Clone, Debug)]
 pub struct Adaptation {
     config: AdaptationConfig,
-    loss: f32,
-    reported: Option<Time>,
+    /// What holds.
+    reported: f32,
+    /// What counted when that was reported, and when it was.
+    before: f32,
+    at: Option<Time>,
     repeats: bool,
     /// Since when the loss is low.
     low: Option<Time>,
@@ -73,31 +76,30 @@ impl Adaptation {
     /// What is done before any report.
     #[must_use]
     pub fn new(config: AdaptationConfig) -> Self {
-        let loss = f32::from(config.assumed.min(100));
-        Self { config, loss, reported: None, repeats: false, low: None }
+        let reported = f32::from(config.assumed.min(100));
+        Self { config, reported, before: 0.0, at: None, repeats: false, low: None }
     }
 
-    /// Takes what a listener reports to have lost, in percent; more than 100 counts as that.
+    /// Takes what the worst listener reports to lose, in percent; more than 100 counts as that.
     pub fn report(&mut self, now: Time, loss: u8) {
-        let reported = f32::from(loss.min(100));
         // What is assumed counts until something is known.
-        let kept = self.reported.map_or(0.0, |at| self.kept(now - at));
-        self.loss = reported.max(self.loss * kept);
-        self.reported = self.reported.max(Some(now));
-        if self.loss > self.config.repeat_above {
+        self.before = if self.at.is_some() { self.loss(now) } else { 0.0 };
+        self.at = self.at.max(Some(now));
+        self.reported = f32::from(loss.min(100));
+    }
+
+    /// How frames are to be sent. To be asked for each frame: what was low for long is known by that.
+    pub fn redundancy(&mut self, now: Time) -> Redundancy {
+        let loss = self.loss(now);
+        if self.at.is_some() && loss > self.config.repeat_above {
             self.repeats = true;
         }
-        if self.loss >= self.config.repeat_below {
+        if loss < self.config.repeat_below {
+            let low = *self.low.get_or_insert(now);
+            self.repeats &= now - low < self.config.calm;
+        } else {
             self.low = None;
-            return;
         }
-        let low = *self.low.get_or_insert(now);
-        self.repeats &= now - low < self.config.calm;
-    }
-
-    /// How frames are to be sent.
-    #[must_use]
-    pub fn redundancy(&self) -> Redundancy {
         if self.repeats {
             return Redundancy::Repeated;
         }
@@ -106,14 +108,16 @@ impl Adaptation {
             clippy::cast_sign_loss,
             reason = "from 0 to 100"
         )]
-        let loss = self.loss.round() as u8;
+        let loss = loss.round() as u8;
         Redundancy::Corrected(loss.min(self.config.most_corrected))
     }
 
-    /// What is left of a loss after a time.
-    fn kept(&self, after: Duration) -> f32 {
-        let halvings = after.as_secs_f32() / self.config.half_life.as_secs_f32();
-        if halvings.is_nan() { 1.0 } else { (-halvings).exp2() }
+    /// The loss that counts, in percent.
+    fn loss(&self, now: Time) -> f32 {
+        let Some(at) = self.at else { return self.reported };
+        let halvings = (now - at).as_secs_f32() / self.config.half_life.as_secs_f32();
+        let left = if halvings.is_nan() { 1.0 } else { (-halvings).exp2() };
+        self.reported.max(self.before * left)
     }
 }
 
@@ -130,46 +134,51 @@ mod tests {
     }
 
     #[test]
-    fn correction_is_for_the_highest_loss_reported_and_less_with_time() {
+    fn correction_is_for_the_last_loss_reported_and_for_more_if_it_was_more() {
         let mut adaptation = Adaptation::new(AdaptationConfig::default());
-        assert_eq!(adaptation.redundancy(), Corrected(10));
+        assert_eq!(adaptation.redundancy(at(100)), Corrected(10));
         adaptation.report(at(0), 2);
-        assert_eq!(adaptation.redundancy(), Corrected(2));
+        assert_eq!(adaptation.redundancy(at(0)), Corrected(2));
         adaptation.report(at(0), 8);
         adaptation.report(at(0), 1);
-        assert_eq!(adaptation.redundancy(), Corrected(8));
-        adaptation.report(at(5), 0);
-        assert_eq!(adaptation.redundancy(), Corrected(4));
-        adaptation.report(at(60), 0);
-        assert_eq!(adaptation.redundancy(), Corrected(0));
+        assert_eq!(adaptation.redundancy(at(0)), Corrected(8));
+        assert_eq!(adaptation.redundancy(at(5)), Corrected(4));
+        // Nobody says more, so that it stays as it was said.
+        assert_eq!(adaptation.redundancy(at(60)), Corrected(1));
+        assert_eq!(adaptation.redundancy(at(3_600)), Corrected(1));
+        adaptation.report(at(3_601), 0);
+        assert_eq!(adaptation.redundancy(at(3_700)), Corrected(0));
     }
 
     #[test]
     fn much_loss_repeats_frames_until_it_was_low_for_long() {
         let mut adaptation = Adaptation::new(AdaptationConfig::default());
         adaptation.report(at(0), 9);
-        assert_eq!(adaptation.redundancy(), Repeated);
-        let mut until = 0;
-        while adaptation.redundancy() == Repeated {
+        assert_eq!(adaptation.redundancy(at(0)), Repeated);
+        // It lasts as long as it does, though it is said once.
+        assert_eq!(adaptation.redundancy(at(100)), Repeated);
+        adaptation.report(at(100), 3);
+        let mut until = 100;
+        while adaptation.redundancy(at(until)) == Repeated {
             until += 1;
-            adaptation.report(at(until), 3);
         }
         // 9 % is less than 4 % after 5.8 s.
-        assert_eq!(until, 6 + 10);
-        assert_eq!(adaptation.redundancy(), Corrected(3));
-        adaptation.report(at(17), 8);
-        assert_eq!(adaptation.redundancy(), Corrected(8));
+        assert_eq!(until, 100 + 6 + 10);
+        assert_eq!(adaptation.redundancy(at(117)), Corrected(3));
+        adaptation.report(at(117), 8);
+        assert_eq!(adaptation.redundancy(at(117)), Corrected(8));
     }
 
     #[test]
     fn losses_around_the_threshold_do_not_flutter() {
         let mut adaptation = Adaptation::new(AdaptationConfig::default());
         let mut changes = 0;
-        let mut last = adaptation.redundancy();
+        let mut last = adaptation.redundancy(at(0));
         for second in 0..600 {
             adaptation.report(at(second), if second % 8 == 0 { 9 } else { 2 });
-            changes += u32::from((adaptation.redundancy() == Repeated) != (last == Repeated));
-            last = adaptation.redundancy();
+            let next = adaptation.redundancy(at(second));
+            changes += u32::from((next == Repeated) != (last == Repeated));
+            last = next;
         }
         assert_eq!(changes, 1);
     }
@@ -184,8 +193,9 @@ mod tests {
             let config = AdaptationConfig { assumed, half_life, ..AdaptationConfig::default() };
             let mut adaptation = Adaptation::new(config);
             for (now, loss) in reports {
-                adaptation.report(Time::from_micros(now), loss);
-                let bounded = match adaptation.redundancy() {
+                let now = Time::from_micros(now);
+                adaptation.report(now, loss);
+                let bounded = match adaptation.redundancy(now) {
                     Corrected(percent) => percent <= config.most_corrected,
                     Repeated => true,
                 };

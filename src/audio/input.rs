@@ -87,6 +87,8 @@ pub struct Talker {
     encoder: Box<dyn Encoder>,
     detector: Detector,
     adaptation: Adaptation,
+    /// The loss that was reported since the last frame.
+    reported: Option<u8>,
     /// What the encoder was last told.
     told: Option<Redundancy>,
     grid: Grid,
@@ -124,11 +126,12 @@ impl Talker {
             loss: 0,
             discontinuous: config.discontinuous,
         };
-        let mut talker = Self {
+        Ok(Self {
             config,
             encoder: codec.encoder(&settings)?,
             detector: Detector::new(config.activity),
             adaptation: Adaptation::new(config.adaptation),
+            reported: None,
             told: None,
             grid: Grid::default(),
             epoch,
@@ -137,9 +140,7 @@ impl Talker {
             level: SILENT,
             spurt: Spurt::Silent { frames: 0 },
             encoded: vec![0; MAX_PAYLOAD].into(),
-        };
-        talker.adapt();
-        Ok(talker)
+        })
     }
 
     /// Takes the next 20 ms, of which the first sample was captured at a media time
@@ -153,6 +154,7 @@ impl Talker {
     ///
     /// As [`Encoder::encode`]. The frame is lost, and the next may be given.
     pub fn push(&mut self, at: u64, pcm: &[f32; FRAME]) -> Result<Option<Packet>, CodecError> {
+        self.adapt(at);
         let quiet = !matches!(self.spurt, Spurt::Talking { .. });
         let Some((at, frame)) = self.grid.push(at, &pcm.map(sound), quiet) else {
             return Ok(None);
@@ -202,15 +204,22 @@ impl Talker {
         self.level
     }
 
-    /// Takes the share of this stream's packets that a listener reports to have lost, in percent.
-    pub fn on_report(&mut self, now: Time, loss: u8) {
-        self.adaptation.report(now, loss);
-        self.adapt();
+    /// Takes the share of this stream's packets that the worst listener reports to lose, in percent. It
+    /// holds until the next.
+    pub const fn on_report(&mut self, loss: u8) {
+        self.reported = Some(loss);
     }
 
     /// Tells the encoder what follows from the losses, if that is news.
-    fn adapt(&mut self) {
-        let redundancy = self.redundancy();
+    fn adapt(&mut self, at: u64) {
+        let now = Time::from_micros(at.saturating_mul(125) / 6);
+        if let Some(loss) = self.reported.take() {
+            self.adaptation.report(now, loss);
+        }
+        let redundancy = match self.config.redundant {
+            true => self.adaptation.redundancy(now),
+            false => Redundancy::Corrected(0),
+        };
         if self.told == Some(redundancy) {
             return;
         }
@@ -225,15 +234,11 @@ impl Talker {
         self.encoder.set_loss(loss);
     }
 
-    fn redundancy(&self) -> Redundancy {
-        if self.config.redundant { self.adaptation.redundancy() } else { Redundancy::Corrected(0) }
-    }
-
     /// Something is said.
     fn talk(&mut self, at: u64, frame: Bytes) -> Packet {
         let next = at.saturating_add(FRAME as u64);
         let talking = Spurt::Talking { next, last: frame.clone() };
-        let repeats = self.redundancy() == Redundancy::Repeated;
+        let repeats = self.told == Some(Redundancy::Repeated);
         let (first, previous) = match std::mem::replace(&mut self.spurt, talking) {
             Spurt::Talking { next, last } => (false, Some(last).filter(|_| repeats && next == at)),
             Spurt::Silent { .. } | Spurt::Ending { .. } => (true, None),

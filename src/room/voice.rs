@@ -136,7 +136,7 @@ impl AudioInput {
     pub fn push<S: Sample>(&mut self, pcm: &[S]) -> Result<(), AudioError> {
         let lost = self.line.lost.swap(NO_REPORT, Ordering::Relaxed);
         if lost != NO_REPORT {
-            self.talker.on_report(self.clock.now(), lost);
+            self.talker.on_report(lost);
         }
         let muted = self.line.muted.load(Ordering::Relaxed);
         if muted != self.talker.is_muted() {

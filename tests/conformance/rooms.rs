@@ -138,13 +138,7 @@ fn told_voice() -> ServiceMessage {
     let name = StreamName { client: ClientNumber(3), number: 1 };
     let topic = Topic::new([1, 2, 3, 4, 5]);
     let record = StreamRecord { name, peer: peer(2), topic, epoch: 0x0102_0304, muted: true };
-    let ends = [
-        StreamEnd::Closed,
-        StreamEnd::Left,
-        StreamEnd::Forbidden,
-        StreamEnd::Replaced,
-        StreamEnd::Unlinked,
-    ];
+    let ends = [StreamEnd::Closed, StreamEnd::Left, StreamEnd::Forbidden, StreamEnd::Replaced];
     let errors =
         [StreamError::Forbidden, StreamError::TooMany { limit: 4 }, StreamError::Unsupported];
     let voice = [

@@ -602,8 +602,10 @@ async fn a_listener_costs_little_and_speakers_share_datagrams() {
     assert!(down <= 3.0 * 50.0, "{down} kb/s");
     let (down, up, packets) = cost(gossip_only(), 1).await;
     print(&format!("gossip, 1 speaker: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
+    assert!(down <= 80.0, "{down} kb/s");
     let (down, up, packets) = cost(gossip_only(), 3).await;
     print(&format!("gossip, 3 speakers: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
+    assert!(down <= 3.0 * 80.0, "{down} kb/s");
 }
 
 #[expect(clippy::print_stdout, reason = "what was measured is for who runs it")]

@@ -119,7 +119,8 @@ fn who_speaks_is_heard_by_all_who_want_to_and_nobody_else() {
     assert_eq!(stage.say(one, late), 10);
     stage.leave(one);
     stage.run(MOMENT);
-    let closed = VoiceEvent::Closed { name: stream.name, peer: stream.peer, why: StreamEnd::Left };
+    let closed =
+        VoiceEvent::Closed { name: stream.name, peer: stream.peer, why: Some(StreamEnd::Left) };
     assert!(stage.voices(late).contains(&closed));
     assert_eq!(stage.at(late).streams().count(), 0);
     assert!(stage.ends[late].tunes.is_empty(), "{:?}", stage.ends[late].tunes);
@@ -381,6 +382,11 @@ fn who_speaks_is_told_how_the_worst_hears_it() {
     let third = stage.enter(3, "room", Entrance::default());
     stage.ready(third);
     let name = stage.at(other).streams().next().unwrap().name;
+    for end in [other, third] {
+        let now = stage.now;
+        stage.at_mut(end).set_hearing(Hearing::default(), now);
+    }
+    stage.run(MOMENT);
     let report = |stage: &mut Stage, end: usize, lost: u8| {
         let now = stage.now;
         stage.at_mut(end).report_reception([(name, lost)], now);
@@ -398,12 +404,28 @@ fn who_speaks_is_told_how_the_worst_hears_it() {
         })
         .collect();
     assert_eq!(told, [3, 9, 100, 9, 0]);
-    // Who is gone says nothing any more.
+    let last = |stage: &Stage| match stage.voices(one).last() {
+        Some(VoiceEvent::Reception { lost, .. }) => *lost,
+        told => panic!("{told:?}"),
+    };
+    // Who does not hear it any more has nothing to say of it, and what it said is forgotten.
+    report(&mut stage, other, 1);
+    report(&mut stage, third, 40);
+    let now = stage.now;
+    stage.at_mut(third).set_hearing(Hearing { deaf: true, ..Hearing::default() }, now);
+    stage.run(MOMENT);
+    assert_eq!(last(&stage), 1);
+    report(&mut stage, third, 30);
+    assert_eq!(last(&stage), 1);
+    let now = stage.now;
+    stage.at_mut(third).set_hearing(Hearing::default(), now);
+    stage.run(MOMENT);
+    // So it is with who is gone.
     report(&mut stage, third, 50);
+    assert_eq!(last(&stage), 50);
     stage.leave(third);
     stage.run(MOMENT);
-    report(&mut stage, other, 1);
-    assert!(matches!(stage.voices(one).last(), Some(VoiceEvent::Reception { lost: 1, .. })));
+    assert_eq!(last(&stage), 1);
 }
 
 /// Something that an end does, by chance.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use libp2p::PeerId;
 
 use crate::net::voice::config::VoiceNetConfig;
+use crate::proto::bucket::Bucket;
 use crate::proto::time::Time;
 
 /// How many times dearer messages are for who has no link.
 const STRANGER: u32 = 16;
 
-/// A leaky bucket for each peer (GCRA, ITU-T I.371): gossipsub itself takes whatever comes.
+/// A bucket for each peer: gossipsub itself takes whatever comes.
 #[derive(Debug)]
 pub(super) struct Toll {
-    /// When what came of a peer is paid for.
-    paid: HashMap<PeerId, Time>,
+    paid: HashMap<PeerId, Bucket>,
     cost: Duration,
     depth: Duration,
 }
@@ -30,13 +30,8 @@ impl Toll {
     /// Whether another message of a peer is taken.
     pub(super) fn takes(&mut self, peer: PeerId, is_linked: bool, now: Time) -> bool {
         let cost = if is_linked { self.cost } else { self.cost.saturating_mul(STRANGER) };
-        let paid = self.paid.entry(peer).or_insert(now);
-        let next = (*paid).max(now) + cost;
-        let takes = next <= now + self.depth;
-        if takes {
-            *paid = next;
-        }
-        takes
+        let paid = self.paid.entry(peer).or_insert_with(|| Bucket::new(now));
+        paid.takes(cost, self.depth, now)
     }
 
     /// A peer has no connection any more.

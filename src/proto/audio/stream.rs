@@ -110,6 +110,17 @@ impl Hearing {
     pub fn hears(&self, peer: PeerId) -> bool {
         !self.deaf && self.all != self.but.contains(&peer)
     }
+
+    /// What follows for another's streams from hearing like `after`, where it was like `before` until
+    /// then, or nobody: nothing, if they are as they were.
+    #[must_use]
+    pub fn turn(before: Option<&Self>, after: &Self, peer: PeerId) -> Option<Tune> {
+        match (before.is_some_and(|before| before.hears(peer)), after.hears(peer)) {
+            (false, true) => Some(Tune::Hear),
+            (true, false) => Some(Tune::Off),
+            (true, true) | (false, false) => None,
+        }
+    }
 }
 
 /// A stream that is open.
@@ -139,8 +150,6 @@ pub enum StreamEnd {
     Forbidden,
     /// Its owner opened it anew.
     Replaced,
-    /// Not on the wire: this peer has lost its link.
-    Unlinked,
 }
 
 /// Why a stream is not opened. Travels on the wire: variants are only added at the end.

@@ -16,8 +16,8 @@ pub enum VoiceEvent {
         name: StreamName,
         /// Whose it was.
         peer: PeerId,
-        /// Why.
-        why: StreamEnd,
+        /// Why; nothing, if this peer has lost its link.
+        why: Option<StreamEnd>,
     },
     /// A member says nothing on a stream any more, or something again.
     Muted {

@@ -7,6 +7,7 @@ use super::service::Desk;
 use super::signals::Ear;
 use super::unproven::Unproven;
 use crate::proto::audio::stream::Hearing;
+use crate::proto::bucket::Bucket;
 use crate::proto::config::HubConfig;
 use crate::proto::delta::Member;
 use crate::proto::feed::Feed;
@@ -96,7 +97,7 @@ pub(super) struct Guest {
     /// What it may do.
     pub(super) pass: Pass,
     /// When what was taken of it is paid for, by what its token says.
-    paid_at: Time,
+    paid: Bucket,
 }
 
 impl Guest {
@@ -125,26 +126,24 @@ impl Guest {
             desk: Desk::new(&config.service, limits),
             hearing: None,
             pass: Pass::of_key(),
-            paid_at: now,
+            paid: Bucket::new(now),
         }
     }
 
     /// Whether a frame of so many bytes is taken, by what the peer's token says.
     pub(super) fn takes(&mut self, bytes: usize, now: Time) -> bool {
         let Some(limit) = self.pass.bytes_per_second() else { return true };
-        // A leaky bucket of a second (GCRA, ITU-T I.371).
-        let begins = self.paid_at.max(now);
-        let takes = begins < now + Duration::from_secs(1);
+        // A frame may cost more than a second, so that it is asked before.
+        let takes = self.paid.owed(now) < Duration::from_secs(1);
         if takes {
-            let micros = (bytes as u64).saturating_mul(1_000_000) / u64::from(limit.max(1));
-            self.paid_at = begins + Duration::from_micros(micros);
+            self.paid.pay(Bucket::price(bytes as u64, limit), now);
         }
         takes
     }
 
     /// It has another token: what it owes by the one before is forgotten, but for a second.
     pub(super) fn forgive(&mut self, now: Time) {
-        self.paid_at = self.paid_at.min(now + Duration::from_secs(1));
+        self.paid.forgive(Duration::from_secs(1), now);
     }
 
     /// Its number in its room.
@@ -154,6 +153,16 @@ impl Guest {
                 None
             }
             Stage::Member { client, .. } => Some(*client),
+        }
+    }
+
+    /// The room that it is in, and its number there.
+    pub(super) fn place(&self) -> Option<(RoomKey, ClientNumber)> {
+        match &self.stage {
+            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
+                None
+            }
+            Stage::Member { room, client } => Some((room.clone(), *client)),
         }
     }
 

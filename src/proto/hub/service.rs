@@ -270,15 +270,20 @@ impl Hub {
             self.tell_room(key, &owner, client, now);
         }
         self.introduce(link, key, now);
-        self.enter_voices(link, key, now);
         self.pump_service(link, now);
     }
 
     fn introduce(&mut self, link: Link, key: &RoomKey, now: Time) {
         let Some(room) = self.rooms.get(key) else { return };
         let record = Told::Room(room.record().record(room.name(), room.len()));
-        let told: Vec<Told> =
-            [record].into_iter().chain(room.presences().all()).chain([Told::Here]).collect();
+        let speaks = self.speaker(link).is_some();
+        let voices = speaks.then(|| room.voices().all().map(Told::Voice)).into_iter().flatten();
+        let told: Vec<Told> = [record]
+            .into_iter()
+            .chain(room.presences().all())
+            .chain(voices)
+            .chain([Told::Here])
+            .collect();
         for told in told {
             self.tell_one(link, told, now);
         }

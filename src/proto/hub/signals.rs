@@ -234,12 +234,7 @@ impl Hub {
     /// Which room a link's peer is in, and who it is.
     fn member(&self, link: Link) -> Option<(RoomKey, PeerId)> {
         let guest = self.guests.get(&link)?;
-        match &guest.stage {
-            Stage::Member { room, .. } => Some((room.clone(), guest.peer)),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
-                None
-            }
-        }
+        guest.place().map(|(room, _)| (room, guest.peer))
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use rand_core::Rng;
 
 use super::Hub;
-use super::guest::{Guest, Stage};
+use super::guest::Guest;
 use crate::proto::audio::packet::Packet;
 use crate::proto::audio::stream::{Hearing, StreamEnd, StreamError, StreamName, Topic, Tune};
+use crate::proto::bucket::Bucket;
 use crate::proto::config::VoiceConfig;
 use crate::proto::event::Effect;
 use crate::proto::id::{ClientNumber, Link, PeerId, RoomKey};
@@ -35,27 +36,34 @@ struct Open {
     record: StreamRecord,
     /// By which link its owner is here.
     link: Link,
-    /// When what came is paid for, in packets and in bytes.
-    paid: [Time; 2],
-    /// How many packets of a hundred each hearer misses, where it misses any.
+    packets: Bucket,
+    bytes: Bucket,
+    /// How many packets of a hundred each hearer misses that said so.
     lost: BTreeMap<ClientNumber, u8>,
+    /// The most of them that its owner was told.
+    told: Option<u8>,
 }
 
 impl Open {
-    /// Whether another packet is taken (leaky buckets: GCRA, ITU-T I.371).
+    /// Whether another packet is taken.
     fn takes(&mut self, bytes: usize, config: &VoiceConfig, now: Time) -> bool {
-        let per = |count: u64, per_second: u32| {
-            Duration::from_micros(count.saturating_mul(1_000_000) / u64::from(per_second.max(1)))
-        };
-        let packets = config.packets_per_second;
-        let bucket = [per(u64::from(config.burst), packets), Duration::from_millis(500)];
-        let costs = [per(1, packets), per(bytes as u64, config.bytes_per_second)];
-        let begins = self.paid.map(|paid| paid.max(now));
-        let takes = (0..2).all(|kind| begins[kind] + costs[kind] <= now + bucket[kind]);
+        let per_second = config.packets_per_second;
+        let (price, depth) = (Bucket::price(1, per_second), u64::from(config.burst));
+        let volume = Bucket::price(bytes as u64, config.bytes_per_second);
+        let takes = self.bytes.owed(now) + volume <= Duration::from_millis(500)
+            && self.packets.takes(price, Bucket::price(depth, per_second), now);
         if takes {
-            self.paid = [begins[0] + costs[0], begins[1] + costs[1]];
+            self.bytes.pay(volume, now);
         }
         takes
+    }
+
+    /// How many packets of a hundred the worst hearer misses, if that is not what its owner was told.
+    fn news(&mut self) -> Option<u8> {
+        let worst = self.lost.values().max().copied();
+        let news = worst.filter(|_| worst != self.told);
+        self.told = worst.or(self.told);
+        news
     }
 }
 
@@ -71,7 +79,7 @@ impl Voices {
     }
 
     /// What who comes in is told of.
-    fn all(&self) -> impl Iterator<Item = VoiceTold> {
+    pub(super) fn all(&self) -> impl Iterator<Item = VoiceTold> {
         let open = self.streams.values().map(|open| VoiceTold::Opened(open.record));
         let silenced = self.silenced.iter();
         open.chain(silenced.map(|peer| VoiceTold::Silenced { peer: *peer, silenced: true }))
@@ -103,20 +111,14 @@ impl Hub {
                     self.tell_voices(&key, &VoiceTold::Muted { name, muted }, now);
                 }
             }
-            VoiceAsked::Hear(hearing) => self.on_hearing(link, &key, hearing),
-            VoiceAsked::Report(reports) => self.on_report(now, (&key, client), &reports),
+            VoiceAsked::Hear(hearing) => self.on_hearing(now, (link, client), &key, hearing),
+            VoiceAsked::Report(reports) => self.on_report(now, (link, client), &key, &reports),
         }
     }
 
     /// A member that takes part in voices.
-    fn speaker(&self, link: Link) -> Option<(RoomKey, ClientNumber)> {
-        let guest = self.guests.get(&link).filter(|guest| guest.minor >= VOICE_SINCE)?;
-        match &guest.stage {
-            Stage::Member { room, client } => Some((room.clone(), *client)),
-            Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) | Stage::Visitor { .. } => {
-                None
-            }
-        }
+    pub(super) fn speaker(&self, link: Link) -> Option<(RoomKey, ClientNumber)> {
+        self.guests.get(&link).filter(|guest| guest.minor >= VOICE_SINCE)?.place()
     }
 
     fn open_stream(
@@ -142,7 +144,8 @@ impl Hub {
             return Err(StreamError::TooMany { limit });
         }
         let record = StreamRecord { name, peer, topic, epoch, muted };
-        let open = Open { record, link, paid: [now; 2], lost: BTreeMap::new() };
+        let (packets, bytes) = (Bucket::new(now), Bucket::new(now));
+        let open = Open { record, link, packets, bytes, lost: BTreeMap::new(), told: None };
         room.voices_mut().streams.insert(name, open);
         let links: Vec<Link> = room.links().filter(|other| *other != link).collect();
         self.topics.insert(topic, (key.clone(), name));
@@ -186,54 +189,63 @@ impl Hub {
     }
 
     /// A member says whom it wants to hear.
-    fn on_hearing(&mut self, link: Link, key: &RoomKey, hearing: HearingRecord) {
+    fn on_hearing(
+        &mut self,
+        now: Time,
+        (link, client): (Link, ClientNumber),
+        key: &RoomKey,
+        hearing: HearingRecord,
+    ) {
         let HearingRecord { deaf, all, but } = hearing;
         let hearing = Hearing { deaf, all, but: but.into_vec().into_iter().collect() };
-        let (Some(guest), Some(room)) = (self.guests.get_mut(&link), self.rooms.get(key)) else {
+        let (Some(guest), Some(room)) = (self.guests.get_mut(&link), self.rooms.get_mut(key))
+        else {
             return;
         };
         let before = guest.hearing.replace(hearing.clone());
-        for open in room.voices().streams.values().filter(|open| open.link != link) {
+        for open in room.voices_mut().streams.values_mut().filter(|open| open.link != link) {
             let StreamRecord { peer, topic, .. } = open.record;
-            let heard = before.as_ref().is_some_and(|before| before.hears(peer));
-            let tune = match (heard, hearing.hears(peer)) {
-                (false, true) => Tune::Hear,
-                (true, false) => Tune::Off,
-                (true, true) | (false, false) => continue,
-            };
+            let Some(tune) = Hearing::turn(before.as_ref(), &hearing, peer) else { continue };
+            if tune == Tune::Off {
+                open.lost.remove(&client);
+            }
             self.effects.push_back(Effect::Tune { link, topic, tune });
         }
+        self.tell_reception(now, key);
     }
 
-    /// A member says how well it hears. Who speaks is told of the worst, when that changes.
+    /// A member says how well it hears those whom it hears. Who speaks is told of the worst, when that
+    /// changes.
     fn on_report(
         &mut self,
         now: Time,
-        (key, client): (&RoomKey, ClientNumber),
+        (link, client): (Link, ClientNumber),
+        key: &RoomKey,
         reports: &[ReceptionRecord],
     ) {
-        let mut told = Vec::new();
-        if let Some(room) = self.rooms.get_mut(key) {
-            for ReceptionRecord { name, lost } in reports {
-                let streams = &mut room.voices_mut().streams;
-                let Some(open) = streams.get_mut(name).filter(|_| name.client != client) else {
-                    continue;
-                };
-                let worst = |open: &Open| open.lost.values().max().copied().unwrap_or(0);
-                let before = worst(open);
-                match (*lost).min(100) {
-                    0 => open.lost.remove(&client),
-                    lost => open.lost.insert(client, lost),
-                };
-                let lost = worst(open);
-                if lost != before {
-                    let number = name.number;
-                    told.push((open.link, VoiceTold::Reception { number, lost }));
-                }
+        let Some(guest) = self.guests.get(&link) else { return };
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        for ReceptionRecord { name, lost } in reports {
+            let open = room.voices_mut().streams.get_mut(name);
+            let hears = |open: &&mut Open| open.link != link && guest.hears(open.record.peer);
+            if let Some(open) = open.filter(hears) {
+                open.lost.insert(client, (*lost).min(100));
             }
         }
-        for (link, told) in told {
-            self.tell_one(link, Told::Voice(told), now);
+        self.tell_reception(now, key);
+    }
+
+    /// Tells those who speak in a room how well they are heard, where that is news.
+    fn tell_reception(&mut self, now: Time, key: &RoomKey) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        let told: Vec<_> = room
+            .voices_mut()
+            .streams
+            .iter_mut()
+            .filter_map(|(name, open)| open.news().map(|lost| (open.link, name.number, lost)))
+            .collect();
+        for (link, number, lost) in told {
+            self.tell_one(link, Told::Voice(VoiceTold::Reception { number, lost }), now);
             self.pump_service(link, now);
         }
     }
@@ -270,15 +282,6 @@ impl Hub {
         }
     }
 
-    /// Somebody is in, and is told who speaks.
-    pub(super) fn enter_voices(&mut self, link: Link, key: &RoomKey, now: Time) {
-        let Some(room) = self.rooms.get(key) else { return };
-        let told: Vec<VoiceTold> = room.voices().all().collect();
-        if self.speaker(link).is_some() {
-            told.into_iter().for_each(|told| self.tell_one(link, Told::Voice(told), now));
-        }
-    }
-
     /// A member is gone, and its streams with it.
     pub(super) fn part_voices(&mut self, now: Time, key: &RoomKey, client: ClientNumber) {
         let Some(room) = self.rooms.get_mut(key) else { return };
@@ -287,6 +290,7 @@ impl Hub {
             open.lost.remove(&client);
         }
         names.into_iter().for_each(|name| self.close_stream(now, key, name, StreamEnd::Left));
+        self.tell_reception(now, key);
     }
 
     /// Warns a member that may not speak any more soon, and closes the streams of one that may not.

@@ -35,8 +35,10 @@ pub(super) struct Voice {
     /// Whom it hears, if it takes part; and whether the relay is to be told.
     hearing: Option<Hearing>,
     hearing_is_fresh: bool,
-    /// How many of a hundred packets of others' streams it misses, where the relay is to be told.
+    /// How many of a hundred packets of others' streams it misses, where the relay is to be told; and
+    /// what it was told.
     reports: BTreeMap<StreamName, u8>,
+    reported: BTreeMap<StreamName, u8>,
     /// All that are open, its own too.
     streams: BTreeMap<StreamName, Stream>,
     silenced: BTreeSet<PeerId>,
@@ -53,6 +55,7 @@ impl Voice {
     /// A relay has let this peer in: everything is said anew.
     pub(super) fn begin(&mut self) {
         self.said.clear();
+        self.reported.clear();
         self.fresh = self.own.keys().copied().collect();
         self.hearing_is_fresh = self.hearing.is_some();
     }
@@ -71,9 +74,19 @@ impl Voice {
                 return asked;
             }
         }
-        let reports = std::mem::take(&mut self.reports).into_iter().take(MOST_REPORTED);
-        let reports: Vec<_> = reports.map(|(name, lost)| ReceptionRecord { name, lost }).collect();
+        let mut reports = Vec::new();
+        while reports.len() < MOST_REPORTED
+            && let Some((name, lost)) = self.reports.pop_first()
+        {
+            self.reported.insert(name, lost);
+            reports.push(ReceptionRecord { name, lost });
+        }
         (!reports.is_empty()).then(|| VoiceAsked::Report(List::of(reports)))
+    }
+
+    fn forget_report(&mut self, name: StreamName) {
+        self.reports.remove(&name);
+        self.reported.remove(&name);
     }
 
     fn next_of(&mut self, number: u8) -> Option<VoiceAsked> {
@@ -148,15 +161,14 @@ impl Peer {
         self.voice.hearing_is_fresh = true;
         let me = self.client;
         let others = self.voice.streams.values().filter(|stream| Some(stream.name.client) != me);
-        let mut tunes = Vec::new();
-        for Stream { peer, topic, .. } in others {
-            match (before.as_ref().is_some_and(|it| it.hears(*peer)), hearing.hears(*peer)) {
-                (false, true) => tunes.push((*topic, Tune::Hear)),
-                (true, false) => tunes.push((*topic, Tune::Off)),
-                (true, true) | (false, false) => {}
-            }
+        let turned = others.filter_map(|Stream { name, peer, topic, .. }| {
+            Hearing::turn(before.as_ref(), &hearing, *peer).map(|tune| (*name, *topic, tune))
+        });
+        for (name, topic, tune) in turned.collect::<Vec<_>>() {
+            self.tune(topic, tune);
+            // A relay forgets what was reported of whom this peer does not hear.
+            self.voice.forget_report(name);
         }
-        tunes.into_iter().for_each(|(topic, tune)| self.tune(topic, tune));
         self.drive(now);
     }
 
@@ -167,15 +179,24 @@ impl Peer {
     }
 
     /// Says how many of a hundred packets of others' streams do not arrive here, so that who speaks can
-    /// add to them. Later says replace earlier ones that are not told yet.
+    /// add to them: of those that this peer hears, and as often as it likes, for the relay is told of
+    /// what changes only. What is not told yet is replaced by what is said later.
     pub fn report_reception(
         &mut self,
         lost: impl IntoIterator<Item = (StreamName, u8)>,
         now: Time,
     ) {
         for (name, lost) in lost {
-            if self.voice.streams.contains_key(&name) {
-                self.voice.reports.insert(name, lost.min(100));
+            let Voice { streams, hearing, .. } = &*self.voice;
+            let hears = |stream: &Stream| hearing.as_ref().is_some_and(|it| it.hears(stream.peer));
+            if !streams.get(&name).is_some_and(hears) {
+                continue;
+            }
+            let lost = lost.min(100);
+            if self.voice.reported.get(&name) == Some(&lost) {
+                self.voice.reports.remove(&name);
+            } else {
+                self.voice.reports.insert(name, lost);
             }
         }
         self.drive(now);
@@ -202,10 +223,11 @@ impl Peer {
         match told {
             VoiceTold::Opened(record) => self.on_opened(record),
             VoiceTold::Closed { name, why } => {
+                self.voice.forget_report(name);
                 if let Some(stream) = self.voice.streams.remove(&name) {
                     self.tune(stream.topic, Tune::Off);
                     if Some(name.client) != self.client {
-                        self.tell(closed(&stream, why));
+                        self.tell(closed(&stream, Some(why)));
                     }
                 }
             }
@@ -255,6 +277,7 @@ impl Peer {
         if !known && self.voice.streams.len() >= self.config.limits.streams {
             return;
         }
+        self.voice.forget_report(name);
         if let Some(before) = self.voice.streams.insert(name, stream) {
             self.tune(before.topic, Tune::Off);
         }
@@ -283,10 +306,11 @@ impl Peer {
         self.voice.silenced.clear();
         self.voice.said.clear();
         self.voice.reports.clear();
+        self.voice.reported.clear();
         let me = self.client;
         for stream in std::mem::take(&mut self.voice.streams).into_values() {
             if Some(stream.name.client) != me {
-                self.tell(closed(&stream, StreamEnd::Unlinked));
+                self.tell(closed(&stream, None));
             }
         }
     }
@@ -298,7 +322,7 @@ impl Peer {
     }
 }
 
-const fn closed(stream: &Stream, why: StreamEnd) -> Event {
+const fn closed(stream: &Stream, why: Option<StreamEnd>) -> Event {
     Event::Voice(VoiceEvent::Closed { name: stream.name, peer: stream.peer, why })
 }
 
