@@ -106,6 +106,7 @@ fn who_speaks_is_heard_by_all_who_want_to_and_nobody_else() {
     // Comes later, and takes no part.
     let late = stage.enter(3, "room", Entrance::default());
     stage.ready(late);
+    assert_eq!(stage.at(late).streams().count(), 1, "it is told before the room is there");
     stage.run(MOMENT);
     assert_eq!(stage.say(one, other), 10);
     assert_eq!(stage.ends[late].heard.len(), 0, "nobody asked for it");
