@@ -29,7 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::activity::{Activity, ActivityConfig, Detector};
-use super::adaptation::{Adaptation, AdaptationConfig, Redundancy};
+use super::adaptation::{Adaptation, AdaptationConfig, Advice, Redundancy};
 use super::codec::{Codec, CodecError, Encoded, Encoder, EncoderSettings};
 use super::grid::Grid;
 use super::level::{dbov, under_overload};
@@ -90,7 +90,7 @@ pub struct Talker {
     /// The loss that was reported since the last frame.
     reported: Option<u8>,
     /// What the encoder was last told.
-    told: Option<Redundancy>,
+    told: Option<Advice>,
     grid: Grid,
     epoch: u32,
     sequence: u16,
@@ -130,7 +130,7 @@ impl Talker {
             config,
             encoder: codec.encoder(&settings)?,
             detector: Detector::new(config.activity),
-            adaptation: Adaptation::new(config.adaptation),
+            adaptation: Adaptation::new(config.adaptation, config.bitrate),
             reported: None,
             told: None,
             grid: Grid::default(),
@@ -216,21 +216,19 @@ impl Talker {
         if let Some(loss) = self.reported.take() {
             self.adaptation.report(now, loss);
         }
-        let redundancy = match self.config.redundant {
-            true => self.adaptation.redundancy(now),
-            false => Redundancy::Corrected(0),
+        let advice = match self.config.redundant {
+            true => self.adaptation.advise(now),
+            false => Advice { redundancy: Redundancy::Corrected(0), bitrate: self.config.bitrate },
         };
-        if self.told == Some(redundancy) {
+        if self.told == Some(advice) {
             return;
         }
-        self.told = Some(redundancy);
-        let (bitrate, loss) = match redundancy {
-            Redundancy::Corrected(loss) => (self.config.bitrate, loss),
-            Redundancy::Repeated => {
-                (self.config.bitrate.min(self.config.adaptation.reduced_bitrate), 0)
-            }
+        self.told = Some(advice);
+        let loss = match advice.redundancy {
+            Redundancy::Corrected(loss) => loss,
+            Redundancy::Repeated => 0,
         };
-        self.encoder.set_bitrate(bitrate);
+        self.encoder.set_bitrate(advice.bitrate);
         self.encoder.set_loss(loss);
     }
 
@@ -238,7 +236,7 @@ impl Talker {
     fn talk(&mut self, at: u64, frame: Bytes) -> Packet {
         let next = at.saturating_add(FRAME as u64);
         let talking = Spurt::Talking { next, last: frame.clone() };
-        let repeats = self.told == Some(Redundancy::Repeated);
+        let repeats = self.told.is_some_and(|advice| advice.redundancy == Redundancy::Repeated);
         let (first, previous) = match std::mem::replace(&mut self.spurt, talking) {
             Spurt::Talking { next, last } => (false, Some(last).filter(|_| repeats && next == at)),
             Spurt::Silent { .. } | Spurt::Ending { .. } => (true, None),
