@@ -11,6 +11,8 @@
     clippy::wildcard_enum_match_arm
 )]
 
+#[cfg(feature = "dsp")]
+pub mod acoustics;
 pub mod activity;
 pub mod adaptation;
 pub mod codec;
