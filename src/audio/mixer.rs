@@ -52,6 +52,14 @@ impl Gain {
     pub const fn get(self) -> f32 {
         self.to
     }
+
+    /// The gain of each sample of the next block.
+    fn ramp(&mut self) -> impl Iterator<Item = f32> + use<> {
+        let Self { from, to } = *self;
+        let step = (to - from) / BLOCK as f32;
+        self.from = to;
+        (1..=BLOCK).map(move |at| if at == BLOCK { to } else { from + step * at as f32 })
+    }
 }
 
 const fn bounded(gain: f32) -> f32 {
@@ -68,28 +76,31 @@ const fn bounded(gain: f32) -> f32 {
 pub struct Mixer {
     sum: [f32; BLOCK],
     empty: bool,
+    gain: Gain,
     limiter: Limiter,
 }
 
 impl Default for Mixer {
     fn default() -> Self {
-        Self { sum: [0.0; BLOCK], empty: true, limiter: Limiter::default() }
+        let (gain, limiter) = (Gain::default(), Limiter::default());
+        Self { sum: [0.0; BLOCK], empty: true, gain, limiter }
     }
 }
 
 impl Mixer {
     /// Adds a stream's next block, by the gain of that stream.
     pub fn add(&mut self, block: &[f32; BLOCK], gain: &mut Gain) {
-        let Gain { from, to } = *gain;
-        let step = (to - from) / BLOCK as f32;
-        gain.from = to;
-        let ramp = (1..=BLOCK).map(|at| if at == BLOCK { to } else { from + step * at as f32 });
-        for ((sum, sample), gain) in self.sum.iter_mut().zip(block).zip(ramp) {
+        for ((sum, sample), gain) in self.sum.iter_mut().zip(block).zip(gain.ramp()) {
             let sample = sound(*sample) * gain;
             // 0 and -0 are -0 only if nothing is added.
             *sum = if self.empty { sample } else { *sum + sample };
         }
         self.empty = false;
+    }
+
+    /// How loud the sum is, before it is limited: as [`Gain::set`] has it.
+    pub const fn set_gain(&mut self, gain: f32) {
+        self.gain.set(gain);
     }
 
     /// The sum of what was added since this was asked last, limited, in `out`; silence if that is
@@ -99,7 +110,9 @@ impl Mixer {
             self.sum.fill(0.0);
         }
         self.empty = true;
-        *out = self.sum;
+        for ((out, sum), gain) in out.iter_mut().zip(&self.sum).zip(self.gain.ramp()) {
+            *out = sum * gain;
+        }
         self.limiter.limit(out);
     }
 }
@@ -201,6 +214,24 @@ mod tests {
         let out =
             mixed(&mut Mixer::default(), &[[0.1; BLOCK], [0.05; BLOCK], [1.0; BLOCK]], &mut gains);
         assert!(out.iter().all(|sample| (sample - 0.15).abs() < 1e-6));
+    }
+
+    #[test]
+    fn the_sum_has_a_gain_of_its_own_and_stays_under_the_ceiling() {
+        let mut mixer = Mixer::default();
+        mixer.set_gain(2.0);
+        let mut gains = [Gain::default(); 2];
+        let mut out = mixed(&mut mixer, &[[0.1; BLOCK]; 2], &mut gains);
+        assert!(out[0] < 0.21 && out[BLOCK - 1] > 0.39, "along a line");
+        out = mixed(&mut mixer, &[[0.1; BLOCK]; 2], &mut gains);
+        assert!(out.iter().all(|sample| (sample - 0.4).abs() < 1e-6));
+        out = mixed(&mut mixer, &[[0.9; BLOCK]; 2], &mut gains);
+        assert!(out.iter().all(|sample| *sample <= CEILING));
+        mixer.set_gain(0.0);
+        for _ in 0..2 {
+            out = mixed(&mut mixer, &[[0.1; BLOCK]; 2], &mut gains);
+        }
+        assert_eq!(out, [0.0; BLOCK]);
     }
 
     #[test]
