@@ -43,9 +43,11 @@
 extern crate self as parlor;
 
 pub mod proto;
+pub use proto::audio::stream::{Hearing, Stream, StreamEnd, StreamError, StreamName};
 pub use proto::config::{HubConfig, Limits, PeerConfig, ServiceConfig, StateConfig};
 pub use proto::datastore::{ClaimError, Datastore, EditError, SignalError};
 pub use proto::event::signal::{Audience, Delivery, SignalId, Signalled, Subject};
+pub use proto::event::voice::{StreamLevel, VoiceEvent, VoiceJoin, VoiceLeave};
 pub use proto::event::{Changed, Event, LeaveReason, Member, Origin, Outcome, State, Ticket};
 pub use proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomId, RoomName};
 pub use proto::model::Model;
@@ -80,7 +82,9 @@ pub mod room;
 pub use lobby::{Lobby, LobbyOptions};
 #[cfg(feature = "net")]
 #[cfg(all(feature = "audio", feature = "net"))]
-pub use room::{AudioError, AudioInput, AudioInputOptions, AudioOutput};
+pub use room::{
+    AudioError, AudioInput, AudioInputOptions, AudioOutput, Listener, MembersFull, VoiceOptions,
+};
 #[cfg(feature = "net")]
 pub use room::{ConnectError, ConnectOptions, Room, RoomHandle};
 

@@ -41,7 +41,7 @@ pub use relay::{DEFAULT_LISTEN, Machine, Relay, RelayError};
 pub use secret::{SecretError, create_token_secret, load_token_secret, load_webhook_secret};
 pub use survey::{Measured, Unmeasured};
 pub use swarm::measure;
-pub use voice::{Arrival, Arrivals, Ear, VoiceDesk, VoiceNetConfig};
+pub use voice::{Arrival, Arrivals, Ear, Loudness, VoiceDesk, VoiceNetConfig, Watch};
 pub use webhook::{
     Authoriser, Courier, Deliveries, DeliveryStatistics, HookedHub, Lifecycle, Target, TargetError,
     WebhookConfig, WebhookFault, WebhookSecret, WebhookSecretError,

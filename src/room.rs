@@ -1,6 +1,7 @@
 //! What an application holds: a room, online or not.
 
 mod handle;
+mod options;
 #[cfg(feature = "audio")]
 mod voice;
 
@@ -10,22 +11,21 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bytes::Bytes;
-use thiserror::Error;
 
 pub use self::handle::{RoomGone, RoomHandle};
+pub use self::options::{ConnectError, ConnectOptions};
 #[cfg(feature = "audio")]
 use self::voice::Voices;
 #[cfg(feature = "audio")]
-pub use self::voice::{AudioError, AudioInput, AudioInputOptions, AudioOutput};
-use crate::net::{AddressError, Carrier, CarrierError, Clock, NetConfig, RelayAddress};
-use crate::proto::config::PeerConfig;
+pub use self::voice::{
+    AudioError, AudioInput, AudioInputOptions, AudioOutput, Listener, MembersFull, VoiceOptions,
+};
+use crate::net::{Carrier, Clock, NetConfig, RelayAddress};
 use crate::proto::datastore::Datastore;
 #[cfg(feature = "audio")]
 use crate::proto::event::Effect;
 use crate::proto::event::{Event, Member, State, overrun};
-use crate::proto::id::{
-    AppKey, AppKeyError, ClientNumber, Identity, PeerId, RoomName, RoomNameError,
-};
+use crate::proto::id::{AppKey, ClientNumber, Identity, PeerId, RoomName};
 use crate::proto::model::Model;
 use crate::proto::model::handle::Handle;
 use crate::proto::motion::interest::{Interest, InterestError};
@@ -35,93 +35,6 @@ use crate::proto::reason::{Reason, RequestError};
 use crate::proto::service::{Answer, Entrance, PresenceError, Record, Request, RequestId};
 use crate::proto::statistics::Statistics;
 use crate::proto::wire::rooms;
-
-/// Which room, and as whom.
-#[derive(Clone, Debug)]
-pub struct ConnectOptions {
-    /// The room's name: 1 to 512 characters of any Unicode.
-    pub room: String,
-    /// The secret that the application's peers and its relay share.
-    pub app_key: String,
-    /// Where the relay is; for instance `/ip4/127.0.0.1/udp/4433/quic-v1/p2p/12D3KooW...`, by each
-    /// of its transports. May be of several relays, one of which is picked by
-    /// [`NetConfig::relays`]: rooms of one name on two relays are two rooms, so see
-    /// [`RelayChoice`](crate::net::RelayChoice). Empty for a room without a network.
-    pub relay: Vec<String>,
-    /// Who this peer is. By default a new one, which nobody will recognise another time:
-    /// [`load_or_create`](crate::net::load_or_create) keeps one in a file.
-    pub identity: Option<Identity>,
-    /// What others are told of this peer.
-    pub metadata: Bytes,
-    /// A number higher than in any earlier life of this identity in this room. By default Unix time
-    /// in milliseconds.
-    pub incarnation: Option<u64>,
-    /// On which terms this peer comes in, and what the room is like if it opens it.
-    pub entrance: Entrance,
-    /// How the room behaves.
-    pub config: PeerConfig,
-    /// How the network behaves.
-    pub net: NetConfig,
-}
-
-impl ConnectOptions {
-    /// A room on a relay, with everything else at its default.
-    #[must_use]
-    pub fn new(room: &str, app_key: &str, relay: &[&str]) -> Self {
-        Self {
-            room: room.to_owned(),
-            app_key: app_key.to_owned(),
-            relay: relay.iter().map(|&address| address.to_owned()).collect(),
-            identity: None,
-            metadata: Bytes::new(),
-            incarnation: None,
-            entrance: Entrance::default(),
-            config: PeerConfig::default(),
-            net: NetConfig::default(),
-        }
-    }
-}
-
-/// Why a room could not be made. The text says what to do.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The room's name cannot be one.
-    #[error(transparent)]
-    Name(#[from] RoomNameError),
-    /// The app key cannot be one.
-    #[error(transparent)]
-    Key(#[from] AppKeyError),
-    /// An address of a relay is malformed.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// The room is on a relay already.
-    #[error("the room is on a relay already: leave it first")]
-    Online,
-    /// The network cannot be used.
-    #[error(transparent)]
-    Network(#[from] CarrierError),
-    /// A frame rate that no room has.
-    #[error("the frame rate is {rate}: choose 1 to 120 frames a second")]
-    FrameRate {
-        /// What was asked for.
-        rate: u32,
-    },
-    /// More metadata than may be shown to others.
-    #[error("the metadata has {size} bytes, over the limit of {limit}: shorten it")]
-    Metadata {
-        /// The most bytes.
-        limit: usize,
-        /// How many it has.
-        size: usize,
-    },
-    /// What the room is to be like cannot be said.
-    #[error("the room cannot be opened as it is asked for: {0}")]
-    Opening(#[source] RequestError),
-    /// The system has no entropy for a new identity.
-    #[error("the system gives no random bytes: pass an identity")]
-    Entropy,
-}
 
 /// A room whose root model is an `M`.
 ///
@@ -193,7 +106,7 @@ impl<M: Model> Room<M> {
             net: options.net,
             held: VecDeque::new(),
             #[cfg(feature = "audio")]
-            voices: Voices::default(),
+            voices: Voices::new(options.voice),
             of: PhantomData,
         })
     }
@@ -211,6 +124,8 @@ impl<M: Model> Room<M> {
         let addresses: Vec<RelayAddress> =
             relay.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
         self.carrier = Some(Carrier::new(&self.identity, addresses, self.net.clone())?);
+        #[cfg(feature = "audio")]
+        self.change_network();
         self.peer.connect(self.clock.now());
         self.perform();
         Ok(())
@@ -233,6 +148,8 @@ impl<M: Model> Room<M> {
         let now = self.clock.now();
         let latest = now + patience;
         let due = self.peer.poll_timeout().map_or(latest, |due| due.min(latest));
+        #[cfg(feature = "audio")]
+        let due = self.voices_due(now).map_or(due, |voice| voice.min(due));
         let clock = self.clock;
         let input = match &mut self.carrier {
             Some(carrier) => {
@@ -288,9 +205,7 @@ impl<M: Model> Room<M> {
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.held.pop_front().or_else(|| self.peer.poll_event());
         #[cfg(feature = "audio")]
-        if let Some(Event::Voice(voice)) = &event {
-            self.note_voice(voice);
-        }
+        let event = self.next_voice(event);
         event
     }
 
@@ -460,9 +375,7 @@ impl<M: Model> Room<M> {
             }
         }
         #[cfg(feature = "audio")]
-        if tuned && let Some(carrier) = &self.carrier {
-            self.voices.sync(&self.peer, &carrier.voice());
-        }
+        self.follow_voices(tuned);
     }
 }
 

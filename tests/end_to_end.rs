@@ -4,6 +4,9 @@
 
 #[path = "end_to_end/kept.rs"]
 mod kept;
+#[cfg(feature = "audio")]
+#[path = "end_to_end/listening.rs"]
+mod listening;
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
 #[path = "end_to_end/rules.rs"]

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::proto::audio::stream::Topic;
 
 pub use crate::net::voice::config::VoiceNetConfig;
-pub use crate::net::voice::desk::{Arrival, Arrivals, Ear, VoiceDesk};
+pub use crate::net::voice::desk::{Arrival, Arrivals, Ear, Loudness, VoiceDesk, Watch};
 pub(crate) use crate::net::voice::exchange::Exchange;
 pub(crate) use crate::net::voice::gossip::{Claim, Gossip};
 pub(crate) use crate::net::voice::lane::{Listener, VoiceLane};

@@ -50,7 +50,7 @@ impl Call {
         for room in &mut rooms {
             within(room.ready()).await.unwrap();
         }
-        rooms[1].set_hearing(Hearing::default());
+        rooms[1].set_hearing(Hearing::default()).unwrap();
         let input = rooms[0].create_audio_input(AudioInputOptions::default()).unwrap();
         let opened = |event: &Event| match event {
             Event::Voice(VoiceEvent::Opened(stream)) => Some(stream.name),
@@ -118,10 +118,10 @@ async fn heard_over(part: &str) {
         let heard = call.talk(Duration::from_millis(1_500)).await;
         assert!(power(&heard[heard.len() / 2..]) > 1e-4, "{part}: it speaks again");
         // So it is when the other does not want to hear it.
-        call.rooms[1].set_hearing(Hearing { deaf: true, ..Hearing::default() });
+        call.rooms[1].set_hearing(Hearing { deaf: true, ..Hearing::default() }).unwrap();
         let heard = call.talk(Duration::from_millis(1_500)).await;
         assert!(power(&heard[heard.len() - 4 * STEP..]) < 1e-6, "{part}: deaf");
-        call.rooms[1].set_hearing(Hearing::default());
+        call.rooms[1].set_hearing(Hearing::default()).unwrap();
         let heard = call.talk(Duration::from_millis(1_500)).await;
         assert!(power(&heard[heard.len() / 2..]) > 1e-4, "{part}: it hears again");
     }

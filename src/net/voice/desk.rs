@@ -9,7 +9,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::mpsc;
 
 use crate::net::voice::Outgoing;
-use crate::proto::audio::stream::{StreamName, Topic};
+use crate::proto::audio::packet::{Level, Packet};
+use crate::proto::audio::stream::Topic;
 use crate::proto::time::Time;
 
 /// A packet that came, and when.
@@ -91,19 +92,48 @@ impl Arrivals {
     }
 }
 
+/// How loud a packet was that came, whether anybody listens to it or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loudness {
+    /// When it came, by the clock of its [`Carrier`](crate::net::Carrier::clock).
+    pub at: Time,
+    /// Of which topic it is.
+    pub topic: Topic,
+    /// What its header says; nothing was decoded.
+    pub level: Level,
+}
+
+/// How loud the packets of all topics are, in the order in which they came.
+#[derive(Debug)]
+pub struct Watch(Consumer<Loudness>);
+
+impl Watch {
+    /// The next, if there is one.
+    pub fn pop(&mut self) -> Option<Loudness> {
+        self.0.pop().ok()
+    }
+}
+
 /// Who listens.
 #[derive(Debug, Default)]
 struct Ears {
     open: HashMap<Topic, Ear>,
-    /// Ears of streams that are closed, and may be opened again.
-    waiting: HashMap<StreamName, Ear>,
+    /// Who watches how loud it is.
+    watch: Option<Producer<Loudness>>,
 }
 
 impl Ears {
     /// Forgets who does not listen any more.
     fn tidy(&mut self) {
         self.open.retain(|_, ear| !ear.ring.is_abandoned());
-        self.waiting.retain(|_, ear| !ear.ring.is_abandoned());
+    }
+
+    fn note(&mut self, topic: Topic, packet: &[u8], at: Time) {
+        let Some(watch) = self.watch.as_mut().filter(|watch| !watch.is_full()) else { return };
+        if let Ok(Packet { level, .. }) = Packet::read(Bytes::copy_from_slice(packet)) {
+            // It has room: only this end fills it.
+            watch.push(Loudness { at, topic, level }).ok();
+        }
     }
 }
 
@@ -133,19 +163,19 @@ impl VoiceDesk {
         ears.open.insert(topic, ear);
     }
 
-    /// The ear of one topic is for another from now on; or for none, and waits for one under its name.
-    #[cfg(feature = "audio")]
-    pub(crate) fn follow(&self, from: Option<Topic>, to: Option<Topic>, name: StreamName) {
-        let mut desk = self.ears();
-        let ear = match from {
-            Some(from) => desk.open.remove(&from),
-            None => desk.waiting.remove(&name),
-        };
-        let Some(ear) = ear else { return };
-        match to {
-            Some(to) => desk.open.insert(to, ear).map(drop),
-            None => desk.waiting.insert(name, ear).map(drop),
-        };
+    /// The ear of a topic, which hears nothing of it any more.
+    #[must_use]
+    pub fn stop(&self, topic: Topic) -> Option<Ear> {
+        self.ears().open.remove(&topic)
+    }
+
+    /// How loud what comes is, from now on. At most `waiting` packets wait to be looked at: of more the
+    /// newest are not known of. Who asked before is told nothing any more.
+    #[must_use]
+    pub fn watch(&self, waiting: usize) -> Watch {
+        let (producer, consumer) = RingBuffer::new(waiting);
+        self.ears().watch = Some(producer);
+        Watch(consumer)
     }
 
     /// Hands over a packet for a topic of this peer's own; false, if too many wait already: it is thrown
@@ -167,7 +197,9 @@ impl VoiceDesk {
 
     /// A packet came that is to be had.
     pub(crate) fn deliver(&self, topic: Topic, packet: &[u8], at: Time) {
-        if let Some(ear) = self.ears().open.get_mut(&topic) {
+        let mut ears = self.ears();
+        ears.note(topic, packet, at);
+        if let Some(ear) = ears.open.get_mut(&topic) {
             ear.hear(packet, at);
         }
     }
@@ -181,6 +213,7 @@ impl VoiceDesk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::audio::packet::Kind;
 
     fn topic(byte: u8) -> Topic {
         Topic::new([byte; 5])
@@ -218,6 +251,41 @@ mod tests {
         let (ear, _arrivals) = Ear::ring(1);
         desk.listen(topic(2), ear);
         assert_eq!(desk.ears().open.len(), 1);
+    }
+
+    #[test]
+    fn who_stops_hears_a_topic_no_more_and_may_hear_another() {
+        let (desk, _taken) = desk(1);
+        let (ear, mut arrivals) = Ear::ring(4);
+        desk.listen(topic(1), ear);
+        let ear = desk.stop(topic(1)).unwrap();
+        assert!(desk.stop(topic(1)).is_none());
+        desk.deliver(topic(1), &[1], Time::ZERO);
+        desk.listen(topic(2), ear);
+        desk.deliver(topic(2), &[2], Time::ZERO);
+        assert_eq!(arrivals.pop().unwrap().packet()[..], [2]);
+        assert!(arrivals.pop().is_none());
+    }
+
+    #[test]
+    fn how_loud_it_is_is_known_whether_anybody_listens_or_not() {
+        let (desk, _taken) = desk(1);
+        let packet = |dbov| {
+            let level = Level { voice: true, dbov };
+            let (frame, previous) = (Bytes::from_static(b"frame"), None);
+            let (first, sequence, time, epoch) = (true, 1, 2, 3);
+            Packet { kind: Kind::Audio, first, level, sequence, time, epoch, previous, frame }
+        };
+        desk.deliver(topic(1), &packet(9).write(), Time::ZERO);
+        let mut watch = desk.watch(2);
+        let at = Time::from_micros(7);
+        for dbov in [20, 30, 40] {
+            desk.deliver(topic(1), &packet(dbov).write(), at);
+            desk.deliver(topic(1), b"no packet", at);
+        }
+        let known: Vec<_> = std::iter::from_fn(|| watch.pop()).collect();
+        let loud = |dbov| Loudness { at, topic: topic(1), level: Level { voice: true, dbov } };
+        assert_eq!(known, [loud(20), loud(30)], "the newest had no room");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::proto::audio::packet::Level;
 use crate::proto::audio::stream::{Stream, StreamEnd, StreamError, StreamName};
 use crate::proto::id::PeerId;
+use crate::proto::reason::Reason;
 
 /// What is another of the voices in a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,5 +59,66 @@ pub enum VoiceEvent {
     Expires {
         /// In so long.
         after: Duration,
+    },
+    /// This peer takes part in voice, as it asked to: it hears whom it wants to hear, and its streams are
+    /// opened.
+    Joined {
+        /// Whether it had to come back.
+        how: VoiceJoin,
+    },
+    /// This peer does not take part in voice any more, or not for now.
+    Left {
+        /// Why.
+        why: VoiceLeave,
+    },
+    /// How loud every stream was of which something came since the last time, this peer's own too: at
+    /// most one each. Of these, only the last that was not read is kept.
+    Levels(Vec<StreamLevel>),
+    /// Somebody begins to speak, or does not speak any more. It may be this peer.
+    Speaking {
+        /// On which stream.
+        name: StreamName,
+        /// Whose that is.
+        peer: PeerId,
+        /// Whether something is said.
+        speaking: bool,
+    },
+}
+
+/// How loud a stream was for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamLevel {
+    /// Which.
+    pub name: StreamName,
+    /// Whose it is.
+    pub peer: PeerId,
+    /// The mean power of its frames, in dBov, and whether any was taken for voice.
+    pub level: Level,
+}
+
+/// How a peer came to take part in voice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VoiceJoin {
+    /// It asked to.
+    First,
+    /// It is back after a link was lost, with all that it said before: its streams, whether they are
+    /// muted, and whom it hears.
+    Again,
+}
+
+/// Why a peer does not take part in voice any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VoiceLeave {
+    /// It asked to leave, or never got in before it did.
+    Asked,
+    /// Its link was lost. Another is tried, and [`VoiceEvent::Joined`] says when it is back.
+    Disconnected {
+        /// Why the link ended.
+        reason: Reason,
+    },
+    /// The room is over for this peer: it comes back only if the room goes online anew.
+    RoomOver {
+        /// Why.
+        reason: Reason,
     },
 }

@@ -1,0 +1,107 @@
+//! What an application says when it enters a room.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+#[cfg(feature = "audio")]
+use super::voice::VoiceOptions;
+use crate::net::{AddressError, CarrierError, NetConfig};
+use crate::proto::config::PeerConfig;
+use crate::proto::id::{AppKeyError, Identity, RoomNameError};
+use crate::proto::reason::RequestError;
+use crate::proto::service::Entrance;
+
+/// Which room, and as whom.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The room's name: 1 to 512 characters of any Unicode.
+    pub room: String,
+    /// The secret that the application's peers and its relay share.
+    pub app_key: String,
+    /// Where the relay is; for instance `/ip4/127.0.0.1/udp/4433/quic-v1/p2p/12D3KooW...`, by each
+    /// of its transports. May be of several relays, one of which is picked by
+    /// [`NetConfig::relays`]: rooms of one name on two relays are two rooms, so see
+    /// [`RelayChoice`](crate::net::RelayChoice). Empty for a room without a network.
+    pub relay: Vec<String>,
+    /// Who this peer is. By default a new one, which nobody will recognise another time:
+    /// [`load_or_create`](crate::net::load_or_create) keeps one in a file.
+    pub identity: Option<Identity>,
+    /// What others are told of this peer.
+    pub metadata: Bytes,
+    /// A number higher than in any earlier life of this identity in this room. By default Unix time
+    /// in milliseconds.
+    pub incarnation: Option<u64>,
+    /// On which terms this peer comes in, and what the room is like if it opens it.
+    pub entrance: Entrance,
+    /// How the room behaves.
+    pub config: PeerConfig,
+    /// How the network behaves.
+    pub net: NetConfig,
+    /// How this peer takes part in voice, as soon as it is in the room: see [`Room::join_voice`]. By
+    /// default it does not.
+    ///
+    /// [`Room::join_voice`]: super::Room::join_voice
+    #[cfg(feature = "audio")]
+    pub voice: Option<VoiceOptions>,
+}
+
+impl ConnectOptions {
+    /// A room on a relay, with everything else at its default.
+    #[must_use]
+    pub fn new(room: &str, app_key: &str, relay: &[&str]) -> Self {
+        Self {
+            room: room.to_owned(),
+            app_key: app_key.to_owned(),
+            relay: relay.iter().map(|&address| address.to_owned()).collect(),
+            identity: None,
+            metadata: Bytes::new(),
+            incarnation: None,
+            entrance: Entrance::default(),
+            config: PeerConfig::default(),
+            net: NetConfig::default(),
+            #[cfg(feature = "audio")]
+            voice: None,
+        }
+    }
+}
+
+/// Why a room could not be made. The text says what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The room's name cannot be one.
+    #[error(transparent)]
+    Name(#[from] RoomNameError),
+    /// The app key cannot be one.
+    #[error(transparent)]
+    Key(#[from] AppKeyError),
+    /// An address of a relay is malformed.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The room is on a relay already.
+    #[error("the room is on a relay already: leave it first")]
+    Online,
+    /// The network cannot be used.
+    #[error(transparent)]
+    Network(#[from] CarrierError),
+    /// A frame rate that no room has.
+    #[error("the frame rate is {rate}: choose 1 to 120 frames a second")]
+    FrameRate {
+        /// What was asked for.
+        rate: u32,
+    },
+    /// More metadata than may be shown to others.
+    #[error("the metadata has {size} bytes, over the limit of {limit}: shorten it")]
+    Metadata {
+        /// The most bytes.
+        limit: usize,
+        /// How many it has.
+        size: usize,
+    },
+    /// What the room is to be like cannot be said.
+    #[error("the room cannot be opened as it is asked for: {0}")]
+    Opening(#[source] RequestError),
+    /// The system has no entropy for a new identity.
+    #[error("the system gives no random bytes: pass an identity")]
+    Entropy,
+}

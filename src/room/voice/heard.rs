@@ -1,0 +1,219 @@
+//! The streams that are played here, and how loud.
+
+use std::collections::BTreeMap;
+
+use super::AudioError;
+use super::listener::Listening;
+use super::part::{Kept, Part, part};
+use super::service::VoiceOptions;
+use crate::audio::codec::Codec;
+use crate::audio::mixer::Gain;
+use crate::audio::opus::Opus;
+use crate::audio::playout::statistics::PlayoutStatistics;
+use crate::net::Carrier;
+use crate::proto::audio::stream::{Stream, StreamName};
+use crate::proto::id::PeerId;
+use crate::proto::peer::Peer;
+use crate::proto::time::Time;
+
+/// What is played: streams that have an output of their own, and those that are mixed.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    outputs: BTreeMap<StreamName, Kept>,
+    mixed: BTreeMap<StreamName, Mixed>,
+    listening: Option<Listening>,
+    /// Gains other than 1.
+    gains: BTreeMap<PeerId, f32>,
+}
+
+/// A stream that a listener plays.
+#[derive(Debug)]
+struct Mixed {
+    kept: Kept,
+    /// Until when it is played, once it is closed.
+    until: Option<Time>,
+}
+
+/// Both ends of a stream that is open.
+pub(super) fn begin(
+    stream: &Stream,
+    options: &VoiceOptions,
+    carrier: &Carrier,
+) -> Result<(Part, Kept), AudioError> {
+    let (name, clock) = (stream.name, carrier.clock());
+    let playout = (options.playout.clone(), Opus.decoder()?);
+    Ok(part(name, stream.peer, playout, options.waiting, clock))
+}
+
+impl Heard {
+    /// A stream has an output of its own from now on.
+    pub(super) fn output(&mut self, stream: &Stream, mut kept: Kept, carrier: &Carrier) {
+        let (name, desk) = (stream.name, carrier.voice());
+        if let Some(before) = self.outputs.remove(&name) {
+            before.end(&desk);
+        }
+        self.unmix(name, carrier);
+        kept.set_gain(self.gain(stream.peer));
+        kept.follow(Some(stream.topic), &desk);
+        self.outputs.insert(name, kept);
+    }
+
+    /// A listener takes the place of the one before.
+    pub(super) fn listen(&mut self, listening: Listening, carrier: Option<&Carrier>) {
+        self.deafen(carrier);
+        self.listening = Some(listening);
+    }
+
+    /// The room has another network: outputs are none of its streams'.
+    pub(super) fn begin_network(&mut self) {
+        self.outputs.clear();
+        let mixed = std::mem::take(&mut self.mixed);
+        if let Some(listening) = &mut self.listening {
+            mixed.into_keys().for_each(|name| listening.remove(name));
+        }
+    }
+
+    /// Streams may have been opened or closed, or are to be heard or not.
+    pub(super) fn sync(
+        &mut self,
+        peer: &Peer,
+        carrier: &Carrier,
+        options: &VoiceOptions,
+        now: Time,
+    ) {
+        let desk = carrier.voice();
+        for (name, kept) in &mut self.outputs {
+            kept.follow(peer.stream(*name).map(|stream| stream.topic), &desk);
+        }
+        let mut unheard = Vec::new();
+        for (name, mixed) in &mut self.mixed {
+            let stream = peer.stream(*name);
+            mixed.kept.follow(stream.map(|stream| stream.topic), &desk);
+            match stream {
+                Some(stream) if is_heard(peer, stream) => mixed.until = None,
+                Some(_) => unheard.push(*name),
+                None => mixed.until = mixed.until.or(Some(now + options.linger)),
+            }
+        }
+        unheard.into_iter().for_each(|name| self.unmix(name, carrier));
+        self.mix(peer, carrier, options);
+    }
+
+    /// Takes what came from devices' threads, and lets go what is over. Returns whether there may be
+    /// room for others now.
+    pub(super) fn tick(&mut self, carrier: Option<&Carrier>, now: Time) -> bool {
+        let mut news = self.listening.as_mut().is_some_and(Listening::tidy);
+        if self.listening.as_ref().is_some_and(Listening::is_over) {
+            self.deafen(carrier);
+            self.listening = None;
+        }
+        let over: Vec<_> =
+            self.outputs.iter().filter(|(_, kept)| kept.is_over()).map(|(name, _)| *name).collect();
+        for name in over {
+            news = true;
+            if let (Some(kept), Some(carrier)) = (self.outputs.remove(&name), carrier) {
+                kept.end(&carrier.voice());
+            }
+        }
+        let late = |mixed: &Mixed| mixed.until.is_some_and(|until| now >= until);
+        let late: Vec<_> =
+            self.mixed.iter().filter(|(_, mixed)| late(mixed)).map(|(name, _)| *name).collect();
+        if let Some(carrier) = carrier {
+            late.into_iter().for_each(|name| self.unmix(name, carrier));
+        }
+        self.kept().for_each(Kept::refresh);
+        news
+    }
+
+    /// When [`Self::tick`] has something to let go, if ever.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.mixed.values().filter_map(|mixed| mixed.until).min()
+    }
+
+    /// What was lost of each stream of which something was to come since this was asked last, of a
+    /// hundred.
+    pub(super) fn losses(&mut self) -> Vec<(StreamName, u8)> {
+        let mixed = self.mixed.iter_mut().map(|(name, mixed)| (name, &mut mixed.kept));
+        let all = self.outputs.iter_mut().chain(mixed);
+        all.filter_map(|(name, kept)| Some((*name, kept.loss()?))).collect()
+    }
+
+    /// Whether anything is played.
+    pub(super) fn is_any(&self) -> bool {
+        !(self.outputs.is_empty() && self.mixed.is_empty())
+    }
+
+    pub(super) fn statistics(&self) -> impl Iterator<Item = (StreamName, PlayoutStatistics)> {
+        let mixed = self.mixed.iter().map(|(name, mixed)| (name, &mixed.kept));
+        self.outputs.iter().chain(mixed).map(|(name, kept)| (*name, kept.statistics()))
+    }
+
+    pub(super) fn gain(&self, peer: PeerId) -> f32 {
+        self.gains.get(&peer).copied().unwrap_or(1.0)
+    }
+
+    /// Sets how loud a member is. False, if `most` have another gain than 1 already.
+    pub(super) fn set_gain(&mut self, peer: PeerId, gain: f32, most: usize) -> bool {
+        let gain = Gain::new(gain).get();
+        if gain.to_bits() == 1.0_f32.to_bits() {
+            self.gains.remove(&peer);
+        } else if self.gains.len() >= most && !self.gains.contains_key(&peer) {
+            return false;
+        } else {
+            self.gains.insert(peer, gain);
+        }
+        self.kept().filter(|kept| kept.peer == peer).for_each(|kept| kept.set_gain(gain));
+        true
+    }
+
+    fn kept(&mut self) -> impl Iterator<Item = &mut Kept> {
+        let mixed = self.mixed.values_mut().map(|mixed| &mut mixed.kept);
+        self.outputs.values_mut().chain(mixed)
+    }
+
+    /// Mixes what is heard and is not played yet.
+    fn mix(&mut self, peer: &Peer, carrier: &Carrier, options: &VoiceOptions) {
+        for stream in peer.streams().filter(|stream| is_heard(peer, stream)) {
+            let name = stream.name;
+            if self.outputs.contains_key(&name) || self.mixed.contains_key(&name) {
+                continue;
+            }
+            let gain = self.gain(stream.peer);
+            let Some(listening) = self.listening.as_mut().filter(|it| it.has_room()) else {
+                return;
+            };
+            match begin(stream, options, carrier) {
+                Ok((part, mut kept)) => {
+                    kept.set_gain(gain);
+                    kept.follow(Some(stream.topic), &carrier.voice());
+                    listening.add(part);
+                    self.mixed.insert(name, Mixed { kept, until: None });
+                }
+                Err(error) => tracing::warn!(%error, ?name, "a stream cannot be played"),
+            }
+        }
+    }
+
+    /// Takes a stream out of the mix.
+    fn unmix(&mut self, name: StreamName, carrier: &Carrier) {
+        let Some(Mixed { kept, .. }) = self.mixed.remove(&name) else { return };
+        kept.end(&carrier.voice());
+        if let Some(listening) = &mut self.listening {
+            listening.remove(name);
+        }
+    }
+
+    /// Takes everything out of the mix.
+    fn deafen(&mut self, carrier: Option<&Carrier>) {
+        let names: Vec<_> = self.mixed.keys().copied().collect();
+        if let Some(carrier) = carrier {
+            names.into_iter().for_each(|name| self.unmix(name, carrier));
+        }
+    }
+}
+
+/// Whether this peer wants to hear a stream of another.
+pub(super) fn is_heard(peer: &Peer, stream: &Stream) -> bool {
+    let own = Some(stream.name.client) == peer.client();
+    !own && peer.hearing().is_some_and(|hearing| hearing.hears(stream.peer))
+}
