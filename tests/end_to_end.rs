@@ -7,6 +7,9 @@ mod kept;
 #[cfg(feature = "audio")]
 #[path = "end_to_end/listening.rs"]
 mod listening;
+#[cfg(feature = "audio")]
+#[path = "end_to_end/microwar.rs"]
+mod microwar;
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
 #[path = "end_to_end/rules.rs"]
