@@ -14,7 +14,7 @@ use sonora::config::{
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use super::pcm::sound;
-use super::{BLOCK, RATE};
+use super::{BLOCK, FRAME, RATE};
 
 /// How much of what is no voice is taken away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +112,16 @@ impl Acoustics {
             *block = captured;
         }
         *block = block.map(within);
+    }
+
+    /// [`Self::captured`] of a frame, which is two blocks.
+    #[must_use]
+    pub fn frame(&mut self, frame: &[f32; FRAME]) -> [f32; FRAME] {
+        let mut out = *frame;
+        for block in out.as_chunks_mut::<BLOCK>().0 {
+            self.captured(block);
+        }
+        out
     }
 }
 

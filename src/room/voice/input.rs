@@ -8,6 +8,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::AudioError;
 use crate::audio::RATE;
+#[cfg(feature = "dsp")]
+use crate::audio::acoustics::Acoustics;
 use crate::audio::grid::media_time;
 use crate::audio::input::{TalkConfig, Talker};
 use crate::audio::opus::Opus;
@@ -100,6 +102,8 @@ pub struct AudioInput {
     number: u8,
     line: Arc<Line>,
     resampler: InputResampler,
+    #[cfg(feature = "dsp")]
+    acoustics: Option<Acoustics>,
     talker: Talker,
     levels: Producer<Level>,
     clock: Clock,
@@ -142,8 +146,12 @@ impl AudioInput {
         let now = self.clock.now().as_micros().saturating_sub(length);
         let room_time = now.saturating_add_signed(self.line.ahead.load(Ordering::Relaxed));
         let (talker, levels) = (&mut self.talker, &mut self.levels);
+        #[cfg(feature = "dsp")]
+        let acoustics = &mut self.acoustics;
         let mut outcome = Ok(());
         self.resampler.push(media_time(room_time), pcm, |at, frame| {
+            #[cfg(feature = "dsp")]
+            let frame = &acoustics.as_mut().map_or(*frame, |acoustics| acoustics.frame(frame));
             let packet = talker.push(at, frame);
             let Some((topic, desk)) = &way else {
                 outcome = packet.map(drop);
@@ -161,6 +169,13 @@ impl AudioInput {
             }
         })?;
         Ok(outcome?)
+    }
+
+    /// From now on frees what is captured of echo and noise before it is said. What is played in the
+    /// same room is for [`Listener::set_played`](super::Listener::set_played) to say.
+    #[cfg(feature = "dsp")]
+    pub fn set_acoustics(&mut self, acoustics: Acoustics) {
+        self.acoustics = Some(acoustics);
     }
 
     /// How loud the last frame was.
@@ -212,7 +227,18 @@ impl<M: Model> Room<M> {
         self.voices.inputs.insert(number, Own { line: Arc::clone(&line), levels: heard });
         self.perform();
         let clock = self.clock;
-        Ok(AudioInput { number, line, resampler, talker, levels, clock, rate, channels })
+        Ok(AudioInput {
+            number,
+            line,
+            resampler,
+            #[cfg(feature = "dsp")]
+            acoustics: None,
+            talker,
+            levels,
+            clock,
+            rate,
+            channels,
+        })
     }
 
     /// Closes a stream of this peer's voice. Nothing, if it has none of that number.

@@ -10,6 +10,8 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use super::AudioError;
 use super::part::Part;
 use crate::audio::BLOCK;
+#[cfg(feature = "dsp")]
+use crate::audio::acoustics::Played;
 use crate::audio::mixer::Mixer;
 use crate::audio::pcm::Sample;
 use crate::audio::resample::OutputResampler;
@@ -43,6 +45,8 @@ pub struct Listener {
     parts: Vec<Box<Part>>,
     resampler: OutputResampler,
     mixer: Mixer,
+    #[cfg(feature = "dsp")]
+    played: Option<Played>,
 }
 
 impl fmt::Debug for Listener {
@@ -71,10 +75,17 @@ impl Listener {
     ) -> Result<(), AudioError> {
         self.take();
         let Self { back, parts, mixer, .. } = self;
+        #[cfg(feature = "dsp")]
+        let played = &mut self.played;
         self.resampler.pull(out, |block: &mut [f32; BLOCK]| {
             parts.iter_mut().for_each(|part| part.play(mixer, &time));
             give_back(parts, back);
             mixer.mix(block);
+            #[cfg(feature = "dsp")]
+            if let Some(played) = played {
+                // Of what there is no room for the echo stays.
+                played.push(block);
+            }
         })?;
         Ok(())
     }
@@ -83,6 +94,13 @@ impl Listener {
     /// said, 0 not at all, at most 4. Changes within 10 ms.
     pub const fn set_gain(&mut self, gain: f32) {
         self.mixer.set_gain(gain);
+    }
+
+    /// From now on says what it plays to the acoustics of a microphone that hears the loudspeaker: see
+    /// [`AudioInput::set_acoustics`](super::AudioInput::set_acoustics).
+    #[cfg(feature = "dsp")]
+    pub fn set_played(&mut self, played: Played) {
+        self.played = Some(played);
     }
 
     /// How many streams are mixed, silent ones too.
@@ -140,7 +158,15 @@ impl Listening {
         let (given, back) = RingBuffer::new(most);
         let parts = Vec::with_capacity(most);
         let mixer = Mixer::default();
-        let listener = Listener { hands: taken, back: given, parts, resampler, mixer };
+        let listener = Listener {
+            hands: taken,
+            back: given,
+            parts,
+            resampler,
+            mixer,
+            #[cfg(feature = "dsp")]
+            played: None,
+        };
         Ok((listener, Self { hands, back, out: 0, most }))
     }
 

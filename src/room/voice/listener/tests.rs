@@ -12,6 +12,8 @@ use super::super::AudioOutput;
 use super::super::part::{Kept, part};
 use super::*;
 use crate::audio::FRAME;
+#[cfg(feature = "dsp")]
+use crate::audio::acoustics::{Acoustics, AcousticsConfig};
 use crate::audio::codec::{Codec, CodecError, Decoder};
 use crate::audio::input::{TalkConfig, Talker};
 use crate::audio::opus::Opus;
@@ -266,4 +268,28 @@ fn an_output_of_its_own_allocates_nothing_either() {
     }
     assert!(output.statistics().voice > 0);
     assert_eq!((allocated, left), (0, 0));
+}
+
+#[cfg(feature = "dsp")]
+#[test]
+fn what_is_played_is_told_to_the_microphone_beside_it() {
+    // What a microphone gives that hears nothing but the loudspeaker.
+    let left = |tells: bool| {
+        let mut stage = Stage::new(1);
+        let mut speaker = stage.open(1, 200.0);
+        let config = AcousticsConfig { noise: None, gain: false, ..AcousticsConfig::default() };
+        let (mut acoustics, played) = Acoustics::new(&config);
+        if tells {
+            stage.listener.set_played(played);
+        }
+        let mut captured = Vec::new();
+        for _ in 0..250 {
+            let heard = stage.run(&mut [&mut speaker], 1);
+            let frame = std::array::from_fn(|i| heard[i] * 0.3);
+            captured.extend(acoustics.frame(&frame));
+        }
+        tone(&captured[captured.len() - 48_000..], 200.0)
+    };
+    let (told, untold) = (left(true), left(false));
+    assert!(told < untold / 8.0, "{told} of {untold}");
 }
