@@ -235,9 +235,6 @@ fn nothing_is_allocated_or_freed_whoever_comes_and_goes() {
     let mut stage = Stage::new(8);
     let mut lasting = stage.open(1, 200.0);
     stage.run(&mut [&mut lasting], 400);
-    let at_first = std::mem::take(&mut stage.decoders);
-    stage.run(&mut [&mut lasting], 100);
-    assert!(at_first > 0 && stage.decoders == 0, "{at_first}, and {} later", stage.decoders);
     for round in 0..20_u8 {
         let mut guest = stage.open(2 + round, 310.0);
         stage.run(&mut [&mut lasting, &mut guest], 10);
@@ -247,7 +244,11 @@ fn nothing_is_allocated_or_freed_whoever_comes_and_goes() {
     let statistics = lasting.kept.statistics();
     assert!(statistics.voice > 20 * 15 * FRAME as u64 / 2, "{statistics:?}");
     assert_eq!(stage.listener.voices(), 1);
-    assert!(stage.decoders > 0, "it is counted");
+    assert_eq!((stage.allocated, stage.left), (0, 0));
+    // What is said breaks off: something is made up, and that a decoder allocates.
+    let packets = std::mem::take(&mut stage.decoders);
+    stage.run(&mut [], 20);
+    assert!(packets == 0 && stage.decoders > 0, "{packets}, {}", stage.decoders);
     assert_eq!((stage.allocated, stage.left), (0, 0));
 }
 
