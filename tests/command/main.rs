@@ -8,6 +8,7 @@ mod process;
 mod regions;
 mod state;
 mod token;
+mod voice;
 mod webhook;
 
 use std::env;

@@ -2,6 +2,7 @@
 
 pub(crate) mod hooks;
 pub(crate) mod token;
+pub(crate) mod voice;
 
 use std::env;
 use std::fs;
@@ -18,6 +19,7 @@ use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 
 use self::hooks::HookArguments;
 use self::token::TokenCommand;
+use self::voice::{ListenArguments, TalkArguments, VoiceDemoArguments};
 use crate::failure::Failure;
 
 const ENVIRONMENT: &str = "Environment: PARLOR_RELAY (addresses, separated by commas), \
@@ -39,6 +41,10 @@ pub(crate) enum Command {
     Relay(RelayArguments),
     /// Join a room as a peer that is controlled by hand, or by commands from a pipe.
     Join(JoinArguments),
+    /// Say a recording in a room, or what comes through a pipe.
+    Talk(TalkArguments),
+    /// Hear who speaks in a room, and write it down.
+    Listen(ListenArguments),
     /// Measure how far relays are, the nearest first, without coming into any room.
     Relays(RelaysArguments),
     /// Ask a relay about rooms, without coming into any.
@@ -52,7 +58,8 @@ pub(crate) enum Command {
     /// Make, issue and inspect admission tokens, as an application's server does.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// A relay and four peers, each a process of its own, that share a room and end up equal.
+    /// A relay and four peers, each a process of its own, that share a room and end up equal; or, with
+    /// --voice, one that speaks and two that hear it.
     Demo(DemoArguments),
     /// One peer of the demo, driven by lines of JSON.
     #[command(hide = true)]
@@ -320,11 +327,13 @@ pub(crate) struct IdentityArguments {
     pub(crate) json: bool,
 }
 
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DemoArguments {
     /// Write for programs: one JSON object per line, the last of which is the outcome.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) voice: VoiceDemoArguments,
 }
 
 #[derive(Debug, Args)]

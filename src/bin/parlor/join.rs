@@ -9,7 +9,7 @@ mod say;
 mod session;
 mod show;
 mod value;
-mod watch;
+pub(crate) mod watch;
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use parlor::Model;
 use parlor::proto::event::State;
 use parlor::proto::model::{Field, PropertyShape};
+use parlor::room::Room;
 use tokio::time::timeout;
 
 use self::input::Input;
@@ -25,7 +26,7 @@ use crate::arguments::JoinArguments;
 use crate::failure::Failure;
 use crate::output::{Output, is_watched};
 
-/// How long the way into the room may take. Once in, a lost link is tried again for ever.
+/// How long the way into the room may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The root of a room whose types are not known here: nothing is described, so nothing is said of
@@ -51,6 +52,15 @@ impl Model for Untyped {
 /// Joins a room, and does what is typed or piped in.
 pub(crate) async fn run(arguments: &JoinArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.peer.common.json };
+    let room = enter(arguments).await?;
+    let watched = is_watched() && !output.json;
+    let input = Input::open(watched)?;
+    Box::pin(Session::new(room, output, watched).run(input)).await
+}
+
+/// Goes on the way into a room, and waits until it is there. A link that is lost later is tried again
+/// for ever.
+pub(crate) async fn enter(arguments: &JoinArguments) -> Result<Room<Untyped>, Failure> {
     let mut room = arguments.peer.connect::<Untyped>(&arguments.room, Bytes::new(), |options| {
         options.entrance = arguments.entrance.entrance();
         options.config.attempts = 0;
@@ -60,9 +70,7 @@ pub(crate) async fn run(arguments: &JoinArguments) -> Result<(), Failure> {
         Ok(outcome) => outcome.map_err(Failure::failed)?,
         Err(_) => return Err(unreached(room.state())),
     }
-    let watched = is_watched() && !output.json;
-    let input = Input::open(watched)?;
-    Box::pin(Session::new(room, output, watched).run(input)).await
+    Ok(room)
 }
 
 fn unreached(state: &State) -> Failure {

@@ -6,11 +6,14 @@ mod export;
 mod failure;
 mod identity;
 mod join;
+mod listen;
 mod lobby;
 mod output;
 mod relay;
 mod relays;
 mod replay;
+mod sound;
+mod talk;
 mod token;
 
 use std::process::ExitCode;
@@ -52,13 +55,15 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         match arguments.command {
             Command::Relay(arguments) => Box::pin(relay::run(&arguments)).await,
             Command::Join(arguments) => Box::pin(join::run(&arguments)).await,
+            Command::Talk(arguments) => Box::pin(talk::run(&arguments)).await,
+            Command::Listen(arguments) => Box::pin(listen::run(&arguments)).await,
             Command::Relays(arguments) => Box::pin(relays::run(&arguments)).await,
             Command::Lobby(arguments) => Box::pin(lobby::run(&arguments)).await,
             Command::Export(arguments) => Box::pin(export::run(&arguments)).await,
             Command::Replay(arguments) => Box::pin(replay::run(arguments)).await,
             Command::Identity(arguments) => identity::run(&arguments),
             Command::Token(command) => token::run(&command).await,
-            Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+            Command::Demo(arguments) => Box::pin(demo::run(&arguments)).await,
             Command::DemoPeer(arguments) => Box::pin(demo::peer::run(&arguments)).await,
         }
     });

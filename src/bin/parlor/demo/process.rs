@@ -70,6 +70,26 @@ impl Process {
         self.read().await
     }
 
+    /// Waits until it has ended by itself, at most so long, and gives the last object that it wrote. With
+    /// `told`, its input ends first.
+    pub(super) async fn last(mut self, told: bool, patience: Duration) -> Result<Json, Failure> {
+        if told {
+            drop(self.input.take());
+        }
+        let name = self.name.clone();
+        let late = || Failure::failed(format_args!("{name} did not end"));
+        let lines = async {
+            let mut last = None;
+            while let Some(line) = self.output.next_line().await? {
+                last = Some(line);
+            }
+            Ok::<_, Failure>((last, self.child.wait().await?))
+        };
+        let (last, status) = timeout(patience, lines).await.map_err(|_| late())??;
+        let last = last.filter(|_| status.success()).ok_or_else(|| gone(&name))?;
+        serde_json::from_str(&last).map_err(Failure::failed)
+    }
+
     /// Ends its input, and waits until it has ended.
     pub(super) async fn end(mut self) -> Result<bool, Failure> {
         drop(self.input.take());

@@ -111,7 +111,7 @@ pub(super) async fn tell(output: Output, key: &str) -> Result<(), Failure> {
 }
 
 /// Starts the relay. Returns where it is.
-async fn relay(key: &str) -> Result<(Process, Vec<String>), Failure> {
+pub(super) async fn relay(key: &str) -> Result<(Process, Vec<String>), Failure> {
     let arguments = [
         "relay",
         "--json",

@@ -1,5 +1,7 @@
 //! What happens in a room whose types are not known: the difference between two looks at it.
 
+mod voice;
+
 use std::collections::BTreeMap;
 
 use parlor::Fact;
@@ -81,7 +83,7 @@ fn count(store: &Datastore) -> [usize; 2] {
 }
 
 /// What an event is to programs, with what paths are called; nothing for those that a look shows.
-pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Json> {
+pub(crate) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Json> {
     Some(match event {
         Event::Joined(member) => json!({ "event": "joined", "member": about(member) }),
         Event::Left { member, reason } => json!({
@@ -125,6 +127,7 @@ pub(super) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
                     .map_or_else(|_| hex::encode(value), ToOwned::to_owned)
             }),
         }),
+        Event::Voice(event) => return voice::object(event),
         Event::SignalLost { .. } => json!({ "event": "signal lost" }),
         Event::SignalsMissed => json!({ "event": "signals missed" }),
         _ => return None,
@@ -200,7 +203,7 @@ fn owner(happened: &Json) -> String {
 }
 
 /// An object of [`object`] or [`Look::again`] for a person.
-pub(super) fn line(happened: &Json) -> String {
+pub(crate) fn line(happened: &Json) -> String {
     let text = |key: &str| happened[key].as_str().unwrap_or_default();
     match (text("event"), &happened["value"]) {
         ("changed", value) => format!("{} = {value}", text("path")),
@@ -210,6 +213,11 @@ pub(super) fn line(happened: &Json) -> String {
             let member = happened["member"]["peer"].as_str().unwrap_or_default();
             format!("{} {member} {}", text("event"), text("reason"))
         }
+        (
+            "opened" | "closed" | "muted" | "speaking" | "silenced" | "live" | "not live"
+            | "speech ends" | "in voice" | "out of voice",
+            _,
+        ) => voice::line(happened),
         ("state", _) => format!("{} {}", text("state"), text("why")),
         ("settled", _) => {
             format!("{}: {} {}", text("path"), text("outcome"), text("why")).trim_end().to_owned()
