@@ -1,25 +1,17 @@
-//! The relay's process: this program once more, which says where it is and, for every line that it
-//! gets, how much processor time it took so far. It ends with its input.
+//! The relay, in a process of its own, and what it takes.
 
-use std::env;
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use cpu_time::ProcessTime;
 use tokio::runtime::Runtime;
 use tokio::time::sleep_until;
 
+use crate::process::{self, Process};
 use crate::script::Script;
 use crate::{Outcome, Tuning, Way, gossip, rooms, udp};
 
 /// A relay that runs.
-pub(crate) struct Hub {
-    process: Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    address: String,
-}
+pub(crate) struct Hub(Process);
 
 /// What things took between two moments.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +23,7 @@ pub(crate) struct Usage {
     pub(crate) loopback: Option<u64>,
 }
 
-/// Is the relay.
+/// Is the relay, which says where it is.
 pub(crate) fn serve(way: Way, tuning: Tuning) -> Outcome<()> {
     let runtime = Runtime::new()?;
     let address = runtime.block_on(async {
@@ -41,13 +33,7 @@ pub(crate) fn serve(way: Way, tuning: Tuning) -> Outcome<()> {
             Way::Room | Way::Wire => Box::pin(rooms::hub(runtime.handle(), tuning)).await,
         }
     })?;
-    let mut out = anstream::stdout();
-    writeln!(out, "{address}")?;
-    for question in io::stdin().lines() {
-        question?;
-        writeln!(out, "{}", ProcessTime::try_now()?.as_duration().as_nanos())?;
-    }
-    Ok(())
+    process::answer(&address)
 }
 
 impl Hub {
@@ -57,42 +43,18 @@ impl Hub {
             Way::Udp => "udp",
             Way::Gossip => "gossip",
         };
-        let mut process = Command::new(env::current_exe()?)
-            .args(["--relay", way, "--relay-rate", &tuning.rate.to_string()])
-            .args(["--resend", &tuning.resend.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let questions = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().ok_or("the relay says nothing")?);
-        let mut hub = Self { process, questions, answers, address: String::new() };
-        hub.address = hub.line()?;
-        Ok(hub)
+        let (rate, resend) = (tuning.rate.to_string(), tuning.resend.to_string());
+        let arguments = ["--relay", way, "--relay-rate", &rate, "--resend", &resend];
+        Ok(Self(Process::start(&arguments)?))
     }
 
     /// Where it is.
     pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn line(&mut self) -> Outcome<String> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            return Err("the relay has ended".into());
-        }
-        Ok(line.trim_end().to_owned())
-    }
-
-    /// How much processor time it took so far.
-    fn took(&mut self) -> Outcome<Duration> {
-        let questions = self.questions.as_mut().ok_or("the relay is asked nothing")?;
-        writeln!(questions)?;
-        questions.flush()?;
-        Ok(Duration::from_nanos(self.line()?.parse()?))
+        self.0.said()
     }
 
     fn usage(&mut self) -> Outcome<Usage> {
-        let relay = self.took()?;
+        let relay = self.0.took()?;
         let peers = ProcessTime::try_now()?.as_duration();
         Ok(Usage { relay, peers, loopback: loopback() })
     }
@@ -109,14 +71,6 @@ impl Hub {
             peers: after.peers.saturating_sub(before.peers),
             loopback: after.loopback.zip(before.loopback).map(|(after, before)| after - before),
         })
-    }
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        drop(self.questions.take());
-        // It ends with its input.
-        self.process.wait().ok();
     }
 }
 

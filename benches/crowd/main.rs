@@ -16,6 +16,8 @@
 //! Without cargo's `--bench`, as under `cargo test`, nothing is done.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "../sockets/ages.rs"]
+mod ages;
 #[path = "../motion/asteroids.rs"]
 mod asteroids;
 mod gossip;
@@ -24,6 +26,9 @@ mod hub;
 mod mesh;
 #[path = "../sockets/options.rs"]
 mod options;
+#[path = "../sockets/process.rs"]
+mod process;
+#[path = "../sockets/proxy.rs"]
 mod proxy;
 mod report;
 mod rooms;

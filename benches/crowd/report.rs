@@ -7,28 +7,10 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
 
+use crate::ages::Ages;
 use crate::asteroids::COUNT;
 use crate::seen::{Measured, Seen};
 use crate::{Plan, Way, wire};
-
-/// Some ages, in milliseconds.
-#[derive(Clone, Copy)]
-struct Ages {
-    middle: f64,
-    slow: f64,
-    slowest: f64,
-}
-
-impl Ages {
-    fn of(mut ages: Vec<u32>) -> Self {
-        ages.sort_unstable();
-        let at = |hundredth: usize| {
-            let place = (ages.len() * hundredth / 100).min(ages.len().saturating_sub(1));
-            ages.get(place).map_or(f64::NAN, |age| f64::from(*age) / 1e3)
-        };
-        Self { middle: at(50), slow: at(99), slowest: at(100) }
-    }
-}
 
 /// One way at one rate.
 pub(crate) struct Row {

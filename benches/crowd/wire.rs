@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::asteroids::{self, COUNT, TICKS, Tick, Transform};
 use crate::hub::Hub;
-use crate::proxy::{Gauge, Proxy};
+use crate::proxy::{Gauge, Path as Network, Proxy};
 use crate::seen::micros;
 use crate::{Outcome, Tuning, Way, rooms};
 
@@ -145,9 +145,10 @@ impl Traffic {
         let all = room.statistics();
         let pair = |lane: LaneStatistics| [lane.received.messages, lane.received.bytes];
         let rest = [all.control, all.document, all.snapshot].map(pair);
+        let [sent, arrived] = &gauge.down;
         Self {
-            sent: gauge.sent.get(),
-            arrived: gauge.arrived.get(),
+            sent: sent.into(),
+            arrived: arrived.into(),
             state: pair(all.state),
             rest: rest.into_iter().fold([0; 2], |[a, b], [c, d]| [a + c, b + d]),
         }
@@ -170,9 +171,8 @@ pub(crate) async fn measure(plan: Plan, scene: &Scene) -> Outcome<Measured> {
     let mut entered = Vec::new();
     let sender = Tuning { rate: RATE, ..plan.relay };
     for (number, tuning) in [sender, plan.receiver].into_iter().enumerate() {
-        let path = (plan.loss, plan.delay);
-        let seed = plan.seed ^ (number as u64) << 32;
-        let proxy = Proxy::to(socket(hub.address())?, path, seed).await?;
+        let network = Network::even(plan.delay, plan.loss, plan.seed ^ (number as u64) << 32);
+        let proxy = Proxy::to(socket(hub.address())?, network).await?;
         let (gauge, front) = (proxy.gauge(), relay_behind(proxy.address()?, hub.address())?);
         proxies.spawn(proxy.run());
         entered.push((Box::pin(rooms::enter::<Space>(number, &front, tuning)).await?, gauge));

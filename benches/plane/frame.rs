@@ -26,7 +26,7 @@ pub(crate) fn frame(number: u32, beginning: Instant) -> Vec<u8> {
 pub(crate) struct Arrivals {
     seen: BTreeSet<u32>,
     /// Microseconds from the call that sends to the call that receives.
-    pub(crate) ages: Vec<u64>,
+    pub(crate) ages: Vec<u32>,
 }
 
 impl Arrivals {
@@ -38,7 +38,8 @@ impl Arrivals {
         };
         let sent = sent.iter().rev().fold(0, |sent, byte| sent << 8 | u64::from(*byte));
         if self.seen.insert(u32::from_le_bytes(*number)) {
-            self.ages.push(now.saturating_sub(sent));
+            let age = now.saturating_sub(sent);
+            self.ages.push(u32::try_from(age).unwrap_or(u32::MAX));
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::frame::{self, Arrivals};
 use crate::mesh::{MEETING, TOPIC, swarm};
-use crate::proxy::Proxy;
+use crate::proxy::{Path, Proxy};
 use crate::{Failure, Plan};
 
 /// A frame begins with its number and when it was sent.
@@ -31,8 +31,8 @@ pub(crate) async fn measure(plan: Plan) -> Result<Arrivals, Failure> {
             break socket(&address)?;
         }
     };
-    let proxy = Proxy::to(at, plan).await?;
-    let switch = proxy.switch();
+    let proxy = Proxy::to(at, Path::even(plan.delay, plan.loss, plan.seed)).await?;
+    let gauge = proxy.gauge();
     let front = proxy.address()?;
     let address = Multiaddr::empty()
         .with(front.ip().into())
@@ -40,9 +40,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Arrivals, Failure> {
         .with(Protocol::QuicV1)
         .with(Protocol::P2p(*hub.local_peer_id()));
     let mut others = JoinSet::new();
-    others.spawn(async move {
-        proxy.run().await.ok();
-    });
+    others.spawn(proxy.run());
     others.spawn(run(hub));
     let mut leaves = Vec::new();
     for _ in 0..=plan.receivers {
@@ -54,7 +52,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Arrivals, Failure> {
     // Two heartbeats: everybody is in the relay's mesh then.
     let settled = Instant::now() + Duration::from_secs(2);
     join_all(leaves.iter_mut().map(|leaf| run_until(leaf, settled))).await;
-    switch.store(true, Ordering::Relaxed);
+    gauge.lossy.store(true, Ordering::Relaxed);
     let beginning = Instant::now();
     let length = Duration::from_secs(1) / frame::RATE * plan.frames + frame::PATIENCE;
     let sender = leaves.remove(0);

@@ -7,6 +7,8 @@
 //! TCP connection cannot lose what is on it.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "../sockets/ages.rs"]
+mod ages;
 mod frame;
 mod gossip;
 #[path = "../sockets/mesh.rs"]
@@ -14,6 +16,7 @@ mod mesh;
 #[path = "../sockets/options.rs"]
 mod options;
 mod ours;
+#[path = "../sockets/proxy.rs"]
 mod proxy;
 mod report;
 

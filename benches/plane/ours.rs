@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::frame::{self, Arrivals};
-use crate::proxy::Proxy;
+use crate::proxy::{Path, Proxy};
 use crate::{Failure, Plan, Way};
 
 /// Passes what a link says on to all others.
@@ -67,8 +67,9 @@ pub(crate) async fn measure(way: Way, plan: Plan) -> Result<Arrivals, Failure> {
     let config = RelayNetConfig { exempt_loopback: true, ..RelayNetConfig::default() };
     let listen = ["/ip4/127.0.0.1/udp/0/quic-v1"];
     let relay = Relay::bind(&identity(0), &listen, config, Fan::default()).await?;
-    let proxy = Proxy::to(socket(&relay.addresses()[0])?, plan).await?;
-    let switch = proxy.switch();
+    let at = socket(&relay.addresses()[0])?;
+    let proxy = Proxy::to(at, Path::even(plan.delay, plan.loss, plan.seed)).await?;
+    let gauge = proxy.gauge();
     let at = proxy.address()?;
     let address: RelayAddress =
         format!("/ip4/{}/udp/{}/quic-v1/p2p/{}", at.ip(), at.port(), identity(0).peer()).parse()?;
@@ -76,9 +77,7 @@ pub(crate) async fn measure(way: Way, plan: Plan) -> Result<Arrivals, Failure> {
     others.spawn(async move {
         relay.run(future::pending()).await;
     });
-    others.spawn(async move {
-        proxy.run().await.ok();
-    });
+    others.spawn(proxy.run());
     let mut carriers = Vec::new();
     for number in 0..=plan.receivers {
         let mut net = NetConfig::default();
@@ -96,7 +95,7 @@ pub(crate) async fn measure(way: Way, plan: Plan) -> Result<Arrivals, Failure> {
     }
     // The probes for longer packets are through by then.
     sleep(Duration::from_secs(1)).await;
-    switch.store(true, Ordering::Relaxed);
+    gauge.lossy.store(true, Ordering::Relaxed);
     let beginning = Instant::now();
     let (sender, link) = carriers.remove(0);
     let length = Duration::from_secs(1) / frame::RATE * plan.frames + frame::PATIENCE;

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
 
 use crate::Plan;
+use crate::ages::Ages;
 use crate::frame::Arrivals;
 
 /// One way at one loss.
@@ -15,29 +16,19 @@ pub(crate) struct Row {
     loss: u32,
     /// Of 100.
     delivered: f64,
-    /// Milliseconds.
-    middle: f64,
-    slow: f64,
-    slowest: f64,
+    ages: Ages,
 }
 
 impl Row {
     #[expect(clippy::cast_precision_loss, reason = "far below what a float counts")]
     pub(crate) fn new(way: &'static str, plan: Plan, arrivals: Arrivals) -> Self {
-        let mut ages = arrivals.ages;
-        ages.sort_unstable();
+        let ages = arrivals.ages;
         let sent = plan.receivers as f64 * f64::from(plan.frames);
-        let at = |hundredth: usize| {
-            let place = (ages.len() * hundredth / 100).min(ages.len().saturating_sub(1));
-            ages.get(place).map_or(f64::NAN, |age| *age as f64 / 1e3)
-        };
         Self {
             way,
             loss: plan.loss,
             delivered: 100.0 * ages.len() as f64 / sent,
-            middle: at(50),
-            slow: at(99),
-            slowest: at(100),
+            ages: Ages::of(ages),
         }
     }
 }
@@ -57,9 +48,9 @@ impl Report {
                 "way": row.way,
                 "loss_percent": row.loss,
                 "delivered_percent": row.delivered,
-                "age_p50_ms": row.middle,
-                "age_p99_ms": row.slow,
-                "age_max_ms": row.slowest,
+                "age_p50_ms": row.ages.middle,
+                "age_p99_ms": row.ages.slow,
+                "age_max_ms": row.ages.slowest,
             });
             writeln!(out, "{line}")?;
         }
@@ -78,9 +69,9 @@ impl Report {
                 format!("{} %", row.loss),
                 row.way.to_owned(),
                 format!("{:.1} %", row.delivered),
-                compared(row.middle, first.middle),
-                compared(row.slow, first.slow),
-                compared(row.slowest, first.slowest),
+                compared(row.ages.middle, first.ages.middle),
+                compared(row.ages.slow, first.ages.slow),
+                compared(row.ages.slowest, first.ages.slowest),
             ]);
         }
         for column in table.column_iter_mut().skip(2) {
