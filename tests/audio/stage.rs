@@ -16,10 +16,13 @@ use crate::traces::Network;
 
 /// Microseconds of a frame and of a block.
 const FRAME_TIME: u64 = 20_000;
-const BLOCK_TIME: u64 = 10_000;
+pub(crate) const BLOCK_TIME: u64 = 10_000;
 
 /// When the first frame is captured.
-const START: u64 = 1_000_000;
+pub(crate) const START: u64 = 1_000_000;
+
+/// The media time of the first frame: times wrap soon.
+pub(crate) const BASE: u32 = u32::MAX - 96_000;
 
 /// Seconds of something like a voice: harmonics of a pitch that wavers, in syllables, with a pause of
 /// a second after each three, and a little noise behind it.
@@ -106,7 +109,7 @@ impl Speaker {
         level: Level,
         (first, previous, frame): (bool, Option<Bytes>, Bytes),
     ) {
-        let time = u32::MAX.wrapping_sub(96_000).wrapping_add(of as u32 * FRAME as u32);
+        let time = BASE.wrapping_add(of as u32 * FRAME as u32);
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         let packet = Packet { kind, first, level, sequence, time, epoch: 7, previous, frame };
@@ -164,7 +167,6 @@ pub(crate) fn listen(
     let arrivals =
         sent.iter().filter_map(|(at, packet)| Some((network.arrival(*at)?, packet.clone())));
     let mut arrivals = arrivals.peekable();
-    let base = u32::MAX.wrapping_sub(96_000);
     let mut heard = Heard {
         pcm: Vec::new(),
         sounds: Vec::new(),
@@ -187,7 +189,7 @@ pub(crate) fn listen(
         heard.pcm.extend(out);
         heard.sounds.push(block.sound);
         if let Some(time) = block.time {
-            let captured = START as f64 / 1e3 + f64::from(time.wrapping_sub(base)) / 48.0;
+            let captured = START as f64 / 1e3 + f64::from(time.wrapping_sub(BASE)) / 48.0;
             heard.delays.push(now as f64 / 1e3 - captured);
         }
     }
