@@ -23,6 +23,9 @@ use crate::store::RoomStore;
 pub const DEFAULT_LISTEN: [&str; 3] =
     ["/ip4/0.0.0.0/udp/4433/quic-v1", "/ip4/0.0.0.0/tcp/4433", "/ip4/0.0.0.0/tcp/4434/ws"];
 
+/// Inputs that a machine is told of before it is asked what is due: what is due waits for no more.
+const AT_ONCE: u32 = 64;
+
 /// A pure machine, as its driver sees it.
 ///
 /// After every call its effects are drained, then it may [publish](Self::publish).
@@ -33,7 +36,7 @@ pub trait Machine {
     fn tick(&mut self, now: Time);
     /// What to do outside, until there is nothing more.
     fn poll_effect(&mut self) -> Option<Effect>;
-    /// When to call [`Self::tick`], if ever.
+    /// When to call [`Self::tick`], if ever. [`Input::Spoken`] does not change it.
     fn poll_timeout(&self) -> Option<Time>;
     /// The relay is going down: last words to every link, which then end.
     fn shut_down(&mut self, _now: Time) {}
@@ -164,8 +167,9 @@ impl<M: Machine> Relay<M> {
         let mut outside =
             Outside { clock, links, questions: JoinSet::new(), asking: BTreeMap::new(), store };
         tokio::pin!(shutdown);
+        let mut deadline = machine.poll_timeout();
         loop {
-            let deadline = machine.poll_timeout();
+            let mut is_news = true;
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -175,22 +179,22 @@ impl<M: Machine> Relay<M> {
                     machine.handle(clock.now(), Input::Authorised { link, verdict });
                 },
                 input = outside.links.next_input() => match input {
-                    Some(input) => {
-                        if let Input::Disconnected { link } = &input {
-                            outside.forget(*link);
-                        }
-                        machine.handle(clock.now(), input);
-                    }
+                    Some(input) => is_news = outside.hear(&mut machine, input),
                     None => break,
                 },
                 () = clock.sleep_until(deadline) => {}
             }
-            // Inputs that never end must not keep the timer from its turn.
-            let now = clock.now();
-            if machine.poll_timeout().is_some_and(|deadline| deadline <= now) {
-                machine.tick(now);
-            }
             outside.settle(&mut machine);
+            // Inputs that never end must not keep the timer from its turn.
+            if is_news {
+                deadline = machine.poll_timeout();
+            }
+            let now = clock.now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                machine.tick(now);
+                outside.settle(&mut machine);
+                deadline = machine.poll_timeout();
+            }
         }
         machine.shut_down(clock.now());
         outside.settle(&mut machine);
@@ -227,6 +231,26 @@ impl Outside {
         if let Some(question) = self.asking.remove(&link) {
             question.abort();
         }
+    }
+
+    /// Tells the machine of an input, and of more that are there already: to ask it what is due next
+    /// costs as much as it has rooms and guests. Returns whether it is to be asked: not after voice.
+    fn hear<M: Machine>(&mut self, machine: &mut M, input: Input) -> bool {
+        let mut is_news = false;
+        let mut left = AT_ONCE;
+        let mut next = Some(input);
+        while let Some(input) = next {
+            if let Input::Disconnected { link } = &input {
+                self.forget(*link);
+            }
+            is_news |= !matches!(input, Input::Spoken { .. });
+            machine.handle(self.clock.now(), input);
+            // A packet of voice is passed on or not before there is another input.
+            self.settle(machine);
+            left -= 1;
+            next = if left > 0 { self.links.poll_input() } else { None };
+        }
+        is_news
     }
 
     /// Does what the machine asks for, until it asks for nothing.

@@ -529,6 +529,39 @@ async fn what_datagrams_do_not_bring_comes_by_gossip_after_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_datagrams_speaks_and_hears_where_others_have() {
+    let mut relay = Relaying::start((QUIC, NetConfig::default())).await;
+    let mut ada = relay.guest(2).await;
+    relay.config.datagrams_unread = 0;
+    let mut ben = relay.guest(3).await;
+    ada.tune(topic(1), Tune::Speak);
+    ben.tune(topic(2), Tune::Speak);
+    ada.tune(topic(2), Tune::Hear);
+    ben.tune(topic(1), Tune::Hear);
+    let (mut adas, mut bens) = (ada.listen(topic(2)), ben.listen(topic(1)));
+    let _ada = speaking(ada.desk.clone(), vec![topic(1)], 1);
+    let _ben = speaking(ben.desk.clone(), vec![topic(2)], 2);
+    first(&mut bens).await;
+    first(&mut adas).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_says_does_not_wait_for_more() {
+    let mut relay = Relaying::start((QUIC, NetConfig::default())).await;
+    // Longer than anything may be old at a peer: what waits so long is not heard at all.
+    relay.config.voice.merge = Duration::from_secs(1);
+    let (mut ada, mut ben) = (relay.guest(2).await, relay.guest(3).await);
+    ada.tune(topic(1), Tune::Speak);
+    ben.tune(topic(1), Tune::Hear);
+    let mut bens = ben.listen(topic(1));
+    let _speaking = speaking(ada.desk.clone(), vec![topic(1)], 7);
+    first(&mut bens).await;
+    sleep(FRAME * 50).await;
+    let heard = pop_all(&mut bens).len();
+    assert!(heard >= 40, "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_stays_subscribed_to_what_it_is_not_to_have_is_disconnected() {
     let (listen, mut config) = gossip_only();
     config.voice.lapse = Duration::from_secs(1);

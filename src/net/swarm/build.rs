@@ -116,6 +116,8 @@ pub(crate) async fn swarm<B: NetworkBehaviour>(
         muxer.set_max_num_streams(streams);
         muxer
     };
+    // Who takes no datagrams may send none either: nobody looks at this one.
+    let shelf = if config.datagrams_unread > 0 { shelf } else { Shelf::default() };
     let quic = QuicTransport::new(&keypair, config, shelf).map_err(build_error)?;
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()

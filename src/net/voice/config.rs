@@ -40,8 +40,8 @@ pub struct VoiceNetConfig {
     pub bytes: usize,
     /// How long a packet may wait to be sent as a datagram. Then it is thrown away. 60 ms.
     pub age: Duration,
-    /// How long a packet waits for others that go into the same datagram. 3 ms: frames of those who
-    /// speak at once begin at the same times.
+    /// How long a packet waits at a relay for others that go into the same datagram; at a peer it does
+    /// not wait. 3 ms: frames of those who speak at once begin at the same times.
     pub merge: Duration,
     /// How soon a peer subscribes again to a topic of which nothing comes, at first; then after twice
     /// as long each time, until after [`Self::settle`]. A relay may hear of a subscription before it

@@ -62,16 +62,23 @@ impl VoiceLane {
         let config = &config.voice;
         let young = Arc::new(Fresh::new(config.bytes, config.age, clock));
         let outbox = VoiceOutbox(Arc::clone(&young));
-        let (merge, packet) = (config.merge, config.packet);
+        // What a peer says itself is one stream, mostly: nothing else will come in a moment.
+        let merge = match listener {
+            Listener::Machine(_) => config.merge,
+            Listener::Desk(_) => Duration::ZERO,
+        };
+        let packet = config.packet;
         (outbox, Self { link, young, datagrams, merge, packet, tunings, listener, clock })
     }
 
     /// Sends what was pushed, for as long as the link is up: what comes within a moment in one
-    /// datagram, while it is new.
+    /// datagram, while it is new. A peer waits for no such moment.
     pub(crate) async fn send(&self) {
         let mut credit = Credit::new(self.clock.now());
         while self.young.wait().await {
-            tokio::time::sleep(self.merge).await;
+            if !self.merge.is_zero() {
+                tokio::time::sleep(self.merge).await;
+            }
             let (window, round_trip) = self.datagrams.path();
             while let Some(wait) = credit.wait(self.clock.now(), window, round_trip) {
                 tokio::time::sleep(wait).await;
