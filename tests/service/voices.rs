@@ -168,6 +168,29 @@ fn who_mutes_itself_costs_nobody_a_packet_whatever_it_sends() {
 }
 
 #[test]
+fn the_end_of_what_a_muted_peer_said_is_heard_and_nothing_else_of_it() {
+    let (mut stage, one, other) = speaker(CALM, HubConfig::default());
+    let (topic, epoch) = (stage.topic(one).unwrap(), stage.at(one).stream_epoch(0).unwrap());
+    let end = |sequence| {
+        let packet = Packet::read(packet(epoch, sequence)).unwrap();
+        Packet { kind: Kind::End, first: false, frame: Bytes::new(), ..packet }.write()
+    };
+    let now = stage.now;
+    stage.at_mut(one).mute_stream(0, true, now);
+    stage.run(Duration::from_millis(30));
+    let count = |stage: &mut Stage, packet: Bytes| {
+        let before = stage.ends[other].heard.len();
+        stage.publish(one, topic, packet);
+        stage.run(Duration::from_millis(30));
+        stage.ends[other].heard.len() - before
+    };
+    assert_eq!(count(&mut stage, end(1)), 1);
+    assert_eq!(count(&mut stage, packet(epoch, 2)), 0);
+    stage.run(Duration::from_millis(500));
+    assert_eq!(count(&mut stage, end(3)), 0);
+}
+
+#[test]
 fn a_moderator_silences_a_member_for_all_and_only_a_moderator_does() {
     let mut stage = Stage::new(4, CALM, HubConfig::default());
     // Who owns the room moderates it.

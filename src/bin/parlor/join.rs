@@ -52,7 +52,7 @@ impl Model for Untyped {
 /// Joins a room, and does what is typed or piped in.
 pub(crate) async fn run(arguments: &JoinArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.peer.common.json };
-    let room = enter(arguments).await?;
+    let room = Box::pin(enter(arguments)).await?;
     let watched = is_watched() && !output.json;
     let input = Input::open(watched)?;
     Box::pin(Session::new(room, output, watched).run(input)).await

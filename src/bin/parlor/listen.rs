@@ -30,7 +30,7 @@ const SHOWN_EVERY: u64 = 10;
 /// Hears a room until it is told to end.
 pub(crate) async fn run(arguments: &ListenArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.join.peer.common.json };
-    let mut room = join::enter(&arguments.join).await?;
+    let mut room = Box::pin(join::enter(&arguments.join)).await?;
     let ears = Ears::new(&mut room)?;
     let tape = arguments.out.as_deref().map(Tape::create).transpose()?;
     let mut listening = Listening {

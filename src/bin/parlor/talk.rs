@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: &TalkArguments) -> Result<(), Failure> {
     let source = Source::open(file, arguments.again)?;
     let piped = file.as_os_str() == "-";
     let output = Output { json: arguments.join.peer.common.json };
-    let mut room = join::enter(&arguments.join).await?;
+    let mut room = Box::pin(join::enter(&arguments.join)).await?;
     let options = AudioInputOptions {
         rate: source.format.0,
         channels: source.format.1,

@@ -70,6 +70,9 @@ pub struct VoiceConfig {
     pub burst: u32,
     /// Bytes of one stream's packets in a second, and as many at once as in half a second.
     pub bytes_per_second: u32,
+    /// For how long after a stream is muted the ends of what was said are still passed on, so that no
+    /// hearer waits for more of it and makes it up: 500 ms.
+    pub ends: Duration,
     /// How long before a member may not speak any more it is told so.
     pub warning: Duration,
 }
@@ -82,6 +85,7 @@ impl Default for VoiceConfig {
             packets_per_second: 60,
             burst: 30,
             bytes_per_second: 12_000,
+            ends: Duration::from_millis(500),
             warning: Duration::from_secs(30),
         }
     }

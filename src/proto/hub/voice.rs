@@ -8,7 +8,7 @@ use rand_core::Rng;
 
 use super::Hub;
 use super::guest::Guest;
-use crate::proto::audio::packet::Packet;
+use crate::proto::audio::packet::{Kind, Packet};
 use crate::proto::audio::stream::{Hearing, StreamEnd, StreamError, StreamName, Topic, Tune};
 use crate::proto::bucket::Bucket;
 use crate::proto::config::VoiceConfig;
@@ -38,6 +38,8 @@ struct Open {
     link: Link,
     packets: Bucket,
     bytes: Bucket,
+    /// Until then ends are passed on, though it is muted.
+    ends_until: Time,
     /// How many packets of a hundred each hearer misses that said so.
     lost: BTreeMap<ClientNumber, u8>,
     /// The most of them that its owner was told.
@@ -103,11 +105,12 @@ impl Hub {
                 self.close_stream(now, &key, name, StreamEnd::Closed);
             }
             VoiceAsked::Mute { number, muted } => {
-                let name = StreamName { client, number };
+                let (name, ends) = (StreamName { client, number }, self.config.voice.ends);
                 let room = self.rooms.get_mut(&key);
                 let open = room.and_then(|room| room.voices_mut().streams.get_mut(&name));
                 if let Some(open) = open.filter(|open| open.record.muted != muted) {
                     open.record.muted = muted;
+                    open.ends_until = now + ends;
                     self.tell_voices(&key, &VoiceTold::Muted { name, muted }, now);
                 }
             }
@@ -145,7 +148,15 @@ impl Hub {
         }
         let record = StreamRecord { name, peer, topic, epoch, muted };
         let (packets, bytes) = (Bucket::new(now), Bucket::new(now));
-        let open = Open { record, link, packets, bytes, lost: BTreeMap::new(), told: None };
+        let open = Open {
+            record,
+            link,
+            packets,
+            bytes,
+            ends_until: now,
+            lost: BTreeMap::new(),
+            told: None,
+        };
         room.voices_mut().streams.insert(name, open);
         let links: Vec<Link> = room.links().filter(|other| *other != link).collect();
         self.topics.insert(topic, (key.clone(), name));
@@ -259,12 +270,14 @@ impl Hub {
         let voices = room.voices_mut();
         let Some(open) = voices.streams.get_mut(name) else { return };
         let record = &open.record;
-        let heard = !record.muted && !voices.silenced.contains(&record.peer);
+        let heard = !voices.silenced.contains(&record.peer);
         let theirs = open.link == link && packet.len() <= config.packet;
-        let reads = |packet: &Bytes| {
-            Packet::read(packet.clone()).is_ok_and(|read| read.epoch == record.epoch)
+        let says = |read: Packet| {
+            let ends = read.kind == Kind::End && now < open.ends_until;
+            read.epoch == record.epoch && (!record.muted || ends)
         };
-        if theirs && heard && reads(&packet) && open.takes(packet.len(), config, now) {
+        let says = theirs && heard && Packet::read(packet.clone()).is_ok_and(says);
+        if says && open.takes(packet.len(), config, now) {
             self.effects.push_back(Effect::Pass { link, topic, packet });
         }
     }
