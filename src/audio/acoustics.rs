@@ -14,7 +14,8 @@ use sonora::config::{
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use super::pcm::sound;
-use super::{BLOCK, FRAME, RATE};
+use super::resample::PIECE;
+use super::{BLOCK, RATE};
 
 /// How much of what is no voice is taken away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +78,9 @@ impl Played {
 pub struct Acoustics {
     engine: AudioProcessing,
     played: Consumer<[f32; BLOCK]>,
+    /// A block that is being filled, and how far it is.
+    filling: [f32; BLOCK],
+    filled: usize,
 }
 
 impl fmt::Debug for Acoustics {
@@ -96,7 +100,8 @@ impl Acoustics {
             .render_config(format)
             .build();
         let (blocks, played) = RingBuffer::new(config.played.max(1));
-        (Self { engine, played }, Played { blocks })
+        let acoustics = Self { engine, played, filling: [0.0; BLOCK], filled: 0 };
+        (acoustics, Played { blocks })
     }
 
     /// Processes what was captured next. What was said to be played until now is taken for played before
@@ -114,14 +119,18 @@ impl Acoustics {
         *block = block.map(within);
     }
 
-    /// [`Self::captured`] of a frame, which is two blocks.
-    #[must_use]
-    pub fn frame(&mut self, frame: &[f32; FRAME]) -> [f32; FRAME] {
-        let mut out = *frame;
-        for block in out.as_chunks_mut::<BLOCK>().0 {
-            self.captured(block);
+    /// Takes a piece of what was captured, of a media time, and gives [`Self::captured`] of each block
+    /// that is full, of which there are four pieces, and when that began.
+    pub fn collect(&mut self, at: u64, piece: &[f32; PIECE]) -> Option<(u64, [f32; BLOCK])> {
+        self.filling[self.filled..][..PIECE].copy_from_slice(piece);
+        self.filled += PIECE;
+        if self.filled < BLOCK {
+            return None;
         }
-        out
+        self.filled = 0;
+        let mut block = self.filling;
+        self.captured(&mut block);
+        Some((at.saturating_sub((BLOCK - PIECE) as u64), block))
     }
 }
 

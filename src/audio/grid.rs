@@ -38,25 +38,21 @@ impl Default for Grid {
 }
 
 impl Grid {
-    /// Takes the next samples, of which the first was captured at a media time. Returns a frame and
-    /// when it begins, if one is full: that grows from frame to frame by [`FRAME`], or by a multiple of
+    /// Takes the next samples, at most a frame of them, of which the first was captured at a media time.
+    /// What is beyond a frame is left out. Returns a frame and when it begins, if one is full: that grows from frame to frame by [`FRAME`], or by a multiple of
     /// it, whatever the clock does.
     ///
     /// Samples that are not where they should be after those before are moved to where the clock has
     /// them: if it is `quiet`, by more than half a frame either way; else only by more than [`BREAK`]
     /// and only later. What waited for a full frame is then left out, and what is before the next
     /// frame's beginning. A clock that goes back by more than [`BREAK`] is not followed.
-    pub fn push(
-        &mut self,
-        at: u64,
-        pcm: &[f32; FRAME],
-        quiet: bool,
-    ) -> Option<(u64, &[f32; FRAME])> {
+    pub fn push(&mut self, at: u64, pcm: &[f32], quiet: bool) -> Option<(u64, &[f32; FRAME])> {
         let begins = match self.begins {
             Some(begins) if !self.is_off(begins, at, quiet) => begins,
             before => self.align(before.unwrap_or(0), at),
         };
-        let left_out = self.early.min(FRAME);
+        let pcm = &pcm[..pcm.len().min(FRAME)];
+        let left_out = self.early.min(pcm.len());
         self.early -= left_out;
         let pcm = &pcm[left_out..];
         let (now, later) = pcm.split_at(pcm.len().min(FRAME - self.filled));
@@ -138,6 +134,19 @@ mod tests {
             }
             let (begins, frame) = grid.push(at(710), &captured(at(710)), true).unwrap();
             assert!((frame[959] - (begins + 959) as f32).abs() <= 10.0, "{drift}: {}", frame[0]);
+        }
+    }
+
+    #[test]
+    fn a_frame_is_full_as_soon_as_its_last_sample_is_there() {
+        let mut grid = Grid::default();
+        for i in 0..80_u64 {
+            let at = 1_000 + 120 * i;
+            let full = grid.push(at, &captured(at)[..120], true);
+            // In the piece that has the sample before a multiple of 960.
+            let ends = (at..at + 120).find(|at| (at + 1) % 960 == 0 && at + 1 >= 2_880);
+            assert_eq!(full.map(|(begins, _)| begins + 959), ends);
+            assert!(full.is_none_or(|(begins, frame)| *frame == captured(begins)));
         }
     }
 

@@ -14,8 +14,8 @@
 //! let mut packets = Vec::new();
 //! // A second, captured at this room time.
 //! let (captured, room_time) = (vec![0_i16; 88_200], 1_700_000_000_000_000);
-//! microphone.push(media_time(room_time), &captured, |at, frame| {
-//!     packets.extend(talker.push(at, frame).ok().flatten());
+//! microphone.push(media_time(room_time), &captured, |at, piece| {
+//!     packets.extend(talker.push(at, piece).ok().flatten());
 //! })?;
 //! // Nothing was said: this is how loud that was, every 400 ms.
 //! assert_eq!(packets.len(), 2);
@@ -94,6 +94,7 @@ pub struct Talker {
     grid: Grid,
     epoch: u32,
     sequence: u16,
+    frames: u64,
     muted: bool,
     level: Level,
     spurt: Spurt,
@@ -136,6 +137,7 @@ impl Talker {
             grid: Grid::default(),
             epoch,
             sequence: 0,
+            frames: 0,
             muted: false,
             level: SILENT,
             spurt: Spurt::Silent { frames: 0 },
@@ -143,9 +145,9 @@ impl Talker {
         })
     }
 
-    /// Takes the next 20 ms, of which the first sample was captured at a media time
+    /// Takes what was captured next, at most 20 ms, of which the first sample is of a media time
     /// ([`grid`](super::grid)), and returns the packet that is to be sent now, if there is one. Samples
-    /// may be anything; those that are no numbers count as 0.
+    /// may be anything; those that are no numbers count as 0. What is beyond 20 ms is left out.
     ///
     /// It is to be called also while muted, and for 60 ms after that even without a device: then with
     /// silence.
@@ -153,18 +155,25 @@ impl Talker {
     /// # Errors
     ///
     /// As [`Encoder::encode`]. The frame is lost, and the next may be given.
-    pub fn push(&mut self, at: u64, pcm: &[f32; FRAME]) -> Result<Option<Packet>, CodecError> {
-        self.adapt(at);
+    pub fn push(&mut self, at: u64, pcm: &[f32]) -> Result<Option<Packet>, CodecError> {
         let quiet = !matches!(self.spurt, Spurt::Talking { .. });
-        let Some((at, frame)) = self.grid.push(at, &pcm.map(sound), quiet) else {
+        let mut sounds = [0.0; FRAME];
+        for (to, from) in sounds.iter_mut().zip(pcm) {
+            *to = sound(*from);
+        }
+        let sounds = &sounds[..pcm.len().min(FRAME)];
+        let Some((at, frame)) = self.grid.push(at, sounds, quiet) else {
             return Ok(None);
         };
+        let frame = *frame;
+        self.frames += 1;
+        self.adapt(at);
         if self.muted {
             return Ok(self.rest(at));
         }
-        let activity = self.detector.observe(frame);
+        let activity = self.detector.observe(&frame);
         let voice = activity == Activity::Voice;
-        self.level = Level { voice, dbov: under_overload(dbov(frame)) };
+        self.level = Level { voice, dbov: under_overload(dbov(&frame)) };
         let speaks = match activity {
             Activity::Voice => true,
             Activity::Pause => !quiet,
@@ -173,7 +182,7 @@ impl Talker {
         if !speaks && self.config.discontinuous {
             return Ok(self.rest(at));
         }
-        match self.encoder.encode(frame, &mut self.encoded)? {
+        match self.encoder.encode(&frame, &mut self.encoded)? {
             Encoded::Frame(length) => {
                 let frame = Bytes::copy_from_slice(&self.encoded[..length]);
                 Ok(Some(self.talk(at, frame)))
@@ -196,6 +205,12 @@ impl Talker {
     #[must_use]
     pub const fn is_muted(&self) -> bool {
         self.muted
+    }
+
+    /// How many frames were full until now, of each of which the level was known then.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// How loud the last frame was; silence while muted.

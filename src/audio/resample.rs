@@ -15,7 +15,7 @@ use rubato::{
 use thiserror::Error;
 
 use super::pcm::{Sample, sound};
-use super::{BLOCK, FRAME, RATE};
+use super::{BLOCK, RATE};
 
 /// The lowest rate of a device, in samples a second.
 pub const MIN_RATE: u32 = 8_000;
@@ -25,6 +25,10 @@ pub const MAX_RATE: u32 = 192_000;
 
 /// The most channels of a device.
 pub const MAX_CHANNELS: usize = 8;
+
+/// How many samples of 48 kHz an [`InputResampler`] gives at a time, 2.5 ms: for so long at most a sample
+/// waits there for others.
+pub const PIECE: usize = 120;
 
 /// Taps of the filter at the lower rate. Half of them are its delay.
 const TAPS: u32 = 64;
@@ -51,7 +55,7 @@ pub enum ResampleError {
     Filter,
 }
 
-/// Brings what a device captures to frames of 48 kHz.
+/// Brings what a device captures to pieces of 48 kHz.
 pub struct InputResampler {
     rate: u32,
     channels: usize,
@@ -59,9 +63,9 @@ pub struct InputResampler {
     filter: Option<Async<f32>>,
     /// Mixed down, at the device's rate.
     waiting: Vec<f32>,
-    frame: [f32; FRAME],
+    piece: [f32; PIECE],
     captured: u64,
-    framed: u64,
+    given: u64,
 }
 
 impl InputResampler {
@@ -71,25 +75,25 @@ impl InputResampler {
     ///
     /// [`ResampleError::Rate`] or [`ResampleError::Channels`] if it has others.
     pub fn new(rate: u32, channels: usize) -> Result<Self, ResampleError> {
-        let filter = filter(rate, channels, rate, RATE, FixedAsync::Output, FRAME)?;
-        let most = filter.as_ref().map_or(FRAME, Resampler::input_frames_max);
+        let filter = filter(rate, channels, rate, RATE, FixedAsync::Output, PIECE)?;
+        let most = filter.as_ref().map_or(PIECE, Resampler::input_frames_max);
         Ok(Self {
             rate,
             channels,
             filter,
             waiting: Vec::with_capacity(most),
-            frame: [0.0; FRAME],
+            piece: [0.0; PIECE],
             captured: 0,
-            framed: 0,
+            given: 0,
         })
     }
 
     /// Takes what a device captured, its channels interleaved, of which the first sample is of a media
-    /// time ([`grid`](super::grid)). Gives each frame that is full, and the media time of its first
+    /// time ([`grid`](super::grid)). Gives each piece that is full, and the media time of its first
     /// sample. Channels are mixed into one, of their mean. At 48 kHz and one channel samples come out
     /// as they went in.
     ///
-    /// Of `n` samples a channel, `n * 48,000 / rate` come out; less than a frame and the filter's
+    /// Of `n` samples a channel, `n * 48,000 / rate` come out; less than a piece and the filter's
     /// delay wait for more.
     ///
     /// # Errors
@@ -100,7 +104,7 @@ impl InputResampler {
         &mut self,
         at: u64,
         pcm: &[S],
-        mut each: impl FnMut(u64, &[f32; FRAME]),
+        mut each: impl FnMut(u64, &[f32; PIECE]),
     ) -> Result<(), ResampleError> {
         let (samples, channels) = (pcm.len(), self.channels);
         if !samples.is_multiple_of(channels) {
@@ -113,9 +117,9 @@ impl InputResampler {
             self.captured += 1;
             if self.waiting.len() == self.needed() {
                 self.filter()?;
-                let behind = self.framed.cast_signed() - self.converted(before).cast_signed();
-                each(at.saturating_add_signed(behind - self.delay().cast_signed()), &self.frame);
-                self.framed += FRAME as u64;
+                let behind = self.given.cast_signed() - self.converted(before).cast_signed();
+                each(at.saturating_add_signed(behind - self.delay().cast_signed()), &self.piece);
+                self.given += PIECE as u64;
             }
         }
         Ok(())
@@ -127,16 +131,16 @@ impl InputResampler {
         self.filter.as_ref().map_or(0, |filter| filter.output_delay() as u64)
     }
 
-    /// Samples that a frame asks for.
+    /// Samples that a piece asks for.
     fn needed(&self) -> usize {
-        self.filter.as_ref().map_or(FRAME, Resampler::input_frames_next)
+        self.filter.as_ref().map_or(PIECE, Resampler::input_frames_next)
     }
 
     fn filter(&mut self) -> Result<(), ResampleError> {
         let filtered = match &mut self.filter {
-            Some(filter) => process(filter, &self.waiting, &mut self.frame).map(|_| ()),
+            Some(filter) => process(filter, &self.waiting, &mut self.piece).map(|_| ()),
             None => {
-                self.frame.copy_from_slice(&self.waiting);
+                self.piece.copy_from_slice(&self.waiting);
                 Ok(())
             }
         };

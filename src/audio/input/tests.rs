@@ -313,7 +313,7 @@ fn ten_seconds_are_heard_as_they_were_said_for_the_bytes_that_were_asked_for() {
         said.chunks_exact(FRAME).map(|f| f.try_into().unwrap()).collect();
     let packets: Vec<_> = (0_u64..)
         .zip(&frames)
-        .filter_map(|(number, frame)| talker.push(number * 960, frame).unwrap())
+        .filter_map(|(number, frame)| talker.push(number * 960, &frame[..]).unwrap())
         .collect();
 
     let audio: Vec<_> = packets.iter().filter(|packet| packet.kind == Kind::Audio).collect();

@@ -114,11 +114,12 @@ fn at_48_khz_samples_come_out_as_they_went_in() {
 
 #[test]
 fn channels_are_mixed_to_their_mean_and_played_alike() {
-    let pcm: Vec<i16> = (0..FRAME).flat_map(|_| [16_384, 0, -8_192, 0]).collect();
+    let pcm: Vec<i16> = (0..8 * PIECE).flat_map(|_| [16_384, 0, -8_192, 0]).collect();
     let mut resampler = InputResampler::new(RATE, 4).unwrap();
     let mut frames = Vec::new();
     resampler.push(0, &pcm, |at, frame| frames.push((at, *frame))).unwrap();
-    assert_eq!(frames, [(0, [0.0625; FRAME])]);
+    let pieces = (0..8).map(|number| (number * 120, [0.0625; PIECE]));
+    assert_eq!(frames, pieces.collect::<Vec<_>>());
     let mut resampler = OutputResampler::new(RATE, 2).unwrap();
     let mut out = [0_i16; 6];
     let mut sample = 0.0;
@@ -134,7 +135,7 @@ fn channels_are_mixed_to_their_mean_and_played_alike() {
 }
 
 #[test]
-fn a_frame_knows_when_it_was_captured() {
+fn a_piece_knows_when_it_was_captured() {
     // A click at 0.5 s is in the frame of that time, where it should be.
     for rate in [8_000, 44_100, 48_000, 96_000] {
         let mut pcm = vec![0.0; rate as usize];
@@ -142,7 +143,7 @@ fn a_frame_knows_when_it_was_captured() {
         let mut resampler = InputResampler::new(rate, 1).unwrap();
         let mut clicks = Vec::new();
         for (number, pcm) in (0_u64..).zip(pcm.chunks(rate as usize / 100)) {
-            let each = |at: u64, frame: &[f32; FRAME]| {
+            let each = |at: u64, frame: &[f32; PIECE]| {
                 let (loudest, height) =
                     (0_u64..).zip(frame).max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
                 clicks.push((*height, at + loudest));
@@ -198,7 +199,7 @@ proptest! {
             output.pull(&mut pcm, |block| { blocks += 1; block.fill(sample); }).unwrap();
             prop_assert!(pcm.iter().all(|sample| sample.is_finite()));
             let whole = pushed * 48_000 / u64::from(rate);
-            let least = whole.saturating_sub(FRAME as u64 + 2 * input.delay() + 8);
+            let least = whole.saturating_sub(PIECE as u64 + 2 * input.delay() + 8);
             prop_assert!((least..=whole + 1).contains(&framed), "{} of {}", framed, whole);
             let (least, delay) = (whole / BLOCK as u64, 48_000 * output.delay() / u64::from(rate));
             let most = (whole + 2 * delay + 8) / BLOCK as u64 + 2;

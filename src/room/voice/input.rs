@@ -149,15 +149,14 @@ impl AudioInput {
         #[cfg(feature = "dsp")]
         let acoustics = &mut self.acoustics;
         let mut outcome = Ok(());
-        self.resampler.push(media_time(room_time), pcm, |at, frame| {
-            #[cfg(feature = "dsp")]
-            let frame = &acoustics.as_mut().map_or(*frame, |acoustics| acoustics.frame(frame));
-            let packet = talker.push(at, frame);
+        let mut say = |at: u64, pcm: &[f32]| {
+            let before = talker.frames();
+            let packet = talker.push(at, pcm);
             let Some((topic, desk)) = &way else {
                 outcome = packet.map(drop);
                 return;
             };
-            if !muted {
+            if !muted && talker.frames() != before {
                 // What there is no room for is not known of.
                 levels.push(talker.level()).ok();
             }
@@ -167,6 +166,16 @@ impl AudioInput {
                 Ok(None) => {}
                 Err(error) => outcome = Err(error),
             }
+        };
+        self.resampler.push(media_time(room_time), pcm, |at, piece| {
+            #[cfg(feature = "dsp")]
+            if let Some(acoustics) = acoustics {
+                if let Some((at, block)) = acoustics.collect(at, piece) {
+                    say(at, &block);
+                }
+                return;
+            }
+            say(at, piece);
         })?;
         Ok(outcome?)
     }

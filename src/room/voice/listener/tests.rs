@@ -286,8 +286,11 @@ fn what_is_played_is_told_to_the_microphone_beside_it() {
         let mut captured = Vec::new();
         for _ in 0..250 {
             let heard = stage.run(&mut [&mut speaker], 1);
-            let frame = std::array::from_fn(|i| heard[i] * 0.3);
-            captured.extend(acoustics.frame(&frame));
+            for block in heard.as_chunks::<BLOCK>().0 {
+                let mut block = block.map(|sample| sample * 0.3);
+                acoustics.captured(&mut block);
+                captured.extend(block);
+            }
         }
         tone(&captured[captured.len() - 48_000..], 200.0)
     };
