@@ -5,6 +5,7 @@
 //! was, by its own clock and its own idea of the room's time, which is in the packets: so nothing that
 //! two clocks disagree about is in it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,8 @@ pub(crate) async fn measure(
     seed: u64,
     report: &mut Report,
 ) -> Outcome<()> {
+    // Made at once: nobody is to wait for what another says.
+    let pcm: Arc<[f32]> = stage::talk((WARM + length).as_secs() as usize).into();
     for &carrier in carriers {
         let hub = Hub::start()?;
         let (mut calls, mut proxies) = (JoinSet::new(), JoinSet::new());
@@ -104,11 +107,12 @@ pub(crate) async fn measure(
             let (gauge, by_there) = (proxy.gauge(), hub.behind(proxy.address()?)?);
             proxies.spawn(proxy.run());
             let by_here = hub.address(carrier)?.to_owned();
+            let pcm = Arc::clone(&pcm);
             calls.spawn(Box::pin(async move {
                 let mut call =
                     Box::pin(Call::begin(number, carrier, [&by_here, &by_there])).await?;
                 gauge.lossy.store(true, Ordering::Relaxed);
-                Outcome::Ok((case, Box::pin(call.talk(length, seed)).await?))
+                Outcome::Ok((case, Box::pin(call.talk(&pcm, seed)).await?))
             }));
         }
         let heard = calls.join_all().await.into_iter().collect::<Outcome<Vec<_>>>()?;
@@ -151,8 +155,7 @@ impl Call {
         Ok(Self { speaker, input, listener, arrivals, playout, name })
     }
 
-    async fn talk(&mut self, length: Duration, seed: u64) -> Outcome<Heard> {
-        let pcm = stage::talk((WARM + length).as_secs() as usize);
+    async fn talk(&mut self, pcm: &[f32], seed: u64) -> Outcome<Heard> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let beginning = Instant::now() + BLOCK_TIME / 64 * (rng.next_u32() % 64);
         let (mut delays, mut arrived, mut reported) = (Vec::new(), 0, WARM / 3);

@@ -227,8 +227,8 @@ pub(crate) fn report(report: &mut Report, measured: &Measured) {
     let relay = measured.relay.as_secs_f64() / seconds;
     let by = format!("{} x {}, {} talk", shape.rooms, shape.members, shape.talkers);
     let title = match shape.name {
-        "hall" => "hall: one room, 100 listen to 4",
-        _ => "rooms: 40 of 8, 2 of them talk",
+        "hall" => "hall: one room, all of which hear 4",
+        _ => "rooms: of 8 each, 2 of whom talk",
     };
     report.row(
         title,

@@ -75,7 +75,7 @@ impl Case {
         let on = EncoderSettings { discontinuous: false, ..usual };
         let plain = ended(speak(&pcm, &on, false));
         let telling = ended(speak(&pcm, &EncoderSettings { loss: 10, ..on }, false));
-        let pauses = speak(&talk(seconds), &usual, false);
+        let pauses = ended(speak(&talk(seconds), &usual, false));
         let case = |name, sent: &[Sent], network| Self { name, sent: sent.to_vec(), network };
         vec![
             case("loopback", &plain, Network::loopback),

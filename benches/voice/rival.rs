@@ -96,7 +96,7 @@ pub(crate) fn listen(came: Vec<(u64, Packet)>, phase: u64) -> Outcome<Figures> {
             took += before.try_elapsed()?;
             blocks += 1;
             delays.extend(head.map(|head| {
-                let captured = START as f64 / 1e3 + f64::from(head.wrapping_sub(BASE)) / 48.0;
+                let captured = START as f64 / 1e3 + f64::from(head) / 48.0;
                 now as f64 / 1e3 - captured
             }));
         }
@@ -106,8 +106,10 @@ pub(crate) fn listen(came: Vec<(u64, Packet)>, phase: u64) -> Outcome<Figures> {
 }
 
 fn wrapped(packet: &Packet) -> AudioPacket {
-    let header = RtpHeader::new(packet.sequence, packet.time, 1, OPUS, packet.first);
-    let payload = [&packet.time.to_le_bytes()[..], &packet.frame].concat();
+    // What is sent has times that soon begin at 0 again, which it may not be made for.
+    let time = packet.time.wrapping_sub(BASE);
+    let header = RtpHeader::new(packet.sequence, time, 1, OPUS, packet.first);
+    let payload = [&time.to_le_bytes()[..], &packet.frame].concat();
     AudioPacket::new(header, payload, RATE, 1, 20)
 }
 
