@@ -83,8 +83,8 @@ const MOST_STEPS: u32 = 64;
 ///
 /// A report is of the worst listener, and holds until the next. Nothing is kept of a listener. One that
 /// reports losses it does not have makes this speaker send at most half as much again, and that ends at
-/// most 34 s after it is gone or says otherwise; or, if it says that it loses more than a fifth, a third
-/// as much, until at most 50 s after that.
+/// most 34 s after it is gone or says otherwise; or, if it says that it loses more than a fifth, frames of a
+/// third of the bits, until at most 50 s after that.
 #[derive(Clone, Debug)]
 pub struct Adaptation {
     config: AdaptationConfig,

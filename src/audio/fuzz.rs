@@ -15,6 +15,9 @@ use crate::proto::time::Time;
 /// How long a block is.
 const STEP: Duration = Duration::from_millis(10);
 
+/// No packet is as long.
+const LONGEST: u16 = 1_100;
+
 /// The most that anything played is away from zero.
 const LOUDEST: f32 = 1.5;
 
@@ -28,8 +31,9 @@ pub fn voice_packets(data: &[u8]) {
     let mut playout = Playout::new(PlayoutConfig::default(), decoder);
     let (mut now, mut out) = (Time::ZERO, [0.0; BLOCK]);
     let mut rest = data;
-    while let [blocks, length, behind @ ..] = rest {
-        let (packet, behind) = behind.split_at(usize::from(*length).min(behind.len()));
+    while let [blocks, high, low, behind @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]) % LONGEST);
+        let (packet, behind) = behind.split_at(length.min(behind.len()));
         rest = behind;
         if let Ok(packet) = Packet::read(Bytes::copy_from_slice(packet)) {
             assert_eq!(Packet::read(packet.write()).as_ref(), Ok(&packet), "written otherwise");

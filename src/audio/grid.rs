@@ -39,8 +39,8 @@ impl Default for Grid {
 
 impl Grid {
     /// Takes the next samples, at most a frame of them, of which the first was captured at a media time.
-    /// What is beyond a frame is left out. Returns a frame and when it begins, if one is full: that grows from frame to frame by [`FRAME`], or by a multiple of
-    /// it, whatever the clock does.
+    /// What is beyond a frame is left out. Returns a frame and when it begins, if one is full: that grows
+    /// from frame to frame by [`FRAME`], or by a multiple of it, whatever the clock does.
     ///
     /// Samples that are not where they should be after those before are moved to where the clock has
     /// them: if it is `quiet`, by more than half a frame either way; else only by more than [`BREAK`]

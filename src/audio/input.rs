@@ -1,6 +1,6 @@
 //! What a speaker sends: talk spurts, and how loud it is between them.
 //!
-//! `datastore-spec/audio-speaking.md` says when which packet is sent.
+//! `datastore-spec/speaking.md` says when which packet is sent.
 //!
 //! ```
 //! use parlor::audio::grid::media_time;

@@ -23,7 +23,8 @@ use crate::store::RoomStore;
 pub const DEFAULT_LISTEN: [&str; 3] =
     ["/ip4/0.0.0.0/udp/4433/quic-v1", "/ip4/0.0.0.0/tcp/4433", "/ip4/0.0.0.0/tcp/4434/ws"];
 
-/// Inputs that a machine is told of before it is asked what is due: what is due waits for no more.
+/// Packets of voice that a machine is told of before it is asked what is due: what is due waits for no
+/// more.
 const AT_ONCE: u32 = 64;
 
 /// A pure machine, as its driver sees it.
@@ -233,8 +234,8 @@ impl Outside {
         }
     }
 
-    /// Tells the machine of an input, and of more that are there already: to ask it what is due next
-    /// costs as much as it has rooms and guests. Returns whether it is to be asked: not after voice.
+    /// Tells the machine of an input, and behind voice of more that are there already: to ask it what is
+    /// due next costs as much as it has rooms and guests. Returns whether it is to be asked: not after voice.
     fn hear<M: Machine>(&mut self, machine: &mut M, input: Input) -> bool {
         let mut is_news = false;
         let mut left = AT_ONCE;
@@ -243,12 +244,13 @@ impl Outside {
             if let Input::Disconnected { link } = &input {
                 self.forget(*link);
             }
-            is_news |= !matches!(input, Input::Spoken { .. });
+            let is_voice = matches!(input, Input::Spoken { .. });
+            is_news |= !is_voice;
             machine.handle(self.clock.now(), input);
             // A packet of voice is passed on or not before there is another input.
             self.settle(machine);
             left -= 1;
-            next = if left > 0 { self.links.poll_input() } else { None };
+            next = if is_voice && left > 0 { self.links.poll_input() } else { None };
         }
         is_news
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Room;
-use crate::proto::event::{Event, overrun};
+use crate::proto::event::{Event, overrun, wait};
 use crate::proto::model::Model;
 
 /// Calls that may wait for the task. One more waits before it is taken.
@@ -100,7 +100,7 @@ impl<M: Model> Room<M> {
                 if waiting.len() >= EVENTS {
                     overrun(&mut waiting, EVENTS);
                 }
-                waiting.push_back(event);
+                wait(&mut waiting, event);
             }
             while let Ok(permit) = events.try_reserve()
                 && let Some(event) = waiting.pop_front()

@@ -36,7 +36,7 @@ use crate::audio::resample::ResampleError;
 use crate::net::Carrier;
 use crate::proto::audio::stream::{Hearing, Stream, StreamError, StreamName};
 use crate::proto::event::voice::VoiceEvent;
-use crate::proto::event::{Event, State, overrun};
+use crate::proto::event::{Event, State, overrun, wait};
 use crate::proto::id::PeerId;
 use crate::proto::model::Model;
 use crate::proto::peer::Peer;
@@ -89,8 +89,7 @@ impl Voices {
     pub(super) fn new(options: Option<VoiceOptions>) -> Self {
         let mut voices = Self::default();
         if let Some(options) = options {
-            // Who is silenced is nobody yet, and of too many exceptions the first count.
-            voices.wishes.set_base(Some(options.hearing.clone())).ok();
+            voices.wishes = Wishes::new(options.hearing.clone());
             voices.options = options;
             voices.service.want();
         }
@@ -147,10 +146,7 @@ impl Voices {
 
     /// Tells the application. Of levels that it did not read only the last are kept.
     fn tell(&mut self, event: VoiceEvent) {
-        if matches!(event, VoiceEvent::Levels(_)) {
-            self.told.retain(|told| !matches!(told, Event::Voice(VoiceEvent::Levels(_))));
-        }
-        self.told.push_back(Event::Voice(event));
+        wait(&mut self.told, Event::Voice(event));
     }
 }
 

@@ -177,7 +177,9 @@ fn the_end_of_what_a_muted_peer_said_is_heard_and_nothing_else_of_it() {
     };
     let now = stage.now;
     stage.at_mut(one).mute_stream(0, true, now);
-    stage.run(Duration::from_millis(30));
+    while !stage.at(other).streams().all(|stream| stream.muted) {
+        stage.run(Duration::from_millis(5));
+    }
     let count = |stage: &mut Stage, packet: Bytes| {
         let before = stage.ends[other].heard.len();
         stage.publish(one, topic, packet);
@@ -450,6 +452,10 @@ fn who_speaks_is_told_how_the_worst_hears_it() {
     stage.leave(third);
     stage.run(MOMENT);
     assert_eq!(last(&stage), 1);
+    let now = stage.now;
+    stage.at_mut(other).set_hearing(Hearing { deaf: true, ..Hearing::default() }, now);
+    stage.run(MOMENT);
+    assert_eq!(last(&stage), 0, "nobody is left who misses anything");
 }
 
 /// Something that an end does, by chance.

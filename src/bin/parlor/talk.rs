@@ -11,7 +11,7 @@ use parlor::audio::level::MeterConfig;
 use parlor::net::Clock;
 use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::event::{Event, State};
-use parlor::room::{AudioInput, AudioInputOptions, Room};
+use parlor::room::{AudioError, AudioInput, AudioInputOptions, Room};
 use serde_json::json;
 
 use self::source::Source;
@@ -181,7 +181,11 @@ impl Talk {
     }
 
     fn push(&mut self, pcm: &[f32], is_said: bool) -> Result<(), Failure> {
-        self.input.push(pcm).map_err(Failure::failed)?;
+        match self.input.push(pcm) {
+            // A frame is lost.
+            Err(AudioError::Codec(error)) => tracing::warn!(%error, "a frame is not said"),
+            pushed => pushed.map_err(Failure::failed)?,
+        }
         if is_said {
             let frames = (pcm.len() / self.format.1) as u64;
             self.said += frames;

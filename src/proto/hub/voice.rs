@@ -62,7 +62,8 @@ impl Open {
 
     /// How many packets of a hundred the worst hearer misses, if that is not what its owner was told.
     fn news(&mut self) -> Option<u8> {
-        let worst = self.lost.values().max().copied();
+        // When nobody is left who said something, nobody misses anything.
+        let worst = self.lost.values().max().copied().or_else(|| self.told.map(|_| 0));
         let news = worst.filter(|_| worst != self.told);
         self.told = worst.or(self.told);
         news

@@ -1,6 +1,6 @@
 //! The streams that are played here, and how loud.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::AudioError;
 use super::listener::Listening;
@@ -10,7 +10,7 @@ use crate::audio::codec::Codec;
 use crate::audio::mixer::Gain;
 use crate::audio::opus::Opus;
 use crate::audio::playout::statistics::PlayoutStatistics;
-use crate::net::Carrier;
+use crate::net::{Carrier, Ear};
 use crate::proto::audio::stream::{Stream, StreamName};
 use crate::proto::id::PeerId;
 use crate::proto::peer::Peer;
@@ -22,6 +22,9 @@ pub(super) struct Heard {
     outputs: BTreeMap<StreamName, Kept>,
     mixed: BTreeMap<StreamName, Mixed>,
     listening: Option<Listening>,
+    /// Ears of what fades out: a device's thread, which still plays it, must not be the one to free what
+    /// they remember.
+    fading: VecDeque<Ear>,
     /// Gains other than 1.
     gains: BTreeMap<PeerId, f32>,
 }
@@ -50,7 +53,7 @@ impl Heard {
     pub(super) fn output(&mut self, stream: &Stream, mut kept: Kept, carrier: &Carrier) {
         let (name, desk) = (stream.name, carrier.voice());
         if let Some(before) = self.outputs.remove(&name) {
-            before.end(&desk);
+            drop(before.end(&desk));
         }
         self.unmix(name, carrier);
         kept.set_gain(self.gain(stream.peer));
@@ -61,6 +64,7 @@ impl Heard {
     /// A listener takes the place of the one before.
     pub(super) fn listen(&mut self, listening: Listening, carrier: Option<&Carrier>) {
         self.deafen(carrier);
+        self.fading.clear();
         self.listening = Some(listening);
     }
 
@@ -83,16 +87,19 @@ impl Heard {
     ) {
         let desk = carrier.voice();
         for (name, kept) in &mut self.outputs {
-            kept.follow(peer.stream(*name).map(|stream| stream.topic), &desk);
+            let stream = peer.stream(*name).filter(|stream| stream.peer == kept.peer);
+            kept.follow(stream.map(|stream| stream.topic), &desk);
         }
         let mut unheard = Vec::new();
         for (name, mixed) in &mut self.mixed {
-            let stream = peer.stream(*name);
+            // Its name may be another's by now: a relay that forgot counts its members anew.
+            let named = peer.stream(*name);
+            let stream = named.filter(|stream| stream.peer == mixed.kept.peer);
             mixed.kept.follow(stream.map(|stream| stream.topic), &desk);
-            match stream {
-                Some(stream) if is_heard(peer, stream) => mixed.until = None,
-                Some(_) => unheard.push(*name),
-                None => mixed.until = mixed.until.or(Some(now + options.linger)),
+            match (named, stream) {
+                (_, Some(stream)) if is_heard(peer, stream) => mixed.until = None,
+                (Some(_), _) => unheard.push(*name),
+                (None, _) => mixed.until = mixed.until.or(Some(now + options.linger)),
             }
         }
         unheard.into_iter().for_each(|name| self.unmix(name, carrier));
@@ -102,9 +109,12 @@ impl Heard {
     /// Takes what came from devices' threads, and lets go what is over. Returns whether there may be
     /// room for others now.
     pub(super) fn tick(&mut self, carrier: Option<&Carrier>, now: Time) -> bool {
-        let mut news = self.listening.as_mut().is_some_and(Listening::tidy);
+        let back = self.listening.as_mut().map_or(0, Listening::tidy);
+        self.fading.drain(..back.min(self.fading.len()));
+        let mut news = back > 0;
         if self.listening.as_ref().is_some_and(Listening::is_over) {
             self.deafen(carrier);
+            self.fading.clear();
             self.listening = None;
         }
         let over: Vec<_> =
@@ -112,7 +122,7 @@ impl Heard {
         for name in over {
             news = true;
             if let (Some(kept), Some(carrier)) = (self.outputs.remove(&name), carrier) {
-                kept.end(&carrier.voice());
+                drop(kept.end(&carrier.voice()));
             }
         }
         let late = |mixed: &Mixed| mixed.until.is_some_and(|until| now >= until);
@@ -197,9 +207,10 @@ impl Heard {
     /// Takes a stream out of the mix.
     fn unmix(&mut self, name: StreamName, carrier: &Carrier) {
         let Some(Mixed { kept, .. }) = self.mixed.remove(&name) else { return };
-        kept.end(&carrier.voice());
+        let ear = kept.end(&carrier.voice());
         if let Some(listening) = &mut self.listening {
             listening.remove(name);
+            self.fading.extend(ear);
         }
     }
 

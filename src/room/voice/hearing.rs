@@ -31,6 +31,14 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// Those of who says at first whom it hears: of more than [`EXCEPTIONS`] the first count.
+    pub(super) fn new(mut base: Hearing) -> Self {
+        while base.but.len() > EXCEPTIONS {
+            base.but.pop_last();
+        }
+        Self { base: Some(base), ..Self::default() }
+    }
+
     /// Whom it hears beside what [`Self::silence`] and [`Self::deafen`] say.
     pub(super) fn set_base(&mut self, base: Option<Hearing>) -> Result<(), MembersFull> {
         let before = std::mem::replace(&mut self.base, base);
@@ -74,7 +82,9 @@ impl Wishes {
     }
 
     fn fits(&self) -> Result<(), MembersFull> {
-        let exceptions = self.hearing().map_or(0, |hearing| hearing.but.len());
+        // Who is silenced may be taken back at any time.
+        let said = self.base.as_ref().map_or(0, |base| base.but.len());
+        let exceptions = self.hearing().map_or(0, |hearing| hearing.but.len()).max(said);
         if exceptions > EXCEPTIONS { Err(MembersFull { limit: EXCEPTIONS }) } else { Ok(()) }
     }
 }

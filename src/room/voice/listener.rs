@@ -191,13 +191,13 @@ impl Listening {
         self.hands.push(Hand::Remove(name)).ok();
     }
 
-    /// Drops what was given back. Returns whether that was anything.
-    pub(super) fn tidy(&mut self) -> bool {
+    /// Drops what was given back. Returns how much that was.
+    pub(super) fn tidy(&mut self) -> usize {
         let before = self.out;
         while self.back.pop().is_ok() {
             self.out -= 1;
         }
-        self.out < before
+        before - self.out
     }
 }
 

@@ -10,7 +10,7 @@ use crate::audio::level::{MIN_REPORT, under_overload};
 use crate::audio::speakers::{Change, Speakers};
 use crate::net::{Carrier, Clock, Watch};
 use crate::proto::audio::packet::Level;
-use crate::proto::audio::stream::{StreamName, Topic};
+use crate::proto::audio::stream::{Stream, StreamName, Topic};
 use crate::proto::event::voice::{StreamLevel, VoiceEvent};
 use crate::proto::id::PeerId;
 use crate::proto::peer::Peer;
@@ -78,13 +78,14 @@ impl Meters {
 
     /// Streams may have been opened or closed.
     pub(super) fn sync(&mut self, peer: &Peer) {
-        self.topics = peer.streams().map(|stream| (stream.topic, stream.name)).collect();
+        let own = |stream: &Stream| Some(stream.name.client) == peer.client();
+        let counts = peer.streams().filter(|stream| own(stream) || is_heard(peer, stream));
+        self.topics = counts.map(|stream| (stream.topic, stream.name)).collect();
     }
 
-    /// In how long there may be something to tell, if levels are told of.
+    /// In how long there may be something to tell: of who speaks also if levels are not told of.
     pub(super) fn due(&self) -> Option<Duration> {
-        let tells = !self.every.is_zero() && !self.topics.is_empty();
-        tells.then(|| self.due - self.clock.now())
+        (!self.topics.is_empty()).then(|| self.due - self.clock.now())
     }
 
     /// Takes what came, and says what there is to tell.
@@ -154,7 +155,7 @@ impl Meters {
         if now < self.due {
             return None;
         }
-        self.due = now + self.every;
+        self.due = now + self.every.max(MIN_REPORT);
         let sums = std::mem::take(&mut self.sums);
         let levels: Vec<_> = sums
             .into_iter()

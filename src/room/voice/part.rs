@@ -186,8 +186,12 @@ impl Kept {
     }
 
     /// Takes the ear away: another is to hear the stream, or nobody.
-    pub(super) fn end(mut self, desk: &VoiceDesk) {
+    pub(super) fn end(mut self, desk: &VoiceDesk) -> Option<Ear> {
         self.follow(None, desk);
+        match self.ear {
+            Place::Here(ear) => ear,
+            Place::Desk(_) => None,
+        }
     }
 
     /// How loud the stream's member is to be.
@@ -209,9 +213,11 @@ impl Kept {
     /// How many of a hundred frames did not come in time since this was asked last, rounded up;
     /// nothing, if none was to come.
     pub(super) fn loss(&mut self) -> Option<u8> {
-        let before = std::mem::replace(&mut self.reported, self.latest);
-        let played = self.latest.voice.saturating_sub(before.voice) / FRAME as u64;
-        let lost = self.latest.lost.saturating_sub(before.lost);
+        let played = self.latest.voice.saturating_sub(self.reported.voice) / FRAME as u64;
+        let lost = self.latest.lost.saturating_sub(self.reported.lost);
+        if played > 0 {
+            self.reported = self.latest;
+        }
         let share = (lost * 100).div_ceil(played.max(1)).min(100);
         (played > 0).then_some(u8::try_from(share).unwrap_or(100))
     }

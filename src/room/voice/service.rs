@@ -85,8 +85,8 @@ impl Service {
 
     /// The application does not want to. What to tell of that.
     pub(super) fn leave(&mut self) -> Option<VoiceEvent> {
-        let before = std::mem::take(self);
-        (before != Self::Out).then_some(VoiceEvent::Left { why: VoiceLeave::Asked })
+        let took_part = matches!(std::mem::take(self), Self::Wanted | Self::In | Self::Away);
+        took_part.then_some(VoiceEvent::Left { why: VoiceLeave::Asked })
     }
 
     /// The room is in a state. What to tell of that.
