@@ -1,4 +1,5 @@
-//! `#[derive(Model)]` and `#[derive(Choice)]`: what they make of good types and say of bad ones.
+//! `#[derive(Model)]` and `#[derive(Choice)]`: what they make of good types. What they say of bad ones
+//! is among the tests of their own crate.
 
 use std::time::Duration;
 
@@ -13,11 +14,6 @@ use parlor::proto::model::value::Value;
 use parlor::proto::model::{Field, FieldType, Shape, StateTerms};
 use parlor::proto::state::grid::{PARTS, Truth};
 use parlor::{Choice, Model};
-
-#[test]
-fn mistakes_are_told_where_they_are() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
-}
 
 #[derive(Choice, Clone, Copy, Debug, Default, PartialEq)]
 enum Team {
