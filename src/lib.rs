@@ -86,7 +86,7 @@ pub use room::{
     AudioError, AudioInput, AudioInputOptions, AudioOutput, Listener, MembersFull, VoiceOptions,
 };
 #[cfg(feature = "net")]
-pub use room::{ConnectError, ConnectOptions, Room, RoomHandle};
+pub use room::{ConnectError, ConnectOptions, NotDurable, Room, RoomHandle};
 
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -17,6 +17,7 @@ mod fresh;
 mod handler;
 mod hub;
 mod identity;
+mod keeper;
 mod link;
 mod links;
 mod pings;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::handle::{RoomGone, RoomHandle};
-pub use self::options::{ConnectError, ConnectOptions};
+pub use self::options::{ConnectError, ConnectOptions, NotDurable};
 #[cfg(feature = "audio")]
 use self::voice::Voices;
 #[cfg(feature = "audio")]
@@ -198,6 +198,36 @@ impl<M: Model> Room<M> {
             self.wait(Duration::from_millis(20)).await;
         }
         true
+    }
+
+    /// Writes what was edited, and waits until the relay has said that all of it is kept such that it
+    /// outlives the relay and a loss of its power, at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be said. What was edited is here all the same, and goes on its way.
+    pub async fn durable(&mut self, patience: Duration) -> Result<(), NotDurable> {
+        let until = self.clock.now() + patience;
+        self.flush();
+        while !self.peer.is_durable() {
+            match self.peer.state() {
+                State::Offline => return Err(NotDurable::Offline),
+                State::Closed(reason) => return Err(NotDurable::Closed(reason.clone())),
+                State::Ready if !self.peer.is_kept() => return Err(NotDurable::Unkept),
+                State::Ready | State::Connecting | State::Joining | State::Reconnecting { .. } => {}
+            }
+            if self.clock.now() >= until {
+                return Err(NotDurable::Late { patience });
+            }
+            self.wait(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the relay has said that all that was edited here is kept: see [`Peer::is_durable`].
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.peer.is_durable()
     }
 
     /// The next thing to tell the application. Read until there is none after each

@@ -6,6 +6,8 @@
 mod authorised;
 #[path = "service/doors.rs"]
 mod doors;
+#[path = "service/durable.rs"]
+mod durable;
 #[path = "service/kept.rs"]
 mod kept;
 #[path = "service/matches.rs"]

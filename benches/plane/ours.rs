@@ -47,6 +47,7 @@ impl Machine for Fan {
             | Input::Written { .. }
             | Input::Authorised { .. }
             | Input::Fetched { .. }
+            | Input::Committed { .. }
             | Input::Spoken { .. } => {}
         }
     }

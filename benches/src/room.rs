@@ -275,7 +275,7 @@ impl Room {
             }
             Effect::Disconnect { .. }
             | Effect::Authorise { .. }
-            | Effect::Keep { .. }
+            | Effect::Commit { .. }
             | Effect::Fetch { .. }
             | Effect::Tune { .. }
             | Effect::Pass { .. } => {
@@ -294,7 +294,7 @@ impl Room {
             Effect::Disconnect { .. }
             | Effect::Dial
             | Effect::Authorise { .. }
-            | Effect::Keep { .. }
+            | Effect::Commit { .. }
             | Effect::Fetch { .. }
             | Effect::Tune { .. }
             | Effect::Pass { .. } => {

@@ -181,6 +181,10 @@ pub struct RelayNetConfig {
     /// Whether connections from this computer are free of the limits per address. Off: a relay
     /// behind a proxy on the same computer sees only this one address. Tests turn it on.
     pub exempt_loopback: bool,
+    /// Commits and questions that wait for the store of rooms. For one more the store counts as failed:
+    /// nothing is kept any more. 4,096: one commit at a time, one for all that closes at once, and a
+    /// question for each peer that waits at the door.
+    pub orders: usize,
     /// What peers may send to each other through this relay beside its rooms (circuit relay v2),
     /// so that they find a direct link. Nothing turns it off: rooms do not need it.
     pub circuits: Option<CircuitConfig>,
@@ -198,6 +202,7 @@ impl Default for RelayNetConfig {
             new_burst: 20,
             addresses: 65_536,
             exempt_loopback: false,
+            orders: 4_096,
             circuits: Some(CircuitConfig::default()),
         }
     }

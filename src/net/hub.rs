@@ -27,8 +27,8 @@ impl Machine for Hub {
         Self::shut_down(self, now);
     }
 
-    fn keep_rooms(&mut self) {
-        Self::keep_rooms(self);
+    fn keep_rooms(&mut self, is_durable: bool) {
+        Self::keep_rooms(self, is_durable);
     }
 
     fn publish(&mut self) {
@@ -55,6 +55,8 @@ pub(crate) fn log(event: &HubEvent) {
         HubEvent::Signal { room, signal: Signalled { subject, by, .. } } => {
             tracing::debug!(room = %room.1, %subject, %by, "signal");
         }
+        HubEvent::NotKept { room } => tracing::error!(room = %room.1, "is not kept"),
+        HubEvent::KeepsNoMore { why } => tracing::error!(%why, "nothing is kept any more"),
         HubEvent::Unreadable { room, why } => {
             tracing::error!(room = %room.1, %why, "a room that is kept cannot be opened");
         }

@@ -124,7 +124,7 @@ impl Links {
                 self.pass(link, topic, packet);
             }
             // These are the relay's to do; a peer never asks for them.
-            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+            Effect::Authorise { .. } | Effect::Commit { .. } | Effect::Fetch { .. } => {
                 tracing::debug!(?effect, "nobody does this");
             }
         }
@@ -222,8 +222,11 @@ fn traced(input: Input) -> Input {
         Input::Authorised { link, verdict } => {
             tracing::trace!(?link, ?verdict, "input: authorised");
         }
-        Input::Fetched { room, image } => {
-            tracing::trace!(room = %room.1, ?image, "input: fetched");
+        Input::Fetched { room, kept } => {
+            tracing::trace!(room = %room.1, ?kept, "input: fetched");
+        }
+        Input::Committed { number, outcome } => {
+            tracing::trace!(number, ?outcome, "input: committed");
         }
         Input::Spoken { link, topic, packet } => {
             tracing::trace!(?link, %topic, bytes = packet.len(), "input: spoken");

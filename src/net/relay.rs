@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::net::clock::Clock;
 use crate::net::config::RelayNetConfig;
+use crate::net::keeper::{Keeper, Order};
 use crate::net::links::Links;
 use crate::net::swarm::Network;
 use crate::proto::authorisation::{Question, Verdict};
@@ -43,9 +44,9 @@ pub trait Machine {
     fn shut_down(&mut self, _now: Time) {}
     /// A place to drain events to the log and to counters.
     fn publish(&mut self) {}
-    /// There is a store from now on, for [`Effect::Keep`] and [`Effect::Fetch`]. By default it is not
-    /// used.
-    fn keep_rooms(&mut self) {}
+    /// There is a store from now on, for [`Effect::Commit`] and [`Effect::Fetch`], and what it keeps
+    /// outlives the relay or not. By default it is not used.
+    fn keep_rooms(&mut self, _is_durable: bool) {}
     /// Asks an application's server whether a peer may come in, for [`Effect::Authorise`]. The answer
     /// goes back to the machine, unless the relay ends before. By default there is nobody to ask.
     fn authorise(&self, _question: Question) -> BoxFuture<'static, Option<Verdict>> {
@@ -137,10 +138,11 @@ impl<M: Machine> Relay<M> {
         Ok(Self { machine, clock, links, network, addresses, config, store: None })
     }
 
-    /// Keeps rooms that close in a store, also when this relay ends, and opens them from there.
+    /// Keeps rooms in a store, and opens them from there: if what that keeps outlives this relay, all that
+    /// comes to them while they are open, else what they are when they close and when this relay ends.
     #[must_use]
     pub fn with_store(mut self, store: Box<dyn RoomStore>) -> Self {
-        self.machine.keep_rooms();
+        self.machine.keep_rooms(store.is_durable());
         self.store = Some(store);
         self
     }
@@ -165,8 +167,9 @@ impl<M: Machine> Relay<M> {
         let Self { mut machine, clock, links, network, config, store, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(Box::pin(network.run()));
+        let keeper = store.map(|store| Keeper::begin(store, config.orders));
         let mut outside =
-            Outside { clock, links, questions: JoinSet::new(), asking: BTreeMap::new(), store };
+            Outside { clock, links, questions: JoinSet::new(), asking: BTreeMap::new(), keeper };
         tokio::pin!(shutdown);
         let mut deadline = machine.poll_timeout();
         loop {
@@ -179,6 +182,7 @@ impl<M: Machine> Relay<M> {
                     outside.asking.remove(&link);
                     machine.handle(clock.now(), Input::Authorised { link, verdict });
                 },
+                input = Keeper::next(&mut outside.keeper) => machine.handle(clock.now(), input),
                 input = outside.links.next_input() => match input {
                     Some(input) => is_news = outside.hear(&mut machine, input),
                     None => break,
@@ -199,7 +203,10 @@ impl<M: Machine> Relay<M> {
         }
         machine.shut_down(clock.now());
         outside.settle(&mut machine);
-        let mut links = outside.links;
+        let Outside { mut links, keeper, .. } = outside;
+        if let Some(keeper) = keeper {
+            keeper.close(config.net.linger).await;
+        }
         links.close();
         let drained = async { while links.next_input().await.is_some() {} };
         // The network keeps to its own time; this is for the case that it does not.
@@ -223,7 +230,7 @@ struct Outside {
     questions: JoinSet<(Link, Option<Verdict>)>,
     /// What ends a question whose link has ended.
     asking: BTreeMap<Link, AbortHandle>,
-    store: Option<Box<dyn RoomStore>>,
+    keeper: Option<Keeper>,
 }
 
 impl Outside {
@@ -255,6 +262,17 @@ impl Outside {
         is_news
     }
 
+    /// Has the store do something, or says at once that it will not.
+    fn order<M: Machine>(&self, machine: &mut M, order: Order) {
+        let refused = match &self.keeper {
+            Some(keeper) => keeper.order(order).err(),
+            None => Some(order),
+        };
+        if let Some(order) = refused {
+            machine.handle(self.clock.now(), order.refused());
+        }
+    }
+
     /// Does what the machine asks for, until it asks for nothing.
     fn settle<M: Machine>(&mut self, machine: &mut M) {
         while let Some(effect) = machine.poll_effect() {
@@ -264,17 +282,11 @@ impl Outside {
                     let verdict = verdict.map(move |verdict| (link, verdict));
                     self.asking.insert(link, self.questions.spawn(verdict));
                 }
-                Effect::Keep { room, image } => {
-                    let kept = self.store.as_mut().map(|store| store.keep(&room, image));
-                    if let Some(Err(why)) = kept {
-                        tracing::error!(room = %room.1, %why, "a closed room is not kept");
-                    }
+                Effect::Commit { number, keepings } => {
+                    let order = Order::Commit { number, keepings };
+                    self.order(machine, order);
                 }
-                Effect::Fetch { room } => {
-                    let image = self.store.as_mut().map_or(Ok(None), |store| store.fetch(&room));
-                    let image = image.map_err(|why| why.to_string());
-                    machine.handle(self.clock.now(), Input::Fetched { room, image });
-                }
+                Effect::Fetch { room } => self.order(machine, Order::Fetch { room }),
                 Effect::Disconnect { link } => {
                     self.forget(link);
                     self.links.perform(effect);

@@ -5,7 +5,8 @@ mod relay;
 use std::time::Duration;
 
 pub use self::relay::{
-    EpochConfig, HubConfig, OwnershipConfig, ServiceConfig, SignalConfig, VoiceConfig,
+    EpochConfig, HubConfig, KeepingConfig, OwnershipConfig, ServiceConfig, SignalConfig,
+    VoiceConfig,
 };
 
 /// What a peer does and how often.

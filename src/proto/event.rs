@@ -1,14 +1,15 @@
 //! The words of the wall: what happened outside, what to do outside, what to tell the application.
 
+pub mod kept;
 pub mod signal;
 pub mod voice;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::kept::{Keeping, KeptRoom, Unfetched};
 use self::signal::{Delivery, SignalId, Signalled};
 use self::voice::VoiceEvent;
 use crate::proto::audio::stream::{Topic, Tune};
@@ -68,8 +69,8 @@ pub enum Input {
     Fetched {
         /// Which room.
         room: RoomKey,
-        /// Its image; nothing, if none is kept. Or why it cannot be said, for the operator.
-        image: Result<Option<RoomImage>, String>,
+        /// All of it; nothing, if nothing is. Or why it cannot be said.
+        kept: Result<Option<KeptRoom>, Unfetched>,
     },
     /// A packet of a stream came to a relay: undecoded bytes from a stranger. What comes to a peer goes
     /// past its machine to who plays it.
@@ -81,16 +82,14 @@ pub enum Input {
         /// The packet.
         packet: Bytes,
     },
-}
-
-/// A closed room in bytes: whoever keeps it need not know what is in it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RoomImage(pub Bytes);
-
-impl fmt::Debug for RoomImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RoomImage({} bytes)", self.0.len())
-    }
+    /// What became of an [`Effect::Commit`]. They end in the order in which they were begun.
+    Committed {
+        /// Which.
+        number: u64,
+        /// Rooms of which nothing of it is kept, if any; or why none of it is, for the operator, and then
+        /// nothing of a later one will be.
+        outcome: Result<Vec<RoomKey>, String>,
+    },
 }
 
 /// What to do outside.
@@ -122,14 +121,15 @@ pub enum Effect {
         /// What to ask.
         question: Question,
     },
-    /// Keep a room that is closed, in place of what was kept of it. Only a relay keeps rooms.
-    Keep {
-        /// Which room.
-        room: RoomKey,
+    /// Keep all of this or nothing of it; answered by [`Input::Committed`]. Only a relay keeps rooms.
+    Commit {
+        /// Which commit: each is one more than the last.
+        number: u64,
         /// What to keep.
-        image: RoomImage,
+        keepings: Vec<Keeping>,
     },
-    /// Bring what is kept of a room; answered by [`Input::Fetched`].
+    /// Bring what is kept of a room, with what was to be committed before; answered by
+    /// [`Input::Fetched`].
     Fetch {
         /// Which room.
         room: RoomKey,
@@ -308,6 +308,11 @@ pub enum Event {
     },
     /// Something is another of the voices in the room.
     Voice(VoiceEvent),
+    /// Whether the relay keeps what comes such that it outlives the relay: told when this peer has come in
+    /// where it does, and when it cannot any more.
+    Keeps(bool),
+    /// All that was edited here is kept, such that it outlives the relay.
+    Kept,
     /// More happened than is told one by one: more than the queue of events holds, or the room was left
     /// while its documents were still coming. Events before this may have been discarded, but for
     /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`], [`Self::Answered`] and

@@ -13,6 +13,7 @@ mod epoch;
 mod guest;
 mod image;
 mod join;
+mod journal;
 mod keep;
 mod lobby;
 mod motion;
@@ -25,6 +26,7 @@ mod seats;
 mod second;
 mod service;
 mod signals;
+mod trail;
 mod unproven;
 mod voice;
 
@@ -37,6 +39,7 @@ use rand_core::{Rng, SeedableRng};
 pub use self::act::{Act, ActError};
 use self::guest::{Guest, Stage};
 pub use self::image::ImageError;
+use self::journal::Journal;
 use self::ownership::Grantor;
 use self::plugin::Plugged;
 pub use self::plugin::{Given, Hearing, Order, Plugin, Ruling, Update, View, Write, Writer};
@@ -109,6 +112,17 @@ pub enum HubEvent {
         /// What.
         signal: Signalled,
     },
+    /// What came to a room is not kept, and nothing of it is any more while it is open: what was kept
+    /// before is.
+    NotKept {
+        /// Which.
+        room: RoomKey,
+    },
+    /// Nothing is kept of any room any more: what was kept before is.
+    KeepsNoMore {
+        /// Why.
+        why: String,
+    },
     /// A room is kept and cannot be opened: nobody comes in.
     Unreadable {
         /// Which.
@@ -154,8 +168,8 @@ pub struct Hub {
     tokens: BTreeMap<AppId, TokenRing>,
     /// The applications whose servers are asked who may come in.
     asked: BTreeSet<AppId>,
-    /// Whether closed rooms are kept, and fetched when somebody comes.
-    keeps: bool,
+    /// What is kept of rooms, which are fetched when somebody comes.
+    journal: Journal,
     /// Rooms that are being fetched.
     fetching: BTreeSet<RoomKey>,
     config: HubConfig,
@@ -194,7 +208,7 @@ impl Hub {
             keys: keys.into_iter().map(|key| (key.app(), key)).collect(),
             tokens: BTreeMap::new(),
             asked: BTreeSet::new(),
-            keeps: false,
+            journal: Journal::default(),
             fetching: BTreeSet::new(),
             config,
             rng: ChaCha12Rng::from_seed(seed),
@@ -225,7 +239,8 @@ impl Hub {
                 self.pump_guest(link, now);
             }
             Input::Authorised { link, verdict } => self.on_authorised(now, link, verdict),
-            Input::Fetched { room, image } => self.on_fetched(now, &room, image),
+            Input::Fetched { room, kept } => self.on_fetched(now, &room, kept),
+            Input::Committed { number, outcome } => self.on_committed(now, number, outcome),
             Input::Spoken { link, topic, packet } => {
                 self.on_spoken(now, link, topic, packet);
                 // Nothing is to be asked of a plugin.
@@ -253,13 +268,8 @@ impl Hub {
             .filter(|(key, room)| self.closes(key, room).is_some_and(|at| now >= at))
             .map(|(key, _)| key.clone())
             .collect();
-        for key in empty {
-            self.keep(now, &key);
-            let room = self.rooms.remove(&key);
-            if room.is_some_and(|room| !room.is_untouched()) {
-                self.report(HubEvent::Closed { room: key });
-            }
-        }
+        self.close_rooms(now, &empty);
+        self.tick_journal(now);
         self.consult(now);
     }
 
@@ -271,8 +281,8 @@ impl Hub {
         }
         let open = self.rooms.iter().filter(|(_, room)| !room.is_untouched());
         let rooms: Vec<RoomKey> = open.map(|(key, _)| key.clone()).collect();
+        self.keep(now, &rooms);
         for room in rooms {
-            self.keep(now, &room);
             self.report(HubEvent::Closed { room });
         }
     }
@@ -300,6 +310,7 @@ impl Hub {
             self.rooms.values().filter_map(|room| room.signals().due(&self.config.signals));
         let plugin = self.plugin.as_ref().and_then(Plugged::due);
         let guests = guests.chain(moves).chain(signals).chain(over).chain(plugin);
+        let guests = guests.chain(self.journal.due(&self.config.keeping));
         guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
@@ -415,6 +426,7 @@ impl Hub {
         let Some(guest) = self.guests.remove(&link) else {
             return;
         };
+        self.journal.forget(link);
         let Stage::Member { room: key, client } = guest.stage.clone() else {
             return;
         };
@@ -457,7 +469,9 @@ impl Hub {
             messages = guest.lane.acknowledgements(now);
             guest.pump_snapshots(limit, now, &mut messages);
             for document in DocumentId::ALL {
-                if guest.snapshots[document.place()].is_some() {
+                // A cut that the relay may yet forget is told to nobody.
+                if guest.snapshots[document.place()].is_some() || room.epochs(document).is_unkept()
+                {
                     continue;
                 }
                 let mut outstanding = guest.outstanding[Lane::Document as usize];

@@ -136,6 +136,7 @@ impl Lobby {
             | Input::Written { .. }
             | Input::Authorised { .. }
             | Input::Fetched { .. }
+            | Input::Committed { .. }
             | Input::Spoken { .. } => {}
         }
         self.drive(now);
@@ -264,7 +265,9 @@ impl Lobby {
                 | Told::Fact(_)
                 | Told::Presence { .. }
                 | Told::Here
-                | Told::Voice(_) => {
+                | Told::Voice(_)
+                | Told::Keeps(_)
+                | Told::Kept { .. } => {
                     self.fault("what is told who is in a room");
                 }
             }

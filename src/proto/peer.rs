@@ -7,6 +7,7 @@ mod backoff;
 mod connection;
 mod documents;
 mod join;
+mod keeping;
 mod motion;
 mod ownership;
 mod roster;
@@ -23,6 +24,7 @@ use rand_core::{Rng, SeedableRng};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Incoming, Stage};
+use self::keeping::Keeping;
 use self::motion::Motion;
 use self::ownership::Lease;
 use self::roster::Roster;
@@ -105,6 +107,7 @@ pub struct Peer {
     signals: Box<Signals>,
     service: Box<Service>,
     voice: Box<Voice>,
+    keeping: Keeping,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -153,6 +156,7 @@ impl Peer {
             signals: Box::default(),
             service,
             voice: Box::default(),
+            keeping: Keeping::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -215,7 +219,7 @@ impl Peer {
                 }
             }
             // A peer asks no server, and keeps no rooms.
-            Input::Authorised { .. } | Input::Fetched { .. } => {}
+            Input::Authorised { .. } | Input::Fetched { .. } | Input::Committed { .. } => {}
             // They go past it.
             Input::Spoken { .. } => {}
         }
@@ -396,6 +400,7 @@ impl Peer {
                 continue;
             }
             for place in self.store.take_written(document) {
+                self.keeping.write();
                 if let Some(open) = self.connection.as_mut().filter(|open| open.is_in()) {
                     open.lane.push(document, Token::Change(place));
                 }

@@ -442,6 +442,9 @@ pub(crate) const SERVICE_SINCE: u16 = 4;
 /// The minor version since which relays carry voices.
 pub(crate) const VOICE_SINCE: u16 = 5;
 
+/// The minor version since which relays say what they keep.
+pub(crate) const KEEPING_SINCE: u16 = 6;
+
 /// A version of the protocol. Equal majors understand each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Version {
@@ -453,7 +456,7 @@ pub struct Version {
 
 impl Version {
     /// What this crate speaks.
-    pub const CURRENT: Self = Self { major: 2, minor: 5 };
+    pub const CURRENT: Self = Self { major: 2, minor: 6 };
 }
 
 impl std::fmt::Display for Version {

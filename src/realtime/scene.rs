@@ -316,7 +316,9 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::Presence { .. }
             | Event::Answered { .. }
             | Event::TokenEnds { .. }
-            | Event::Voice(_) => {}
+            | Event::Voice(_)
+            | Event::Keeps(_)
+            | Event::Kept => {}
         }
     }
 

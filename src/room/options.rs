@@ -1,5 +1,7 @@
 //! What an application says when it enters a room.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -8,7 +10,7 @@ use super::voice::VoiceOptions;
 use crate::net::{AddressError, CarrierError, NetConfig};
 use crate::proto::config::PeerConfig;
 use crate::proto::id::{AppKeyError, Identity, RoomNameError};
-use crate::proto::reason::RequestError;
+use crate::proto::reason::{Reason, RequestError};
 use crate::proto::service::Entrance;
 
 /// Which room, and as whom.
@@ -104,4 +106,25 @@ pub enum ConnectError {
     /// The system has no entropy for a new identity.
     #[error("the system gives no random bytes: pass an identity")]
     Entropy,
+}
+
+/// Why it is not known that what was edited outlives the relay.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum NotDurable {
+    /// The room has no relay.
+    #[error("the room is on no relay: go online first")]
+    Offline,
+    /// The room is closed.
+    #[error("the room is closed: {0}")]
+    Closed(Reason),
+    /// The relay keeps nothing that outlives it, or cannot any more.
+    #[error("the relay keeps nothing that outlives it: start it with a data directory")]
+    Unkept,
+    /// The relay has not said so in time.
+    #[error("the relay did not say within {patience:?} that all is kept")]
+    Late {
+        /// How long was waited.
+        patience: Duration,
+    },
 }

@@ -236,7 +236,7 @@ impl World {
             }
             Effect::Send { link, lane, frame } => self.send(from, link, lane, frame),
             // No simulated relay is told to ask anybody, or to keep anything.
-            Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {}
+            Effect::Authorise { .. } | Effect::Commit { .. } | Effect::Fetch { .. } => {}
             // Nobody speaks.
             Effect::Tune { .. } | Effect::Pass { .. } => {}
         }
@@ -342,6 +342,8 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Answered { .. }
         | Event::TokenEnds { .. }
         | Event::Voice(_)
+        | Event::Keeps(_)
+        | Event::Kept
         | Event::Overrun => None,
         Event::Signal(_) => Some("signal heard"),
         Event::SignalSettled { delivery: Delivery::Heard, .. } => Some("signal settled: heard"),

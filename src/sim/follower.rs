@@ -66,7 +66,9 @@ impl Follower {
             | Event::Presence { .. }
             | Event::Answered { .. }
             | Event::TokenEnds { .. }
-            | Event::Voice(_) => {}
+            | Event::Voice(_)
+            | Event::Keeps(_)
+            | Event::Kept => {}
         }
     }
 

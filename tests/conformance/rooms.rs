@@ -87,6 +87,8 @@ pub(crate) fn messages() -> Vec<Named> {
         ("told-answers", "every answer", service(answers())),
         ("asked-voice", "everything that can be said of one's voice", service(asked_voice())),
         ("told-voice", "everything that is told of voices", service(told_voice())),
+        ("asked-keeping", "whether all is kept", service(asked_keeping())),
+        ("told-keeping", "what is kept", service(told_keeping())),
         ("told-errors", "every reason why not", service(errors())),
     ]
 }
@@ -132,6 +134,15 @@ fn asked_voice() -> ServiceMessage {
     let asked = voice.map(Asked::Voice).into_iter();
     let items = asked.chain([Asked::Request { number: 19, request: silence }]);
     ServiceMessage::Asked { position: 0, items: List::of(items) }
+}
+
+fn asked_keeping() -> ServiceMessage {
+    ServiceMessage::Asked { position: 7, items: List::of([Asked::Keep { mark: 300 }]) }
+}
+
+fn told_keeping() -> ServiceMessage {
+    let items = [Told::Keeps(true), Told::Kept { mark: 300 }, Told::Keeps(false)];
+    ServiceMessage::Told { position: 9, items: List::of(items) }
 }
 
 fn told_voice() -> ServiceMessage {

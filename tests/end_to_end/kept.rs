@@ -6,7 +6,7 @@ use std::time::Duration;
 use parlor::Entrance;
 use parlor::net::{Clock, Relay, RelayNetConfig};
 use parlor::proto::config::HubConfig;
-use parlor::proto::event::RoomImage;
+use parlor::proto::event::kept::{Keeping, KeptRoom, RoomImage};
 use parlor::proto::hub::Hub;
 use parlor::proto::id::{AppKey, Identity, RoomKey, RoomName};
 use parlor::proto::reason::{Reason, Refusal};
@@ -92,8 +92,9 @@ async fn a_room_is_there_again_after_everybody_left_and_after_another_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_cannot_be_read_lets_nobody_in_and_others_serve() {
     let store = Arc::new(Mutex::new(MemoryStore::new(MemoryStoreConfig::default())));
-    let damaged = RoomImage(vec![1; 100].into());
-    store.lock().unwrap().keep(&key(), damaged.clone()).unwrap();
+    let image = RoomImage(vec![1; 100].into());
+    let whole = Keeping::Whole { room: key(), image: image.clone() };
+    store.lock().unwrap().commit(vec![whole]).unwrap();
     let host = Box::pin(start(&store, 1)).await;
     let addresses: Vec<&str> = host.addresses.iter().map(String::as_str).collect();
     let mut room: Room<Table> =
@@ -103,6 +104,7 @@ async fn a_room_that_cannot_be_read_lets_nobody_in_and_others_serve() {
     let mut other: Room<Table> =
         Room::connect(ConnectOptions::new("other", "end to end", &addresses)).unwrap();
     within(other.ready()).await.unwrap();
+    let damaged = KeptRoom { image, records: Vec::new() };
     assert_eq!(store.lock().unwrap().fetch(&key()).unwrap(), Some(damaged));
     drop(other);
     host.stop().await;

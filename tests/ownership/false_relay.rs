@@ -163,7 +163,7 @@ impl Rig {
                 Effect::Tune { .. }
                 | Effect::Pass { .. }
                 | Effect::Authorise { .. }
-                | Effect::Keep { .. }
+                | Effect::Commit { .. }
                 | Effect::Fetch { .. } => {
                     panic!("nobody is asked, and nothing kept");
                 }

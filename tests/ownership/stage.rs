@@ -324,7 +324,7 @@ impl Stage {
             Effect::Tune { .. }
             | Effect::Pass { .. }
             | Effect::Authorise { .. }
-            | Effect::Keep { .. }
+            | Effect::Commit { .. }
             | Effect::Fetch { .. } => {
                 panic!("nobody is asked, and nothing kept");
             }

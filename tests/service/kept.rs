@@ -6,7 +6,8 @@ use std::time::Duration;
 use parlor::proto::authorisation::Verdict;
 use parlor::proto::config::HubConfig;
 use parlor::proto::datastore::Datastore;
-use parlor::proto::event::{Member, RoomImage};
+use parlor::proto::event::Member;
+use parlor::proto::event::kept::{KeptRoom, RoomImage};
 use parlor::proto::hub::HubEvent;
 use parlor::proto::id::{DocumentId, RoomKey};
 use parlor::{Entrance, Mode, ModelRef, Opening, Policy, Reason, Refusal, Request, State, Terms};
@@ -20,7 +21,7 @@ const CLOSES: Duration = Duration::from_secs(45);
 
 fn stage(seed: u64, weather: Weather) -> Stage {
     let mut stage = Stage::new(seed, weather, HubConfig::default());
-    stage.hub.keep_rooms();
+    stage.keep_rooms(false);
     stage
 }
 
@@ -167,7 +168,7 @@ fn what_is_damaged_is_not_opened_nor_kept_over() {
     stage.ready(ann);
     stage.write(ann, 7);
     close(&mut stage, &[ann]);
-    let whole = stage.kept[&room_key()].clone();
+    let whole = stage.kept[&room_key()].image.clone();
     let mut damaged: Vec<Vec<u8>> = (0..whole.0.len())
         .map(|place| {
             let mut bytes = whole.0.to_vec();
@@ -177,17 +178,17 @@ fn what_is_damaged_is_not_opened_nor_kept_over() {
         .collect();
     damaged.extend([0, 1, 31, 32, 33, whole.0.len() - 1].map(|end| whole.0[..end].to_vec()));
     for bytes in damaged {
-        let image = RoomImage(bytes.into());
-        stage.kept.insert(room_key(), image.clone());
+        let kept = KeptRoom { image: RoomImage(bytes.into()), records: Vec::new() };
+        stage.kept.insert(room_key(), kept.clone());
         stage.told.clear();
         let bob = stage.enter(2, "room", Entrance::default());
         assert_eq!(stage.closed(bob), Reason::Refused(Refusal::Unreadable));
         let said = |event: &HubEvent| matches!(event, HubEvent::Unreadable { .. });
         assert_eq!(stage.told.iter().filter(|event| said(event)).count(), 1);
         assert_eq!(stage.hub.rooms().count(), 0);
-        assert_eq!(stage.kept[&room_key()], image);
+        assert_eq!(stage.kept[&room_key()], kept);
     }
-    stage.kept.insert(room_key(), whole);
+    stage.kept.insert(room_key(), KeptRoom { image: whole, records: Vec::new() });
     let bob = stage.enter(2, "room", Entrance::default());
     stage.ready(bob);
     assert_eq!(stage.read(bob), 7);
@@ -224,7 +225,7 @@ fn who_is_not_let_in_opens_no_room_and_costs_absent_owners_nothing() {
 fn a_relay_that_is_full_does_not_say_that_a_kept_room_is_none() {
     let config = HubConfig { rooms: 1, ..HubConfig::default() };
     let mut stage = Stage::new(7, CALM, config);
-    stage.hub.keep_rooms();
+    stage.keep_rooms(false);
     let ann = stage.enter(1, "room", Entrance::default());
     stage.ready(ann);
     stage.write(ann, 7);

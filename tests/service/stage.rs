@@ -8,7 +8,8 @@ use bytes::Bytes;
 use parlor::proto::audio::stream::{Topic, Tune};
 use parlor::proto::authorisation::{Question, Verdict};
 use parlor::proto::config::{HubConfig, PeerConfig};
-use parlor::proto::event::{Effect, Event, Input, Member, RoomImage, State};
+use parlor::proto::event::kept::{Keeping, KeptRoom};
+use parlor::proto::event::{Effect, Event, Input, Member, State};
 use parlor::proto::hub::{Hub, HubEvent};
 use parlor::proto::id::{AppKey, Identity, Lane, Link, PeerId, RoomKey, RoomName};
 use parlor::proto::lobby::Lobby;
@@ -74,7 +75,8 @@ enum Due {
     Up { end: usize, link: Link, relay: PeerId },
     ToHub { link: Link, input: Input },
     ToEnd { end: usize, link: Link, input: Input },
-    Fetched { room: RoomKey },
+    Fetched { room: RoomKey, boot: u32 },
+    Committed { boot: u32 },
     Heard { end: usize, link: Link, topic: Topic, packet: Bytes },
 }
 
@@ -95,9 +97,19 @@ pub(crate) struct Stage {
     pub(crate) told: Vec<HubEvent>,
     /// What the application's server is asked, about whom is at the other end of which link.
     pub(crate) asked: Vec<(Link, Question)>,
-    /// The rooms that the relay has given away to be kept, and how long it takes to fetch one.
-    pub(crate) kept: BTreeMap<RoomKey, RoomImage>,
+    /// The rooms that the relay has given away to be kept, and how long it takes to fetch one, and to
+    /// commit.
+    pub(crate) kept: BTreeMap<RoomKey, KeptRoom>,
     pub(crate) fetching: Duration,
+    pub(crate) committing: Duration,
+    /// Whether the disk has failed.
+    pub(crate) has_failed: bool,
+    /// Commits that are under way, in the order in which they were begun.
+    commits: VecDeque<(u64, Vec<Keeping>)>,
+    /// How many commits there were, and bytes in them.
+    pub(crate) committed: (u64, usize),
+    boot: u32,
+    is_durable: bool,
     weather: Weather,
     rng: ChaCha12Rng,
     key: AppKey,
@@ -160,6 +172,12 @@ impl Stage {
             asked: Vec::new(),
             kept: BTreeMap::new(),
             fetching: Duration::from_millis(3),
+            committing: Duration::from_millis(9),
+            has_failed: false,
+            commits: VecDeque::new(),
+            committed: (0, 0),
+            boot: 1,
+            is_durable: false,
             weather,
             rng: ChaCha12Rng::seed_from_u64(seed),
             key: key(),
@@ -324,11 +342,20 @@ impl Stage {
         }
     }
 
+    /// How far each peer is.
+    fn states(&self) -> Vec<&State> {
+        let peers = self.ends.iter().filter_map(|end| match &end.machine {
+            Machine::Peer(peer) => Some(peer.state()),
+            Machine::Lobby(_) => None,
+        });
+        peers.collect()
+    }
+
     /// Lets time pass until something is so.
     pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let latest = self.now + Duration::from_secs(120);
         while !is_so(self) {
-            assert!(self.now < latest, "never {what}");
+            assert!(self.now < latest, "never {what}: {:?}", self.states());
             self.step(latest);
         }
     }
@@ -368,12 +395,65 @@ impl Stage {
         question
     }
 
+    /// The relay keeps rooms from now on.
+    pub(crate) fn keep_rooms(&mut self, is_durable: bool) {
+        self.is_durable = is_durable;
+        self.hub.keep_rooms(is_durable);
+    }
+
     /// The relay ends in good order, and another begins that keeps rooms.
     pub(crate) fn restart(&mut self, config: HubConfig, boot: u32) {
         self.hub.shut_down(self.now);
         self.settle_hub();
+        while let Some((_, keepings)) = self.commits.pop_front() {
+            self.carry_out(keepings);
+        }
+        self.begin_again(config, boot);
+    }
+
+    /// The relay's power is lost: of what was under way to its disk, as many commits are there as are
+    /// drawn. Another begins at once; whoever was linked hears of it.
+    pub(crate) fn crash(&mut self, config: HubConfig, boot: u32) {
+        let there = self.rng.next_u64() as usize % (self.commits.len() + 1);
+        for (_, keepings) in std::mem::take(&mut self.commits).into_iter().take(there) {
+            self.carry_out(keepings);
+        }
+        self.begin_again(config, boot);
+        self.asked.clear();
+        self.tunes.clear();
+        self.links.clear();
+        for end in 0..self.ends.len() {
+            if let Some(link) = self.ends[end].link.take() {
+                self.ends[end].tunes.clear();
+                self.feed_end(end, Input::Disconnected { link });
+            }
+        }
+    }
+
+    fn begin_again(&mut self, config: HubConfig, boot: u32) {
+        self.boot = boot;
+        // By its clock, which goes on.
         self.hub = hub(HubConfig { joins_per_minute: 100_000, ..config }, boot);
-        self.hub.keep_rooms();
+        self.hub.keep_rooms(self.is_durable);
+    }
+
+    fn carry_out(&mut self, keepings: Vec<Keeping>) {
+        self.committed.0 += 1;
+        for keeping in keepings {
+            self.committed.1 += keeping.size();
+            match keeping {
+                Keeping::Whole { room, image } => {
+                    self.kept.insert(room, KeptRoom { image, records: Vec::new() });
+                }
+                Keeping::More { room, record } => {
+                    self.kept
+                        .get_mut(&room)
+                        .expect("nothing comes to nothing")
+                        .records
+                        .push(record);
+                }
+            }
+        }
     }
 
     /// A link breaks, and both sides hear of it at once.
@@ -447,10 +527,26 @@ impl Stage {
                     self.ends[end].heard.push((topic, packet));
                 }
             }
-            Due::Fetched { room } => {
-                let image = Ok(self.kept.get(&room).cloned());
-                self.hub.handle(self.now, Input::Fetched { room, image });
-                self.settle_hub();
+            Due::Fetched { room, boot } => {
+                if boot == self.boot {
+                    let kept = Ok(self.kept.get(&room).cloned());
+                    self.hub.handle(self.now, Input::Fetched { room, kept });
+                    self.settle_hub();
+                }
+            }
+            Due::Committed { boot } => {
+                if boot == self.boot
+                    && let Some((number, keepings)) = self.commits.pop_front()
+                {
+                    let outcome = if self.has_failed {
+                        Err("no space is left".to_owned())
+                    } else {
+                        self.carry_out(keepings);
+                        Ok(Vec::new())
+                    };
+                    self.hub.handle(self.now, Input::Committed { number, outcome });
+                    self.settle_hub();
+                }
             }
             Due::ToEnd { end, link, input } => {
                 if self.ends[end].link == Some(link) {
@@ -489,7 +585,7 @@ impl Stage {
                     self.post((link, lane, true), end, |_| Due::ToHub { link, input });
                     self.feed_quietly(end, written);
                 }
-                Effect::Authorise { .. } | Effect::Keep { .. } | Effect::Fetch { .. } => {
+                Effect::Authorise { .. } | Effect::Commit { .. } | Effect::Fetch { .. } => {
                     panic!("a peer asks nobody, and keeps nothing");
                 }
                 Effect::Tune { link, topic, tune } => {
@@ -555,14 +651,16 @@ impl Stage {
                     self.hub.handle(self.now, written);
                 }
                 Effect::Authorise { link, question } => self.asked.push((link, question)),
-                Effect::Keep { room, image } => {
-                    self.kept.insert(room, image);
+                Effect::Commit { number, keepings } => {
+                    self.commits.push_back((number, keepings));
+                    let at = self.now + self.committing;
+                    self.put(at, Due::Committed { boot: self.boot });
                 }
                 Effect::Tune { link, topic, tune } => retune(&mut self.tunes, (topic, link), tune),
                 Effect::Pass { link, topic, packet } => self.pass(link, topic, &packet),
                 Effect::Fetch { room } => {
                     let at = self.now + self.fetching;
-                    self.put(at, Due::Fetched { room });
+                    self.put(at, Due::Fetched { room, boot: self.boot });
                 }
                 Effect::Disconnect { link } => {
                     self.tunes.retain(|(_, of), _| *of != link);

@@ -33,7 +33,7 @@ fn said(peer: &mut Peer) -> Vec<Message> {
         Effect::Dial
         | Effect::Disconnect { .. }
         | Effect::Authorise { .. }
-        | Effect::Keep { .. }
+        | Effect::Commit { .. }
         | Effect::Fetch { .. }
         | Effect::Tune { .. }
         | Effect::Pass { .. } => None,

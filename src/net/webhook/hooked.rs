@@ -90,8 +90,8 @@ impl Machine for HookedHub {
         asked.boxed()
     }
 
-    fn keep_rooms(&mut self) {
-        self.hub.keep_rooms();
+    fn keep_rooms(&mut self, is_durable: bool) {
+        self.hub.keep_rooms(is_durable);
     }
 
     fn publish(&mut self) {
@@ -122,6 +122,8 @@ fn lifecycle(event: HubEvent) -> Option<(RoomKey, Lifecycle)> {
         HubEvent::Signal { .. }
         | HubEvent::Restored { .. }
         | HubEvent::Unreadable { .. }
+        | HubEvent::NotKept { .. }
+        | HubEvent::KeepsNoMore { .. }
         | HubEvent::PluginFailed { .. }
         | HubEvent::Undone { .. }
         | HubEvent::Refused { .. } => return None,

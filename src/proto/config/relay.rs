@@ -52,8 +52,38 @@ pub struct HubConfig {
     pub service: ServiceConfig,
     /// What is carried of voices.
     pub voice: VoiceConfig,
+    /// How open rooms are kept, where that outlives the relay.
+    pub keeping: KeepingConfig,
     /// What is taken from others.
     pub limits: Limits,
+}
+
+/// How a relay keeps open rooms, where what is kept outlives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepingConfig {
+    /// How long after one commit has begun the next may begin, with what came to all rooms meanwhile; one
+    /// at a time. 80 ms: a store that writes in two phases asks its disk twice in each, 25 times a second.
+    pub interval: Duration,
+    /// Records behind what is kept whole of a room. For one more it is kept whole again. 1,000.
+    pub records: u32,
+    /// Bytes of them, likewise. 1 MiB.
+    pub bytes: usize,
+    /// A room that closes with more records than this is kept whole, so that it opens faster. 64.
+    pub closing: u32,
+    /// Bytes in one commit, behind which no further room comes into it. 8 MiB.
+    pub at_once: usize,
+}
+
+impl Default for KeepingConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(80),
+            records: 1_000,
+            bytes: 1 << 20,
+            closing: 64,
+            at_once: 8 << 20,
+        }
+    }
 }
 
 /// What a relay carries of voices. What is over a limit is not passed on, and nothing is said of it.
@@ -304,6 +334,7 @@ impl Default for HubConfig {
             signals: SignalConfig::default(),
             service: ServiceConfig::default(),
             voice: VoiceConfig::default(),
+            keeping: KeepingConfig::default(),
             limits: Limits::default(),
         }
     }

@@ -35,6 +35,14 @@ pub struct KeptRoom {
     pub records: Vec<RoomRecord>,
 }
 
+impl KeptRoom {
+    /// How many bytes all of it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.image.0.len() + self.records.iter().map(|record| record.0.len()).sum::<usize>()
+    }
+}
+
 /// One of the things that are kept at once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Keeping {
@@ -60,6 +68,15 @@ impl Keeping {
     pub const fn room(&self) -> &RoomKey {
         match self {
             Self::Whole { room, .. } | Self::More { room, .. } => room,
+        }
+    }
+
+    /// How many bytes of it are to be kept.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        match self {
+            Self::Whole { image, .. } => image.0.len(),
+            Self::More { record, .. } => record.0.len(),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Room {
     }
 
     /// When the columns of a document go on, if they are being made.
-    fn columns_due(&self, document: DocumentId) -> Option<Time> {
+    pub(super) fn columns_due(&self, document: DocumentId) -> Option<Time> {
         let columns = self.columns(document)?;
         matches!(columns.stage, Stage::Making(_)).then_some(columns.step_at)
     }

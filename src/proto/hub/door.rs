@@ -40,7 +40,7 @@ pub(super) struct Knock {
 pub(super) enum Awaited {
     /// What the application's server says.
     Verdict,
-    /// What is kept of the room.
+    /// What is kept of the room, or that a cut in it is kept.
     Room,
 }
 
@@ -141,6 +141,10 @@ impl Hub {
             return Ok(());
         }
         if knock.is_allowed {
+            if self.makes_wait(now, &knock.room) {
+                self.wait_before_room(link, knock);
+                return Ok(());
+            }
             return self.let_in(now, link, knock);
         }
         let caller = self.at_door(now, link, &knock)?;

@@ -85,6 +85,8 @@ impl Hub {
             self.deny(now, link, document, turned);
         }
         self.settle(now, &key, document, &tokens);
+        // A word for changes is none of the tokens.
+        self.journal.stir(&key);
         self.judge(now, link, outcome.map_or(Ok(()), Err), waiting);
         self.close_recovery(now, &key);
         if document == DocumentId::MODELS {
@@ -105,6 +107,7 @@ impl Hub {
         let Some(room) = self.rooms.get(key) else {
             return;
         };
+        self.journal.stir(key);
         let members: Vec<Link> = room.links().collect();
         for member in &members {
             let Some(guest) = self.guests.get_mut(member) else {

@@ -34,11 +34,34 @@ pub(super) struct Epochs {
     restoring: Option<(Link, Vec<u8>)>,
     /// By when it must be whole.
     restore_by: Option<Time>,
+    /// The commit by which the last cut is kept, before which it is told to nobody; the highest number
+    /// while that is not known.
+    unkept: Option<u64>,
 }
 
 impl Epochs {
     pub(super) const fn is_cutting(&self) -> bool {
         self.cut.is_some()
+    }
+
+    /// The last cut is told to nobody before it is kept.
+    pub(super) const fn hold(&mut self) {
+        self.unkept = Some(u64::MAX);
+    }
+
+    /// The last cut is kept by a commit.
+    pub(super) fn hand_over(&mut self, number: u64) {
+        self.unkept = self.unkept.and(Some(number));
+    }
+
+    /// Commits have ended up to one.
+    pub(super) fn release(&mut self, ended: u64) {
+        self.unkept.take_if(|number| *number <= ended);
+    }
+
+    /// Whether the last cut is still to be kept.
+    pub(super) const fn is_unkept(&self) -> bool {
+        self.unkept.is_some()
     }
 
     /// Epochs of which the first begins now.
@@ -313,6 +336,10 @@ impl Hub {
         room.begin_columns(document, now);
         let epoch = room.log(document).scope().epoch();
         tracing::debug!(?document, ?epoch, "history cut");
+        self.hold(key, document);
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
         let members: Vec<Link> = room.links().collect();
         for link in members {
             if let Some(guest) = self.guests.get_mut(&link) {

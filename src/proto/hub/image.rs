@@ -1,10 +1,11 @@
-//! A room as it is kept while it is closed: what its documents hold, its record, and what of earlier
-//! epochs it remembers. What only matters to who is inside is not kept: places, presences, signals,
+//! A room as it is kept: what its documents hold, its record, and what of earlier epochs it remembers;
+//! and what came to that. What only matters to who is inside is not kept: places, presences, signals,
 //! what waits to be answered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -13,14 +14,14 @@ use super::record::RecordImage;
 use super::room::Room;
 use crate::proto::base::{Base, columns};
 use crate::proto::config::HubConfig;
-use crate::proto::event::RoomImage;
+use crate::proto::event::kept::{KeptRoom, RoomImage, RoomRecord};
 use crate::proto::id::{DocumentId, EpochId, PeerId, RoomKey};
 use crate::proto::log::{Candidate, ChangeLog};
 use crate::proto::reason::ChangeFault;
 use crate::proto::time::Time;
 use crate::proto::wire::message::{Actor, EntryRecord, Life, Lineage};
 
-/// The version of what an image says.
+/// The version of what an image says, and a record.
 const VERSION: u8 = 1;
 
 /// Bytes of the SHA-256 that stands behind it.
@@ -41,6 +42,28 @@ pub enum ImageError {
     /// A change in it is none that may be let in.
     #[error("it has a change that cannot be let in: {0}")]
     Change(#[from] ChangeFault),
+}
+
+/// What came to a room since it was last kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Came {
+    /// How many connections there are by now.
+    pub(super) clients: u32,
+    /// Who came in that had not been there.
+    pub(super) newcomers: BTreeSet<PeerId>,
+    /// Other lineages, if they are more.
+    pub(super) absorbed: Option<BTreeSet<Lineage>>,
+    /// What it is, if that is another.
+    pub(super) record: Option<RecordImage>,
+    /// What came to its documents, in order, and behind it the authors' newer words.
+    pub(super) entries: [Vec<EntryRecord>; 2],
+}
+
+impl Came {
+    /// In bytes, as they are kept.
+    pub(super) fn seal(&self) -> RoomRecord {
+        RoomRecord(seal(self))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,7 +104,7 @@ impl Room {
             record: self.record().image((now, epoch)),
             documents,
         };
-        seal(&kept)
+        RoomImage(seal(&kept))
     }
 
     fn document(&mut self, document: DocumentId, now: Time) -> Document {
@@ -94,18 +117,22 @@ impl Room {
         Document { epoch: log.scope().epoch(), base, entries, past }
     }
 
-    /// The room that an image is of. Everything in it is checked as what members bring is.
+    /// The room of which this is kept. Everything in it is checked as what members bring is.
     pub(super) fn load(
         key: &RoomKey,
-        image: &RoomImage,
+        room: &KeptRoom,
         config: &HubConfig,
         (relay, number, life): (PeerId, u64, Life),
         clock: Clock,
     ) -> Result<Self, ImageError> {
-        let kept = read(&image.0)?;
+        let mut kept: Kept = read(&room.image.0)?;
+        for record in &room.records {
+            kept.bring(read(&record.0)?);
+        }
         let now = clock.0;
         let record = kept.record.record(clock).ok_or(ImageError::Damaged)?;
         let drawn = (relay, kept.lineage, life);
+        let sizes = room.records.iter().map(|record| record.0.len());
         let mut room = Self::new(key, (record, number), config, drawn, now);
         room.remember(kept.clients, kept.seen, kept.absorbed);
         for (document, kept) in DocumentId::ALL.into_iter().zip(kept.documents) {
@@ -114,19 +141,38 @@ impl Room {
             epochs.set_past(VecDeque::from(kept.past));
             room.begin_columns(document, now);
         }
+        room.follow(sizes, clock);
         Ok(room)
     }
 }
 
-fn seal(kept: &Kept) -> RoomImage {
+impl Kept {
+    /// What came since. Entries of the two kinds may stand in any order, as long as each follows what it
+    /// is about.
+    fn bring(&mut self, came: Came) {
+        self.clients = came.clients;
+        self.seen.extend(came.newcomers);
+        if let Some(absorbed) = came.absorbed {
+            self.absorbed = absorbed;
+        }
+        if let Some(record) = came.record {
+            self.record = record;
+        }
+        for (document, entries) in self.documents.iter_mut().zip(came.entries) {
+            document.entries.extend(entries);
+        }
+    }
+}
+
+fn seal(kept: &impl Serialize) -> Bytes {
     // Into a vector it cannot fail.
     let mut bytes = postcard::to_extend(kept, vec![VERSION]).unwrap_or_default();
     let digest = Sha256::digest(&bytes);
     bytes.extend_from_slice(&digest);
-    RoomImage(bytes.into())
+    bytes.into()
 }
 
-fn read(bytes: &[u8]) -> Result<Kept, ImageError> {
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ImageError> {
     let split = bytes.len().checked_sub(DIGEST).ok_or(ImageError::Damaged)?;
     let (said, digest) = bytes.split_at(split);
     if Sha256::digest(said).as_slice() != digest {
@@ -202,7 +248,8 @@ mod tests {
 
     fn load(key: &RoomKey, image: &RoomImage, clock: Clock) -> Result<Room, ImageError> {
         let drawn = (PeerId::new([9; 32]), 2, [5; 8]);
-        Room::load(key, image, &HubConfig::default(), drawn, clock)
+        let kept = KeptRoom { image: image.clone(), records: Vec::new() };
+        Room::load(key, &kept, &HubConfig::default(), drawn, clock)
     }
 
     #[test]
@@ -222,19 +269,19 @@ mod tests {
         let (key, mut room) = room();
         let image = room.image((Time::ZERO, 0));
         let with = |entry: EntryRecord| {
-            let mut kept = read(&image.0).unwrap();
+            let mut kept: Kept = read(&image.0).unwrap();
             kept.documents[0].entries.push(entry);
-            load(&key, &seal(&kept), (Time::ZERO, 0)).err()
+            load(&key, &RoomImage(seal(&kept)), (Time::ZERO, 0)).err()
         };
         let cut = CutRecord { epoch: EpochId([0; 32]), base: [0; 32] };
         assert_eq!(with(EntryRecord::Cut(cut)), Some(ImageError::Damaged));
         let bytes = Blob::new(Bytes::from_static(b"no change")).unwrap();
         let wrong = EntryRecord::Authored { introduction: None, bytes };
         assert_eq!(with(wrong), Some(ImageError::Change(ChangeFault::Malformed)));
-        let mut kept = read(&image.0).unwrap();
+        let mut kept: Kept = read(&image.0).unwrap();
         kept.documents[1].base = Bytes::from_static(b"no columns");
         assert!(matches!(
-            load(&key, &seal(&kept), (Time::ZERO, 0)).err(),
+            load(&key, &RoomImage(seal(&kept)), (Time::ZERO, 0)).err(),
             Some(ImageError::Change(_))
         ));
     }

@@ -6,43 +6,29 @@ use super::door::{Awaited, Knock};
 use super::guest::Stage;
 use super::room::Room;
 use super::{Hub, HubEvent};
-use crate::proto::event::{Effect, RoomImage};
+use crate::proto::event::Effect;
+use crate::proto::event::kept::{KeptRoom, Unfetched};
 use crate::proto::id::{Link, RoomKey};
 use crate::proto::reason::Refusal;
 use crate::proto::time::Time;
 
 impl Hub {
-    /// Keeps rooms that close, from now on ([`Effect::Keep`]), and looks for what is kept of a room when
-    /// somebody comes ([`Effect::Fetch`]). By default a room that closes is forgotten.
-    pub const fn keep_rooms(&mut self) {
-        self.keeps = true;
-    }
-
-    /// A room closes. Nothing is kept of one of which nothing was said and in which nothing was written, nor
-    /// of one of a group if nothing was written: nobody would find it again.
-    pub(super) fn keep(&mut self, now: Time, key: &RoomKey) {
-        let clock = (now, self.epoch);
-        let Some(room) = self.rooms.get_mut(key).filter(|_| self.keeps) else { return };
-        let unsaid = room.record().is_blank() || room.record().group().is_some();
-        // Of one that is being brought back, not all is here; one that nobody came into is kept as it was.
-        if (room.is_blank() && unsaid) || room.is_restored() || room.is_untouched() {
-            return;
-        }
-        let image = room.image(clock);
-        self.effects.push_back(Effect::Keep { room: key.clone(), image });
-    }
-
     /// Whether what is kept of a room is to be looked for before anybody comes in.
     pub(super) fn is_elsewhere(&self, key: &RoomKey) -> bool {
-        self.keeps && !self.rooms.contains_key(key)
+        self.journal.fetches() && !self.rooms.contains_key(key)
+    }
+
+    /// A peer waits until its room is there.
+    pub(super) fn wait_before_room(&mut self, link: Link, knock: Knock) {
+        if let Some(guest) = self.guests.get_mut(&link) {
+            guest.stage = Stage::Waiting(Awaited::Room, Box::new(knock));
+        }
     }
 
     /// Has a room fetched, for which a peer waits meanwhile.
     pub(super) fn fetch(&mut self, link: Link, knock: Knock) {
         let room = knock.room().clone();
-        if let Some(guest) = self.guests.get_mut(&link) {
-            guest.stage = Stage::Waiting(Awaited::Room, Box::new(knock));
-        }
+        self.wait_before_room(link, knock);
         if self.fetching.insert(room.clone()) {
             self.effects.push_back(Effect::Fetch { room });
         }
@@ -53,32 +39,30 @@ impl Hub {
         &mut self,
         now: Time,
         key: &RoomKey,
-        image: Result<Option<RoomImage>, String>,
+        kept: Result<Option<KeptRoom>, Unfetched>,
     ) {
         // What was not asked for would take the place of what is here.
         if !self.fetching.remove(key) {
             return;
         }
-        let opened = match image {
-            Ok(Some(image)) if !self.rooms.contains_key(key) => self.reopen(now, key, &image),
+        let opened = match kept {
+            Ok(Some(kept)) if !self.rooms.contains_key(key) => self.reopen(now, key, &kept),
             Ok(_) => Ok(()),
-            Err(why) => {
+            Err(unfetched) => {
+                let (why, refusal) = match unfetched {
+                    Unfetched::Damaged { why } => (why, Refusal::Unreadable),
+                    // It may have recovered by the next time.
+                    Unfetched::Failed { why } => (why, Refusal::HandshakeTimeout),
+                };
                 self.report(HubEvent::Unreadable { room: key.clone(), why });
-                // The store may have recovered by the next time.
-                Err(Refusal::HandshakeTimeout)
+                Err(refusal)
             }
         };
-        for link in self.awaiting(key, Awaited::Room) {
-            let Some(knock) = self.take_knock(link, Awaited::Room) else { continue };
-            let outcome = opened.clone().and_then(|()| self.come(now, link, knock.looked()));
-            if let Err(refusal) = outcome {
-                self.refuse(link, refusal, now);
-            }
-        }
+        self.go_on(now, key, &opened);
     }
 
     /// The links of those who wait for something before a room.
-    fn awaiting(&self, key: &RoomKey, awaited: Awaited) -> Vec<Link> {
+    pub(super) fn awaiting(&self, key: &RoomKey, awaited: Awaited) -> Vec<Link> {
         let waits = |stage: &Stage| match stage {
             Stage::Waiting(what, knock) => *what == awaited && knock.room() == key,
             Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } | Stage::Member { .. } => {
@@ -94,7 +78,7 @@ impl Hub {
         !self.awaiting(key, Awaited::Verdict).is_empty()
     }
 
-    fn reopen(&mut self, now: Time, key: &RoomKey, image: &RoomImage) -> Result<(), Refusal> {
+    fn reopen(&mut self, now: Time, key: &RoomKey, kept: &KeptRoom) -> Result<(), Refusal> {
         let limit = self.config.rooms;
         if self.rooms.len() >= limit as usize {
             return Err(Refusal::RelayFull { limit });
@@ -103,7 +87,7 @@ impl Hub {
         self.rng.fill_bytes(&mut life);
         self.opened += 1;
         let drawn = (self.me, self.opened, life);
-        match Room::load(key, image, &self.config, drawn, (now, self.epoch)) {
+        match Room::load(key, kept, &self.config, drawn, (now, self.epoch)) {
             Ok(room) => {
                 self.rooms.insert(key.clone(), room);
                 Ok(())
@@ -112,6 +96,17 @@ impl Hub {
                 let why = why.to_string();
                 self.report(HubEvent::Unreadable { room: key.clone(), why });
                 Err(Refusal::Unreadable)
+            }
+        }
+    }
+
+    /// Rooms close for which nobody comes any more.
+    pub(super) fn close_rooms(&mut self, now: Time, rooms: &[RoomKey]) {
+        self.keep(now, rooms);
+        for key in rooms {
+            let room = self.rooms.remove(key);
+            if room.is_some_and(|room| !room.is_untouched()) {
+                self.report(HubEvent::Closed { room: key.clone() });
             }
         }
     }

@@ -9,6 +9,7 @@ use super::ownership::Holdings;
 use super::presence::Presences;
 use super::record::Record;
 use super::signals::Signals;
+use super::trail::Trail;
 use super::voice::Voices;
 use crate::proto::authorship::Scope;
 use crate::proto::config::HubConfig;
@@ -58,6 +59,8 @@ pub(super) struct Room {
     motion: Motion,
     signals: Signals,
     voices: Voices,
+    /// What of it is kept.
+    trail: Trail,
 }
 
 impl Room {
@@ -98,6 +101,7 @@ impl Room {
             motion: Motion::default(),
             signals: Signals::new(life),
             voices: Voices::default(),
+            trail: Trail::default(),
         }
     }
 
@@ -141,6 +145,14 @@ impl Room {
         &mut self.voices
     }
 
+    pub(super) const fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    pub(super) const fn trail_mut(&mut self) -> &mut Trail {
+        &mut self.trail
+    }
+
     /// When something of its record, or of what members say, is over.
     pub(super) fn service_due(&self) -> Option<Time> {
         [self.record.seats.due(), self.presences.due()].into_iter().flatten().min()
@@ -154,6 +166,7 @@ impl Room {
     /// A peer is new when it comes again.
     pub(super) fn forget(&mut self, peer: PeerId) {
         self.seen.remove(&peer);
+        self.trail.lose();
     }
 
     /// Who was here before, as far as it is remembered.
@@ -289,8 +302,9 @@ impl Room {
     }
 
     /// Takes up the lineage of a member that remembers the room.
-    pub(super) const fn descend(&mut self, lineage: Lineage) {
+    pub(super) fn descend(&mut self, lineage: Lineage) {
         self.lineage = lineage;
+        self.trail.lose();
     }
 
     /// Whether nothing was ever written here.
@@ -340,8 +354,8 @@ impl Room {
         self.revision = self.revision.wrapping_add(1);
         record.client = ClientNumber(self.next_client);
         record.rejoined = self.seen.contains(&record.peer);
-        if self.seen.len() < self.remembered {
-            self.seen.insert(record.peer);
+        if self.seen.len() < self.remembered && self.seen.insert(record.peer) {
+            self.trail.meet(record.peer);
         }
         self.members.insert(record.client, (link, record.clone()));
         self.empty_since = None;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand_core::Rng;
 
-use super::guest::Stage;
+use super::guest::{Guest, Stage};
 use super::record::{Asker, Caller, Done};
 use super::room::Room;
 use super::second::Second;
@@ -123,6 +123,9 @@ impl Hub {
             }
             match item {
                 Asked::Request { number, request } => {
+                    if let Some((room, _)) = self.guests.get(&link).and_then(Guest::place) {
+                        self.journal.stir(&room);
+                    }
                     let answer = self.answer(now, link, request);
                     self.tell_one(link, Told::Answer { number, answer }, now);
                 }
@@ -131,6 +134,7 @@ impl Hub {
                     self.on_presence(now, link, (key, value), ttl);
                 }
                 Asked::Voice(voice) => self.on_voice(now, link, voice),
+                Asked::Keep { mark } => self.on_keep_asked(now, link, mark),
             }
         }
     }
@@ -269,7 +273,11 @@ impl Hub {
             let client = self.guests.get(&link).and_then(|guest| guest.client());
             self.tell_room(key, &owner, client, now);
         }
+        self.journal.stir(key);
         self.introduce(link, key, now);
+        if self.is_kept(key) {
+            self.tell_keeping(link, Told::Keeps(true), now);
+        }
         self.pump_service(link, now);
     }
 
@@ -395,6 +403,11 @@ fn size(told: &Told) -> usize {
             HEAD + key.len() + value.as_ref().map_or(0, |value| value.len())
         }
         Told::Voice(_) => 2 * HEAD,
-        Told::Fact(_) | Told::Here | Told::Answer { .. } | Told::Expires { .. } => HEAD,
+        Told::Fact(_)
+        | Told::Here
+        | Told::Answer { .. }
+        | Told::Expires { .. }
+        | Told::Keeps(_)
+        | Told::Kept { .. } => HEAD,
     }
 }

@@ -238,6 +238,7 @@ impl Peer {
         let told = self.tells_of_rooms();
         self.service.begin(&self.config.limits, told);
         self.voice.begin();
+        self.keeping.begin();
         self.backoff.succeed();
         if self.store.log(DocumentId::MODELS).is_empty()
             && self.store.log(DocumentId::TEXTS).is_empty()
@@ -382,7 +383,11 @@ impl Peer {
         } else if now >= open.repeat_at {
             open.repeat_at = now + self.config.handshake_retry;
             match open.join.clone() {
-                Some(join) => self.say(&join, now),
+                // Whichever of the two was lost.
+                Some(join) => {
+                    self.greet(now);
+                    self.say(&join, now);
+                }
                 None => self.greet(now),
             }
         }

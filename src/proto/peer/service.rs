@@ -334,6 +334,8 @@ impl Peer {
             }
             Told::Presence { client, key, value } => self.on_presence(client, &key, value),
             Told::Voice(voice) => self.on_voice(voice),
+            Told::Keeps(keeps) => self.on_keeps(keeps),
+            Told::Kept { mark } => self.on_kept(mark),
             Told::Expires { seconds } => {
                 let after = Duration::from_secs(u64::from(seconds));
                 self.tell(Event::TokenEnds { after });
@@ -414,7 +416,7 @@ impl Peer {
             service.dialogue.push(presence);
         }
         while self.service.dialogue.waiting() < PRESENCES
-            && let Some(asked) = self.next_voice()
+            && let Some(asked) = self.next_voice().or_else(|| self.next_keeping())
         {
             self.service.dialogue.push(asked);
         }

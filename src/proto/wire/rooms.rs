@@ -108,7 +108,7 @@ pub fn size(asked: &Asked) -> usize {
         }
         Asked::Voice(VoiceAsked::Hear(hearing)) => hearing.but.len().saturating_mul(33),
         Asked::Voice(VoiceAsked::Report(reports)) => reports.len().saturating_mul(8),
-        Asked::Voice(_) => 0,
+        Asked::Voice(_) | Asked::Keep { .. } => 0,
     };
     texts.saturating_add(64)
 }

@@ -128,6 +128,8 @@ pub(crate) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
             }),
         }),
         Event::Voice(event) => return voice::object(event),
+        Event::Keeps(keeps) => json!({ "event": "keeps", "keeps": keeps }),
+        Event::Kept => json!({ "event": "kept" }),
         Event::SignalLost { .. } => json!({ "event": "signal lost" }),
         Event::SignalsMissed => json!({ "event": "signals missed" }),
         _ => return None,

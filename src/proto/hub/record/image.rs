@@ -13,7 +13,7 @@ use crate::proto::time::Time;
 /// Microseconds since the Unix epoch, by the relay's clock.
 type Moment = u64;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(in crate::proto::hub) struct RecordImage {
     capacity: u32,
     listed: bool,

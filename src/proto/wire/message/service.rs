@@ -137,6 +137,11 @@ pub enum Asked {
     },
     /// This is so of my voice, and of what I hear; since 2.5.
     Voice(VoiceAsked),
+    /// Tell me when all is kept that I have brought so far; since 2.6.
+    Keep {
+        /// What to name then.
+        mark: u32,
+    },
 }
 
 /// What a relay says.
@@ -171,6 +176,13 @@ pub enum Told {
     },
     /// This is so of voices; since 2.5.
     Voice(VoiceTold),
+    /// Whether what comes is kept such that it outlives the relay; since 2.6.
+    Keeps(bool),
+    /// What had come when this was asked is kept; since 2.6.
+    Kept {
+        /// By what it was asked.
+        mark: u32,
+    },
 }
 
 /// What a room is.
