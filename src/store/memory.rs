@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{RoomStore, StoreError};
-use crate::proto::event::RoomImage;
+use crate::proto::event::kept::{Keeping, KeptRoom};
 use crate::proto::id::RoomKey;
 
 /// What a [`MemoryStore`] holds.
@@ -21,12 +21,13 @@ impl Default for MemoryStoreConfig {
     }
 }
 
-/// Keeps rooms in memory, the newest of them, whatever applications they are of.
+/// Keeps rooms in memory, the newest of them, whatever applications they are of. Nothing of it outlives
+/// its process.
 #[derive(Debug)]
 pub struct MemoryStore {
     config: MemoryStoreConfig,
-    rooms: BTreeMap<RoomKey, RoomImage>,
-    /// In the order in which they were kept.
+    rooms: BTreeMap<RoomKey, KeptRoom>,
+    /// In the order in which they were last kept whole.
     ages: VecDeque<RoomKey>,
     bytes: usize,
 }
@@ -56,56 +57,102 @@ impl MemoryStore {
         self.bytes
     }
 
+    /// Whether all of `keepings` can be kept: what would be refused is said before any is.
+    fn check(&self, keepings: &[Keeping]) -> Result<(), StoreError> {
+        let mut sizes = BTreeMap::new();
+        for keeping in keepings {
+            let room = keeping.room();
+            let before =
+                sizes.get(room).copied().or_else(|| self.rooms.get(room).map(KeptRoom::bytes));
+            let size = match (keeping, before) {
+                (Keeping::Whole { image, .. }, _) => image.0.len(),
+                (Keeping::More { record, .. }, Some(before)) => before + record.0.len(),
+                (Keeping::More { .. }, None) => {
+                    return Err(StoreError::Absent { room: room.clone() });
+                }
+            };
+            let limit = self.config.bytes;
+            if size > limit {
+                return Err(StoreError::TooLarge { room: room.clone(), limit, size });
+            }
+            sizes.insert(room, size);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, keeping: Keeping) {
+        match keeping {
+            Keeping::Whole { room, image } => {
+                self.forget(&room);
+                self.bytes += image.0.len();
+                self.ages.push_back(room.clone());
+                self.rooms.insert(room, KeptRoom { image, records: Vec::new() });
+            }
+            Keeping::More { room, record } => {
+                if let Some(kept) = self.rooms.get_mut(&room) {
+                    self.bytes += record.0.len();
+                    kept.records.push(record);
+                }
+            }
+        }
+    }
+
     fn forget(&mut self, room: &RoomKey) -> bool {
-        let image = self.rooms.remove(room);
-        if let Some(image) = &image {
-            self.bytes -= image.0.len();
+        let kept = self.rooms.remove(room);
+        if let Some(kept) = &kept {
+            self.bytes -= kept.bytes();
             self.ages.retain(|other| other != room);
         }
-        image.is_some()
+        kept.is_some()
     }
 }
 
 impl RoomStore for MemoryStore {
-    /// Costs the number of rooms.
-    fn keep(&mut self, room: &RoomKey, image: RoomImage) -> Result<(), StoreError> {
-        let (limit, size) = (self.config.bytes, image.0.len());
-        self.forget(room);
-        if size > limit {
-            return Err(StoreError::TooLarge { limit, size });
+    /// Costs the number of rooms for each that is kept whole. Rooms that have to make room are forgotten
+    /// when all of the commit is there, and among them may be one of it.
+    fn commit(&mut self, keepings: Vec<Keeping>) -> Result<(), StoreError> {
+        self.check(&keepings)?;
+        for keeping in keepings {
+            self.keep(keeping);
         }
-        while (self.rooms.len() >= self.config.rooms || self.bytes + size > limit)
+        while (self.rooms.len() > self.config.rooms || self.bytes > self.config.bytes)
             && let Some(oldest) = self.ages.front().cloned()
         {
-            tracing::warn!(room = %oldest.1, "a closed room is forgotten: the store is full");
+            tracing::warn!(room = %oldest.1, "a room is forgotten: the store is full");
             self.forget(&oldest);
         }
-        self.bytes += size;
-        self.ages.push_back(room.clone());
-        self.rooms.insert(room.clone(), image);
         Ok(())
     }
 
-    fn fetch(&mut self, room: &RoomKey) -> Result<Option<RoomImage>, StoreError> {
+    fn fetch(&mut self, room: &RoomKey) -> Result<Option<KeptRoom>, StoreError> {
         Ok(self.rooms.get(room).cloned())
     }
 
     fn remove(&mut self, room: &RoomKey) -> Result<bool, StoreError> {
         Ok(self.forget(room))
     }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::event::kept::{RoomImage, RoomRecord};
     use crate::proto::id::{AppId, RoomName};
 
     fn key(name: &str) -> RoomKey {
         (AppId([1; 8]), RoomName::new(name).unwrap())
     }
 
-    fn image(bytes: usize) -> RoomImage {
-        RoomImage(vec![7; bytes].into())
+    fn whole(name: &str, bytes: usize) -> Keeping {
+        Keeping::Whole { room: key(name), image: RoomImage(vec![7; bytes].into()) }
+    }
+
+    fn more(name: &str, bytes: usize) -> Keeping {
+        Keeping::More { room: key(name), record: RoomRecord(vec![8; bytes].into()) }
     }
 
     fn store(rooms: usize, bytes: usize) -> MemoryStore {
@@ -113,39 +160,26 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_kept_until_it_is_removed_or_kept_anew() {
-        let mut store = store(10, 100);
-        assert_eq!(store.fetch(&key("a")).unwrap(), None);
-        store.keep(&key("a"), image(10)).unwrap();
-        let other = (AppId([2; 8]), key("a").1);
-        assert_eq!(store.fetch(&other).unwrap(), None, "it is another application's");
-        assert_eq!(store.fetch(&key("a")).unwrap(), Some(image(10)));
-        store.keep(&key("a"), image(20)).unwrap();
-        assert_eq!(store.fetch(&key("a")).unwrap(), Some(image(20)));
-        assert_eq!((store.len(), store.bytes()), (1, 20));
-        assert!(store.remove(&key("a")).unwrap());
-        assert!(!store.remove(&key("a")).unwrap());
-        assert!(store.is_empty() && store.bytes() == 0);
-    }
-
-    #[test]
     fn those_that_have_been_kept_for_longest_make_room() {
         let mut store = store(3, 100);
-        for name in ["a", "b", "c"] {
-            store.keep(&key(name), image(10)).unwrap();
-        }
-        store.keep(&key("a"), image(10)).unwrap();
-        store.keep(&key("d"), image(10)).unwrap();
+        store.commit(["a", "b", "c"].map(|name| whole(name, 10)).into()).unwrap();
+        store.commit(vec![whole("a", 10), whole("d", 10)]).unwrap();
         let kept = |store: &mut MemoryStore| {
             let names = ["a", "b", "c", "d", "e"];
             names.map(|name| store.fetch(&key(name)).unwrap().is_some())
         };
         assert_eq!(kept(&mut store), [true, false, true, true, false]);
-        store.keep(&key("e"), image(85)).unwrap();
+        store.commit(vec![whole("e", 85)]).unwrap();
         assert_eq!(kept(&mut store), [false, false, false, true, true]);
         assert_eq!((store.len(), store.bytes()), (2, 95));
-        let refused = store.keep(&key("e"), image(101));
-        assert!(matches!(refused, Err(StoreError::TooLarge { limit: 100, size: 101 })));
-        assert_eq!(kept(&mut store), [false, false, false, true, false]);
+        store.commit(vec![more("e", 10)]).unwrap();
+        assert_eq!(kept(&mut store), [false, false, false, false, true]);
+        assert_eq!((store.len(), store.bytes()), (1, 95));
+        let refused = store.commit(vec![whole("d", 1), more("e", 6)]);
+        let room = key("e");
+        assert_eq!(refused, Err(StoreError::TooLarge { room, limit: 100, size: 101 }));
+        assert_eq!(kept(&mut store), [false, false, false, false, true], "nothing of it was kept");
+        assert!(store.remove(&key("e")).unwrap());
+        assert!(store.is_empty() && store.bytes() == 0);
     }
 }

@@ -1,0 +1,302 @@
+//! What is kept at once: one transaction, what it leaves for the next one to remove, and reading back.
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::value::{DAMAGED, IMAGES, META, Place, RECORDS, RETIRED, ROOMS, Row, key};
+use super::view::{self, Unread};
+use super::{DiskStore, broken};
+use crate::proto::event::kept::{Keeping, KeptRoom};
+use crate::proto::id::RoomKey;
+use crate::store::StoreError;
+
+/// A room that was kept whole, and what was kept of it before.
+struct Switch {
+    key: Vec<u8>,
+    before: Option<Row>,
+}
+
+impl DiskStore {
+    /// Keeps all of it, with one commit; with a second one that takes it back, if it is not what is read.
+    pub(super) fn keep(&mut self, keepings: Vec<Keeping>) -> Result<(), StoreError> {
+        self.check_retired()?;
+        let limit = self.config.room_bytes;
+        let spared = self.spared.clone();
+        let switches = self.transact(|pen| {
+            pen.clear(&spared)?;
+            let mut switches = Vec::new();
+            for keeping in keepings {
+                pen.keep(keeping, limit, &mut switches)?;
+            }
+            Ok(switches)
+        })?;
+        if switches.is_empty() {
+            self.pages.pass();
+            return Ok(());
+        }
+        match self.read_back(&switches) {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let taken_back = self.transact(|pen| pen.take_back(&switches));
+                let back =
+                    if taken_back.is_ok() { "and was taken back" } else { "and may be there" };
+                let why = format!("what was written is not what is read ({why}), {back}");
+                Err(StoreError::Failed { why })
+            }
+        }
+    }
+
+    /// One commit of what `write` does, or nothing of it.
+    pub(super) fn transact<T>(
+        &mut self,
+        write: impl FnOnce(&mut Pen<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut transaction = self.database.begin_write().map_err(broken)?;
+        // Two phases; and with the pages that are free, so that opening after a loss of power need not
+        // read all of the file.
+        transaction.set_quick_repair(true);
+        let written = Pen::new(&transaction).and_then(|mut pen| write(&mut pen));
+        match written {
+            Ok(written) => {
+                transaction.commit().map_err(broken)?;
+                self.commits += 1;
+                Ok(written)
+            }
+            Err(error) => {
+                transaction.abort().map_err(broken)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn read_back(&self, switches: &[Switch]) -> Result<(), String> {
+        match self.pages.read_back() {
+            Ok(true) => {}
+            Ok(false) => return Err("pages differ".into()),
+            Err(error) => return Err(error.to_string()),
+        }
+        let view = self.view().map_err(|error| error.to_string())?;
+        for switch in switches {
+            match view.check(&switch.key) {
+                Ok(()) => {}
+                Err(Unread::Damaged(why)) => return Err(why),
+                Err(Unread::Failed(error)) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// After opening: generations that an earlier run left go only if what came in their place is well.
+    fn check_retired(&mut self) -> Result<(), StoreError> {
+        if self.has_checked {
+            return Ok(());
+        }
+        let view = self.view()?;
+        let mut damaged = Vec::new();
+        for (generation, key) in view.retired()? {
+            match view.check(&key) {
+                Ok(()) => {}
+                Err(Unread::Damaged(why)) => {
+                    self.spared.push(generation);
+                    damaged.push((key, why));
+                }
+                Err(Unread::Failed(error)) => return Err(error),
+            }
+        }
+        drop(view);
+        for (key, why) in damaged {
+            self.transact(|pen| pen.mark(&key, &why))?;
+        }
+        self.has_checked = true;
+        Ok(())
+    }
+}
+
+/// The tables, while they are written.
+pub(super) struct Pen<'t> {
+    meta: Table<'t, &'static str, &'static [u8]>,
+    rooms: Table<'t, &'static [u8], &'static [u8]>,
+    images: Table<'t, u64, &'static [u8]>,
+    records: Table<'t, (u64, u64), &'static [u8]>,
+    retired: Table<'t, u64, &'static [u8]>,
+    damaged: Table<'t, &'static [u8], &'static [u8]>,
+}
+
+impl<'t> Pen<'t> {
+    fn new(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            meta: transaction.open_table(META).map_err(broken)?,
+            rooms: transaction.open_table(ROOMS).map_err(broken)?,
+            images: transaction.open_table(IMAGES).map_err(broken)?,
+            records: transaction.open_table(RECORDS).map_err(broken)?,
+            retired: transaction.open_table(RETIRED).map_err(broken)?,
+            damaged: transaction.open_table(DAMAGED).map_err(broken)?,
+        })
+    }
+
+    /// The tables of a new store.
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        self.set_next(1)
+    }
+
+    fn keep(
+        &mut self,
+        keeping: Keeping,
+        limit: usize,
+        switches: &mut Vec<Switch>,
+    ) -> Result<(), StoreError> {
+        match keeping {
+            Keeping::Whole { room, image } => {
+                let size = image.0.len();
+                if size > limit {
+                    return Err(StoreError::TooLarge { room, limit, size });
+                }
+                let (key, before) = self.row(&room)?;
+                self.put_image(&key, before, &image.0)?;
+                switches.push(Switch { key, before });
+            }
+            Keeping::More { room, record } => {
+                let (key, row) = self.row(&room)?;
+                let Some(row) = row else { return Err(StoreError::Absent { room }) };
+                let size = usize::try_from(row.bytes()).unwrap_or(usize::MAX);
+                let size = size.saturating_add(record.0.len());
+                if size > limit {
+                    return Err(StoreError::TooLarge { room, limit, size });
+                }
+                self.put_record(&key, row, &record.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An image under a generation of its own; what was kept before waits to be removed.
+    fn put_image(
+        &mut self,
+        key: &[u8],
+        before: Option<Row>,
+        image: &[u8],
+    ) -> Result<Row, StoreError> {
+        let generation = self.next()?;
+        self.set_next(generation + 1)?;
+        let (value, sum) = Place::Image(key, generation).seal(image);
+        self.images.insert(generation, value.as_slice()).map_err(broken)?;
+        if let Some(before) = before {
+            self.retire(before.generation, key)?;
+        }
+        self.put_row(key, Row::new(generation, image.len(), sum))
+    }
+
+    fn put_record(&mut self, key: &[u8], row: Row, record: &[u8]) -> Result<Row, StoreError> {
+        let (value, sum) = Place::Record(key, row.generation, row.records).seal(record);
+        self.records.insert((row.generation, row.records), value.as_slice()).map_err(broken)?;
+        self.put_row(key, row.with(record.len(), sum))
+    }
+
+    /// All of a room of which nothing is kept.
+    pub(super) fn put(&mut self, key: &[u8], kept: &KeptRoom) -> Result<(), StoreError> {
+        let mut row = self.put_image(key, None, &kept.image.0)?;
+        for record in &kept.records {
+            row = self.put_record(key, row, &record.0)?;
+        }
+        Ok(())
+    }
+
+    fn put_row(&mut self, key: &[u8], row: Row) -> Result<Row, StoreError> {
+        let (value, _) = Place::Row(key).seal(&row.to_bytes());
+        self.rooms.insert(key, value.as_slice()).map_err(broken)?;
+        Ok(row)
+    }
+
+    /// The key of a room, and what is kept of it.
+    fn row(&self, room: &RoomKey) -> Result<(Vec<u8>, Option<Row>), StoreError> {
+        let key = key(room);
+        let damaged = |why| StoreError::Damaged { room: room.clone(), why };
+        if let Some(why) = self.damaged.get(key.as_slice()).map_err(broken)? {
+            return Err(damaged(view::damage(&key, why.value())));
+        }
+        let value = self.rooms.get(key.as_slice()).map_err(broken)?;
+        let row = value.map(|value| view::row(&key, value.value())).transpose().map_err(damaged)?;
+        Ok((key, row))
+    }
+
+    fn next(&self) -> Result<u64, StoreError> {
+        let value = self.meta.get("next").map_err(broken)?;
+        let next = value.and_then(|value| {
+            Place::Next.open(value.value()).ok().and_then(|(bytes, _)| super::value::number(bytes))
+        });
+        next.ok_or_else(|| broken("the number of the next generation is damaged"))
+    }
+
+    fn set_next(&mut self, next: u64) -> Result<(), StoreError> {
+        let (value, _) = Place::Next.seal(&next.to_le_bytes());
+        self.meta.insert("next", value.as_slice()).map_err(broken)?;
+        Ok(())
+    }
+
+    fn retire(&mut self, generation: u64, key: &[u8]) -> Result<(), StoreError> {
+        let (value, _) = Place::Retired(generation).seal(key);
+        self.retired.insert(generation, value.as_slice()).map_err(broken)?;
+        Ok(())
+    }
+
+    /// Removes what earlier commits retired.
+    fn clear(&mut self, spared: &[u64]) -> Result<(), StoreError> {
+        let mut generations = Vec::new();
+        for entry in self.retired.iter().map_err(broken)? {
+            generations.push(entry.map_err(broken)?.0.value());
+        }
+        for generation in generations.into_iter().filter(|generation| !spared.contains(generation))
+        {
+            self.erase(generation)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all of a generation.
+    fn erase(&mut self, generation: u64) -> Result<(), StoreError> {
+        self.images.remove(generation).map_err(broken)?;
+        let records = (generation, 0)..=(generation, u64::MAX);
+        self.records.retain_in(records, |_, _| false).map_err(broken)?;
+        self.retired.remove(generation).map_err(broken)?;
+        Ok(())
+    }
+
+    /// What was kept before is kept again.
+    fn take_back(&mut self, switches: &[Switch]) -> Result<(), StoreError> {
+        for Switch { key, before } in switches.iter().rev() {
+            match before {
+                Some(row) => {
+                    self.put_row(key, *row)?;
+                    self.retired.remove(row.generation).map_err(broken)?;
+                }
+                None => drop(self.rooms.remove(key.as_slice()).map_err(broken)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is kept over this room from now on.
+    pub(super) fn mark(&mut self, key: &[u8], why: &str) -> Result<(), StoreError> {
+        let (value, _) = Place::Damage(key).seal(why.as_bytes());
+        self.damaged.insert(key, value.as_slice()).map_err(broken)?;
+        Ok(())
+    }
+
+    /// Removes all of a room: `generations` are its own that are retired. Returns whether there was
+    /// anything.
+    pub(super) fn remove(&mut self, key: &[u8], generations: &[u64]) -> Result<bool, StoreError> {
+        let value = self.rooms.remove(key).map_err(broken)?;
+        let was = value.is_some();
+        let row = value.map(|value| view::row(key, value.value()));
+        match row {
+            Some(Ok(row)) => self.erase(row.generation)?,
+            // Which generation it had is not known. It stays, where nothing finds it.
+            Some(Err(why)) => tracing::error!("a room that is removed: {why}"),
+            None => {}
+        }
+        for generation in generations {
+            self.erase(*generation)?;
+        }
+        let marked = self.damaged.remove(key).map_err(broken)?.is_some();
+        Ok(was || marked)
+    }
+}

@@ -1,0 +1,355 @@
+//! The file below redb: pages that are checked whenever they are read, those that hold the structure
+//! twice, and the head of the file twice.
+//!
+//! redb trusts what it reads. A flipped bit in one of its trees may lose rooms, panic, or have it write
+//! over rooms that are well. So it never sees one: of a page of the structure the other copy is read
+//! instead, and if both are damaged, reading fails. Where one value goes on over several pages, what
+//! follows the first is there once and handed on as it is; whoever reads the value finds that its own
+//! sum is wrong.
+
+mod head;
+mod sums;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::StorageBackend;
+
+use self::head::{HEADER, SECTOR, VERSION};
+pub(super) use self::head::{Head, HeadError};
+use self::sums::Sums;
+use super::medium::Medium;
+use crate::proto::id::digest;
+
+/// The size of a page, as redb has it.
+pub(super) const PAGE: usize = 4096;
+/// How many pages are in a group: their sums fill one sector.
+const GROUP: u64 = 32;
+/// Pages of the file that a group takes: sums, its pages, their copies, sums again.
+const SPAN: u64 = 2 * GROUP + 2;
+/// Pages of the file before the first group: the head and its copy.
+const HEADS: u64 = 2;
+/// The most copies of pages that wait to be written anew. Of more, none is, until it is read again.
+const HEALS: usize = 1024;
+
+/// The sum of a page: it says which page it is of.
+type Sum = [u8; 16];
+
+fn sum(page: u64, bytes: &[u8]) -> Sum {
+    let mut sum = [0; 16];
+    sum.copy_from_slice(&digest("parlor store page", &[&page.to_le_bytes(), bytes])[..16]);
+    sum
+}
+
+/// Where in the file a page is, and where its copy.
+const fn place(page: u64) -> (u64, u64) {
+    let first = HEADS + page / GROUP * SPAN + 1 + page % GROUP;
+    (first * PAGE as u64, (first + GROUP) * PAGE as u64)
+}
+
+/// What went over a medium since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MediumStatistics {
+    /// How often all that was written was made to outlast a loss of power (fsync).
+    pub syncs: u64,
+    /// Bytes that were read.
+    pub read: u64,
+    /// Bytes that were written.
+    pub written: u64,
+    /// Pages of which one of two copies was damaged, and is, or is about to be, written anew.
+    pub healed: u64,
+    /// Pages that were read damaged, with no good copy.
+    pub damaged: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    medium: Box<dyn Medium>,
+    head: Head,
+    /// Whether the head is to be written at the next sync.
+    is_head_new: bool,
+    sums: Sums,
+    /// Places that have a bad copy of good bytes.
+    heals: Vec<(u64, Vec<u8>)>,
+    /// Pages that were written since they were last read back: the first, and how many.
+    fresh: Vec<(u64, u64)>,
+    statistics: MediumStatistics,
+    /// How the medium first failed. From then on nothing is written: what it holds is not known.
+    fault: Option<(io::ErrorKind, String)>,
+}
+
+/// What redb writes to. A clone is the same.
+#[derive(Clone, Debug)]
+pub(super) struct Pages(Arc<Mutex<State>>);
+
+impl Pages {
+    /// The version of the format that is written, and the highest that is read.
+    pub(super) const VERSION: u16 = VERSION;
+
+    /// Pages on an empty medium, or those that are on it.
+    pub(super) fn open(mut medium: Box<dyn Medium>) -> Result<Self, HeadError> {
+        let (head, is_whole) = Head::read(medium.as_mut())?;
+        Ok(Self(Arc::new(Mutex::new(State {
+            medium,
+            head,
+            is_head_new: !is_whole,
+            sums: Sums::default(),
+            heals: Vec::new(),
+            fresh: Vec::new(),
+            statistics: MediumStatistics {
+                healed: u64::from(!is_whole),
+                ..MediumStatistics::default()
+            },
+            fault: None,
+        }))))
+    }
+
+    pub(super) fn statistics(&self) -> MediumStatistics {
+        self.state().statistics
+    }
+
+    /// What was written until now is not read back.
+    pub(super) fn pass(&self) {
+        self.state().fresh.clear();
+    }
+
+    /// Whether all that was written since this or [`Self::pass`] was last called is on the medium, as far
+    /// as the system tells. One of them after each commit: what is remembered grows with what is written.
+    pub(super) fn read_back(&self) -> io::Result<bool> {
+        let mut state = self.state();
+        let mut is_good = true;
+        let mut bytes = vec![0; PAGE];
+        for (first, count) in std::mem::take(&mut state.fresh) {
+            for page in first..first + count {
+                let sums = state.sums(page)?;
+                state.read(place(page).0, &mut bytes)?;
+                is_good &= sums.contains(&sum(page, &bytes));
+                if page == first {
+                    state.read(place(page).1, &mut bytes)?;
+                    is_good &= sums.contains(&sum(page, &bytes));
+                }
+            }
+        }
+        Ok(is_good)
+    }
+
+    /// What the medium said when it first failed.
+    pub(super) fn fault(&self) -> Option<io::Error> {
+        self.state().fault()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn read(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let read = self.medium.read_at(offset, out);
+        self.noted(read)?;
+        self.statistics.read += out.len() as u64;
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.sound()?;
+        self.statistics.written += data.len() as u64;
+        let written = self.medium.write_at(offset, data);
+        self.noted(written)
+    }
+
+    fn fault(&self) -> Option<io::Error> {
+        self.fault.clone().map(|(kind, why)| io::Error::new(kind, why))
+    }
+
+    /// Whether nothing has failed.
+    fn sound(&self) -> io::Result<()> {
+        self.fault().map_or(Ok(()), Err)
+    }
+
+    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.fault.get_or_insert_with(|| (error.kind(), error.to_string()));
+        }
+        result
+    }
+
+    /// What may be the sum of a page: what both copies of the sums say.
+    fn sums(&mut self, page: u64) -> io::Result<[Sum; 2]> {
+        let Self { medium, sums, statistics, .. } = self;
+        let sums = sums.of(page, medium.as_mut(), &mut statistics.read);
+        self.noted(sums)
+    }
+
+    /// Reads one page that is in `out` as its first copy says.
+    fn check(&mut self, page: u64, out: &mut [u8], is_first: bool) -> io::Result<()> {
+        let sums = self.sums(page)?;
+        if sums == [[0; 16]; 2] {
+            out.fill(0);
+            return Ok(());
+        }
+        let found = sum(page, out);
+        let is_good = sums.contains(&found);
+        if is_good && !is_first {
+            return Ok(());
+        }
+        let (place, copy_place) = place(page);
+        let mut copy = vec![0; PAGE];
+        self.read(copy_place, &mut copy)?;
+        let copied = sum(page, &copy);
+        if is_good {
+            self.settle(page, found, sums);
+            if copied != found {
+                self.heal(copy_place, out);
+            }
+        } else if sums.contains(&copied) {
+            out.copy_from_slice(&copy);
+            self.settle(page, copied, sums);
+            self.heal(place, out);
+        } else {
+            self.statistics.damaged += 1;
+            tracing::error!(page, "a page of the store is damaged");
+            if is_first {
+                let why = format!("page {page} is damaged, and so is its copy");
+                return self.noted(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Both copies of the sums shall say of a page what the page is.
+    fn settle(&mut self, page: u64, found: Sum, sums: [Sum; 2]) {
+        if sums != [found; 2] {
+            self.statistics.healed += 1;
+            self.sums.set(page, found);
+        }
+    }
+
+    /// Writes `bytes` with the next sync; if there are too many to remember, they are found again.
+    fn heal(&mut self, place: u64, bytes: &[u8]) {
+        tracing::warn!(place, "a damaged page of the store is read from its copy");
+        self.statistics.healed += 1;
+        if self.heals.len() < HEALS {
+            self.heals.push((place, bytes.to_vec()));
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        for (place, bytes) in std::mem::take(&mut self.heals) {
+            self.write(place, &bytes)?;
+        }
+        for (place, sector) in self.sums.unwritten() {
+            self.write(place, &sector)?;
+        }
+        if self.is_head_new {
+            let sector = self.head.next();
+            self.write(0, &sector)?;
+            self.write(PAGE as u64, &sector)?;
+            self.is_head_new = false;
+        }
+        self.sound()?;
+        self.statistics.syncs += 1;
+        let synced = self.medium.sync();
+        self.noted(synced)
+    }
+}
+
+/// The pages that `len` bytes at `offset` are, if they are whole pages.
+fn pages(offset: u64, len: usize) -> io::Result<(u64, u64)> {
+    let (size, len) = (PAGE as u64, len as u64);
+    if offset.is_multiple_of(size) && len.is_multiple_of(size) && offset > 0 {
+        Ok((offset / size, len / size))
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a page"))
+    }
+}
+
+/// Whole pages from `page` on that lie beside each other: how many of `count`.
+fn run(page: u64, count: u64) -> u64 {
+    count.min(GROUP - page % GROUP)
+}
+
+impl StorageBackend for Pages {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().head.len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if offset == 0 && out.len() <= HEADER {
+            out.copy_from_slice(&state.head.header[..out.len()]);
+            return Ok(());
+        }
+        let (first, count) = pages(offset, out.len())?;
+        if (first + count) * PAGE as u64 > state.head.len {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "beyond the end"));
+        }
+        let mut page = first;
+        let mut rest = out;
+        while page < first + count {
+            let beside = run(page, first + count - page);
+            let (now, later) = rest.split_at_mut(beside as usize * PAGE);
+            state.read(place(page).0, now)?;
+            for (bytes, page) in now.chunks_mut(PAGE).zip(page..) {
+                state.check(page, bytes, page == first)?;
+            }
+            page += beside;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// New pages are zero, as those of which there is no sum are.
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.sound()?;
+        let pages = len.div_ceil(PAGE as u64);
+        if len < state.head.len {
+            let end = HEADS + pages.div_ceil(GROUP) * SPAN;
+            let State { medium, sums, statistics, .. } = &mut *state;
+            let cut = sums.forget_from(pages, medium.as_mut(), &mut statistics.read);
+            let cut = cut.and_then(|()| medium.cut(end * PAGE as u64));
+            state.noted(cut)?;
+            state.fresh.retain(|(first, count)| first + count <= pages);
+            let kept = place(pages.max(1) - 1).1;
+            state.heals.retain(|(place, _)| *place <= kept);
+        }
+        state.head.len = len;
+        state.is_head_new = true;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.state().sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if offset == 0 && data.len() == HEADER {
+            state.head.header.copy_from_slice(data);
+            state.is_head_new = true;
+            return Ok(());
+        }
+        let (first, count) = pages(offset, data.len())?;
+        let mut page = first;
+        let mut rest = data;
+        while page < first + count {
+            let beside = run(page, first + count - page);
+            let (now, later) = rest.split_at(beside as usize * PAGE);
+            for (bytes, page) in now.chunks(PAGE).zip(page..) {
+                // For the sums of its neighbours.
+                state.sums(page)?;
+                state.sums.set(page, sum(page, bytes));
+            }
+            state.write(place(page).0, now)?;
+            page += beside;
+            rest = later;
+        }
+        state.write(place(first).1, &data[..PAGE])?;
+        state.heals.retain(|(healed, _)| {
+            (first..first + count).all(|page| ![place(page).0, place(page).1].contains(healed))
+        });
+        state.fresh.push((first, count));
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! What an operator asks of a store: what is in it, whether it is well, and a copy.
+
+use std::fmt;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::value::key;
+use super::view::{Unread, View};
+use super::{DiskStore, DiskStoreConfig, OpenError, export};
+use crate::proto::event::kept::KeptRoom;
+use crate::proto::id::RoomKey;
+use crate::store::StoreError;
+
+/// How many bytes of rooms are copied with one commit, at least.
+const BATCH: usize = 8 << 20;
+
+/// A room of which something is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredRoom {
+    /// Which room.
+    pub room: RoomKey,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// How many times something came to it since it was last kept whole.
+    pub records: u64,
+    /// What is wrong with it, if that was found.
+    pub damaged: Option<String>,
+}
+
+/// How far something is that goes over all rooms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Rooms that are done.
+    pub rooms: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// All bytes.
+    pub of_bytes: u64,
+}
+
+/// Why there is no copy. The text is for who operates a relay.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is something where it should be.
+    #[error("something is there already: a backup replaces nothing")]
+    Exists,
+    /// It cannot be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// One of the two stores failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A store as it was at one moment, for as long as this is kept. The store serves on meanwhile, and what
+/// it removes takes its place on the disk until this is dropped. Until then, nobody else gets the file.
+pub struct Snapshot {
+    view: View,
+    config: DiskStoreConfig,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// Every room of which something is kept, in order. Costs reading a row for each, and nothing of
+    /// what they are.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    pub fn rooms(&self) -> Result<Vec<StoredRoom>, StoreError> {
+        let mut rooms = Vec::new();
+        for (room, row) in self.view.rows()? {
+            let damage = self.view.damage(&key(&room))?;
+            let (bytes, records) = row.as_ref().map_or((0, 0), |row| (row.bytes(), row.records));
+            rooms.push(StoredRoom { room, bytes, records, damaged: damage.or_else(|| row.err()) });
+        }
+        Ok(rooms)
+    }
+
+    /// Reads every room and returns those that are damaged, with what is wrong with them. `progress` is
+    /// told after each room.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    pub fn verify(
+        &self,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Vec<(RoomKey, String)>, StoreError> {
+        let rooms = self.rooms()?;
+        let mut done = Progress { of_bytes: total(&rooms), ..Progress::default() };
+        let mut damaged = Vec::new();
+        for stored in rooms {
+            let found = match self.view.check(&key(&stored.room)) {
+                Ok(()) => stored.damaged,
+                Err(Unread::Damaged(why)) => stored.damaged.or(Some(why)),
+                Err(Unread::Failed(error)) => return Err(error),
+            };
+            damaged.extend(found.map(|why| (stored.room, why)));
+            done.rooms += 1;
+            done.bytes += stored.bytes;
+            progress(done);
+        }
+        Ok(damaged)
+    }
+
+    /// A room as a file that [`DiskStore::import`] reads; nothing, if nothing is kept of it.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or the store failed.
+    pub fn export(&self, room: &RoomKey) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(why) = self.view.damage(&key(room))? {
+            return Err(StoreError::Damaged { room: room.clone(), why });
+        }
+        let kept = self.view.room(&key(room)).map_err(|unread| unread.of(room))?;
+        Ok(kept.map(|kept| export::write(room, &kept)))
+    }
+
+    /// Makes a store at `path` with all that is in this one, and returns which rooms are not in it
+    /// because they are damaged, with what is wrong with them. `progress` is told after each room. What
+    /// ends early leaves a store with some of the rooms.
+    ///
+    /// # Errors
+    ///
+    /// When there is something at `path`, it cannot be made, or either store fails.
+    pub fn back_up(
+        &self,
+        path: &Path,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Vec<(RoomKey, String)>, BackupError> {
+        if path.exists() {
+            return Err(BackupError::Exists);
+        }
+        let mut copy = DiskStore::open(path, self.config.clone())?;
+        let rooms = self.rooms()?;
+        let mut done = Progress { of_bytes: total(&rooms), ..Progress::default() };
+        let (mut damaged, mut batch, mut held) = (Vec::new(), Vec::new(), 0);
+        for stored in rooms {
+            let read = match stored.damaged {
+                Some(why) => Err(Unread::Damaged(why)),
+                None => self.view.room(&key(&stored.room)),
+            };
+            match read {
+                Ok(kept) => {
+                    held += kept.as_ref().map_or(0, KeptRoom::bytes);
+                    batch.extend(kept.map(|kept| (stored.room, kept)));
+                }
+                Err(Unread::Damaged(why)) => damaged.push((stored.room, why)),
+                Err(Unread::Failed(error)) => return Err(error.into()),
+            }
+            if held >= BATCH {
+                put_all(&mut copy, &mut batch)?;
+                held = 0;
+            }
+            done.rooms += 1;
+            done.bytes += stored.bytes;
+            progress(done);
+        }
+        put_all(&mut copy, &mut batch)?;
+        Ok(damaged)
+    }
+}
+
+fn put_all(copy: &mut DiskStore, batch: &mut Vec<(RoomKey, KeptRoom)>) -> Result<(), StoreError> {
+    let rooms = std::mem::take(batch);
+    copy.ask(|copy| {
+        copy.transact(|pen| rooms.iter().try_for_each(|(room, kept)| pen.put(&key(room), kept)))
+    })
+}
+
+fn total(rooms: &[StoredRoom]) -> u64 {
+    rooms.iter().map(|stored| stored.bytes).sum()
+}
+
+impl DiskStore {
+    /// The store as it is now, to be read while it goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    pub fn snapshot(&mut self) -> Result<Snapshot, StoreError> {
+        self.ask(|store| Ok(Snapshot { view: store.view()?, config: store.config.clone() }))
+    }
+
+    /// Every room of which something is kept, as [`Snapshot::rooms`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    pub fn rooms(&mut self) -> Result<Vec<StoredRoom>, StoreError> {
+        self.ask(|store| Snapshot { view: store.view()?, config: store.config.clone() }.rooms())
+    }
+
+    /// Reads every room, as [`Snapshot::verify`]. Those that are found damaged stay closed from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    pub fn verify(
+        &mut self,
+        progress: impl FnMut(Progress),
+    ) -> Result<Vec<(RoomKey, String)>, StoreError> {
+        self.ask(|store| {
+            let snapshot = Snapshot { view: store.view()?, config: store.config.clone() };
+            let damaged = snapshot.verify(progress)?;
+            drop(snapshot);
+            let view = store.view()?;
+            let mut unmarked = Vec::new();
+            for (room, why) in &damaged {
+                if view.damage(&key(room))?.is_none() {
+                    unmarked.push((key(room), why));
+                }
+            }
+            drop(view);
+            if !unmarked.is_empty() {
+                store.transact(|pen| {
+                    unmarked.iter().try_for_each(|(key, why)| pen.mark(key, why))
+                })?;
+            }
+            Ok(damaged)
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Files of this version of the format, which are read for ever.
