@@ -2,6 +2,8 @@
 
 #[cfg(feature = "disk")]
 pub mod disk;
+#[cfg(all(feature = "disk", feature = "sim"))]
+pub mod fuzz;
 mod memory;
 
 use std::fmt::{self, Debug};

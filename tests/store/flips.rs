@@ -156,6 +156,36 @@ fn nothing_is_kept_over_a_damaged_room_until_it_is_removed_or_imported() {
 }
 
 #[test]
+fn what_was_kept_before_stays_while_what_came_in_its_place_is_damaged() {
+    let mut dice = Dice::new(stage::seed());
+    let (before, after) = (dice.bytes(200_000), dice.bytes(200_000));
+    let medium = stage::fresh();
+    let mut store = stage::open(&medium).unwrap();
+    store.commit(vec![whole("h", before.clone())]).unwrap();
+    store.commit(vec![whole("h", after.clone())]).unwrap();
+    drop(store);
+    let mut image = medium.bytes();
+    let place = |image: &[u8], bytes: &[u8]| {
+        let needle = &bytes[100_000..100_032];
+        image.windows(32).position(|window| window == needle)
+    };
+    let at = place(&image, &after).unwrap();
+    image[at] ^= 1;
+    let medium = FrailMedium::new(image);
+    let mut store = stage::open(&medium).unwrap();
+    for name in ["a", "b", "c", "d", "a", "b", "c", "d"] {
+        store.commit(vec![whole(name, dice.bytes(200_000))]).unwrap();
+    }
+    assert!(matches!(store.commit(vec![whole("h", "new")]), Err(StoreError::Damaged { .. })));
+    assert!(place(&medium.bytes(), &before).is_some(), "for whoever can make something of it");
+    assert!(store.remove(&room("h")).unwrap());
+    for name in ["a", "b", "c", "d", "a", "b", "c", "d"] {
+        store.commit(vec![whole(name, dice.bytes(200_000))]).unwrap();
+    }
+    assert!(place(&medium.bytes(), &before).is_none(), "its place was used again");
+}
+
+#[test]
 fn a_copy_that_was_damaged_is_written_anew() {
     let (image, kept) = store(&mut Dice::new(stage::seed()));
     let read = |medium: &FrailMedium| {

@@ -159,6 +159,11 @@ impl FrailMedium {
         self.disk().failure = Some((after, kind));
     }
 
+    /// No operation fails that has not failed yet.
+    pub fn heal(&self) {
+        self.disk().failure = None;
+    }
+
     /// It has place for so many bytes.
     pub fn limit(&self, capacity: u64) {
         self.disk().capacity = Some(capacity);
