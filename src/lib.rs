@@ -86,7 +86,9 @@ pub use room::{
     AudioError, AudioInput, AudioInputOptions, AudioOutput, Listener, MembersFull, VoiceOptions,
 };
 #[cfg(feature = "net")]
-pub use room::{ConnectError, ConnectOptions, NotDurable, Room, RoomHandle};
+pub use room::{
+    ConnectError, ConnectOptions, NotDurable, NotStored, Room, RoomHandle, SharedStore,
+};
 
 #[cfg(feature = "sim")]
 pub mod sim;

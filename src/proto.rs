@@ -26,6 +26,7 @@ pub mod feed;
 pub mod guard;
 pub mod hub;
 pub mod id;
+pub mod image;
 pub mod lane;
 pub mod lobby;
 pub mod log;

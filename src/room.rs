@@ -1,5 +1,6 @@
 //! What an application holds: a room, online or not.
 
+mod diary;
 mod handle;
 mod options;
 #[cfg(feature = "audio")]
@@ -8,12 +9,15 @@ mod voice;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::diary::Diary;
+pub use self::diary::SharedStore;
 pub use self::handle::{RoomGone, RoomHandle};
-pub use self::options::{ConnectError, ConnectOptions, NotDurable};
+pub use self::options::{ConnectError, ConnectOptions, NotDurable, NotStored};
 #[cfg(feature = "audio")]
 use self::voice::Voices;
 #[cfg(feature = "audio")]
@@ -50,6 +54,8 @@ pub struct Room<M> {
     net: NetConfig,
     /// Events that came while an answer was awaited.
     held: VecDeque<Event>,
+    /// Where it is kept for another life of this peer, if it is.
+    diary: Option<Diary>,
     #[cfg(feature = "audio")]
     voices: Voices,
     of: PhantomData<fn() -> M>,
@@ -98,8 +104,11 @@ impl<M: Model> Room<M> {
             shape: M::shape(),
             entrance: options.entrance,
         };
+        let mut peer = Peer::new(setup, options.config, entropy()?);
+        let diary = options.store.map(|store| open(&mut peer, store)).transpose()?;
         Ok(Self {
-            peer: Peer::new(setup, options.config, entropy()?),
+            peer,
+            diary,
             carrier: None,
             clock: Clock::new(),
             identity,
@@ -139,6 +148,7 @@ impl<M: Model> Room<M> {
         }
         self.peer.tick(self.clock.now());
         self.perform();
+        self.keep_diary();
         #[cfg(feature = "audio")]
         self.keep_voices();
     }
@@ -148,6 +158,7 @@ impl<M: Model> Room<M> {
         let now = self.clock.now();
         let latest = now + patience;
         let due = self.peer.poll_timeout().map_or(latest, |due| due.min(latest));
+        let due = self.diary.as_ref().and_then(Diary::due).map_or(due, |diary| diary.min(due));
         #[cfg(feature = "audio")]
         let due = self.voices_due(now).map_or(due, |voice| voice.min(due));
         let clock = self.clock;
@@ -220,6 +231,36 @@ impl<M: Model> Room<M> {
                 return Err(NotDurable::Late { patience });
             }
             self.wait(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Writes what was edited, and waits until all of it is in the room's own store
+    /// ([`ConnectOptions::store`]), at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub async fn stored(&mut self, patience: Duration) -> Result<(), NotStored> {
+        let until = self.clock.now() + patience;
+        self.flush();
+        // What is on its way does not have it; what is kept after that does.
+        let mut more = 2;
+        while more > 0 {
+            let Some(diary) = &mut self.diary else { return Err(NotStored::NoStore) };
+            if diary.has_failed() {
+                return Err(NotStored::Failed);
+            }
+            if diary.is_idle() {
+                more -= 1;
+                diary.hurry();
+                self.keep_diary();
+                continue;
+            }
+            if self.clock.now() >= until {
+                return Err(NotStored::Late { patience });
+            }
+            self.wait(Duration::from_millis(5)).await;
         }
         Ok(())
     }
@@ -392,6 +433,17 @@ impl<M: Model> Room<M> {
         self.peer.statistics(self.clock.now())
     }
 
+    fn keep_diary(&mut self) {
+        let now = self.clock.now();
+        if let Some(diary) = self.diary.as_mut().filter(|diary| !diary.has_failed())
+            && let Err(why) = diary.turn(now, &mut self.peer)
+        {
+            tracing::error!(%why, "the room's store keeps nothing any more");
+            let why = why.to_string();
+            self.hold(Event::NotStored { why });
+        }
+    }
+
     fn perform(&mut self) {
         #[cfg(feature = "audio")]
         let mut tuned = false;
@@ -407,6 +459,27 @@ impl<M: Model> Room<M> {
         #[cfg(feature = "audio")]
         self.follow_voices(tuned);
     }
+}
+
+impl<M> Drop for Room<M> {
+    /// Waits until what was edited is in the room's own store, if it has one, at most 10 seconds.
+    fn drop(&mut self) {
+        if let Some(diary) = &mut self.diary {
+            self.peer.flush(self.clock.now());
+            if let Err(why) = diary.end(&mut self.peer) {
+                tracing::error!(%why, "the last edits of a room are not in its store");
+            }
+        }
+    }
+}
+
+/// Goes on with what is kept of a room, and keeps it from now on.
+fn open(peer: &mut Peer, store: SharedStore) -> Result<Diary, ConnectError> {
+    let kept = store.lock().unwrap_or_else(PoisonError::into_inner).fetch(&peer.key())?;
+    if let Some(kept) = kept {
+        peer.resume(&kept)?;
+    }
+    Diary::begin(store).map_err(ConnectError::StoreThread)
 }
 
 impl<M> Deref for Room<M> {

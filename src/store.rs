@@ -75,6 +75,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The room without which the rest can be committed, if it is only that.
+    #[must_use]
+    pub const fn room(&self) -> Option<&RoomKey> {
+        match self {
+            Self::TooLarge { room, .. } | Self::Absent { room } | Self::Damaged { room, .. } => {
+                Some(room)
+            }
+            Self::Failed { .. } => None,
+        }
+    }
+
     /// What this says of a room that was asked for.
     #[must_use]
     pub fn unfetched(&self) -> Unfetched {

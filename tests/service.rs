@@ -10,6 +10,8 @@ mod doors;
 mod durable;
 #[path = "service/kept.rs"]
 mod kept;
+#[path = "service/lives.rs"]
+mod lives;
 #[path = "service/matches.rs"]
 mod matches;
 #[path = "service/presence.rs"]

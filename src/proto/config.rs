@@ -70,6 +70,8 @@ pub struct PeerConfig {
     pub visit: Duration,
     /// How many streams of voice this peer has at once.
     pub streams: u8,
+    /// How a room is kept that has a store of its own.
+    pub diary: DiaryConfig,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -101,8 +103,26 @@ impl Default for PeerConfig {
             requests: 64,
             visit: Duration::from_secs(5),
             streams: 4,
+            diary: DiaryConfig::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+/// How a peer keeps its room, if it has a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiaryConfig {
+    /// How often what is new is kept. 250 ms: what was edited since is lost with the process.
+    pub interval: Duration,
+    /// Records behind what is kept whole. For one more it is kept whole again. 1,000.
+    pub records: u32,
+    /// Bytes of them, likewise. 4 MiB.
+    pub bytes: usize,
+}
+
+impl Default for DiaryConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(250), records: 1_000, bytes: 4 << 20 }
     }
 }
 

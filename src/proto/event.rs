@@ -313,6 +313,11 @@ pub enum Event {
     Keeps(bool),
     /// All that was edited here is kept, such that it outlives the relay.
     Kept,
+    /// The room's own store keeps nothing any more: what it kept before is there.
+    NotStored {
+        /// Why.
+        why: String,
+    },
     /// More happened than is told one by one: more than the queue of events holds, or the room was left
     /// while its documents were still coming. Events before this may have been discarded, but for
     /// [`Self::Settled`], [`Self::SignalSettled`], [`Self::SignalLost`], [`Self::Answered`] and

@@ -38,6 +38,12 @@ impl Session {
         Self(incarnation >> SESSION_BITS)
     }
 
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
     /// Its first incarnation. Of a session's number the lowest 48 bits count.
     #[must_use]
     pub const fn first(self) -> u64 {

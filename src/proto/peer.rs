@@ -6,6 +6,7 @@ mod authorship;
 mod backoff;
 mod connection;
 mod documents;
+mod image;
 mod join;
 mod keeping;
 mod motion;
@@ -24,6 +25,7 @@ use rand_core::{Rng, SeedableRng};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Incoming, Stage};
+use self::image::Diary;
 use self::keeping::Keeping;
 use self::motion::Motion;
 use self::ownership::Lease;
@@ -108,6 +110,7 @@ pub struct Peer {
     service: Box<Service>,
     voice: Box<Voice>,
     keeping: Keeping,
+    diary: Diary,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -157,6 +160,7 @@ impl Peer {
             service,
             voice: Box::default(),
             keeping: Keeping::default(),
+            diary: Diary::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }

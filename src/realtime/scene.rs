@@ -318,7 +318,8 @@ impl<A: Actor, S: Stage<A>> Realtime<A, S> {
             | Event::TokenEnds { .. }
             | Event::Voice(_)
             | Event::Keeps(_)
-            | Event::Kept => {}
+            | Event::Kept
+            | Event::NotStored { .. } => {}
         }
     }
 

@@ -1,17 +1,21 @@
 //! What an application says when it enters a room.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::diary::SharedStore;
 #[cfg(feature = "audio")]
 use super::voice::VoiceOptions;
 use crate::net::{AddressError, CarrierError, NetConfig};
 use crate::proto::config::PeerConfig;
 use crate::proto::id::{AppKeyError, Identity, RoomNameError};
+use crate::proto::image::ImageError;
 use crate::proto::reason::{Reason, RequestError};
 use crate::proto::service::Entrance;
+use crate::store::StoreError;
 
 /// Which room, and as whom.
 #[derive(Clone, Debug)]
@@ -28,6 +32,11 @@ pub struct ConnectOptions {
     /// Who this peer is. By default a new one, which nobody will recognise another time:
     /// [`load_or_create`](crate::net::load_or_create) keeps one in a file.
     pub identity: Option<Identity>,
+    /// Where the room is kept for another life of this peer: it is as it was then at once, without a
+    /// network, and what nobody had is said when it is joined. The file may have other rooms in it, and
+    /// one process at a time has it; of one room, only one life of one peer may be in it. Needs an
+    /// [`identity`](Self::identity) that stays the same. None by default.
+    pub store: Option<SharedStore>,
     /// What others are told of this peer.
     pub metadata: Bytes,
     /// A number higher than in any earlier life of this identity in this room. By default Unix time
@@ -56,6 +65,7 @@ impl ConnectOptions {
             app_key: app_key.to_owned(),
             relay: relay.iter().map(|&address| address.to_owned()).collect(),
             identity: None,
+            store: None,
             metadata: Bytes::new(),
             incarnation: None,
             entrance: Entrance::default(),
@@ -103,6 +113,15 @@ pub enum ConnectError {
     /// What the room is to be like cannot be said.
     #[error("the room cannot be opened as it is asked for: {0}")]
     Opening(#[source] RequestError),
+    /// What is kept of the room cannot be fetched.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is kept of the room cannot be read. It stays as it is.
+    #[error("what is kept of the room cannot be read ({0}): move it away, or enter without it")]
+    Kept(#[from] ImageError),
+    /// The system did not give the store a thread.
+    #[error("the thread for the store cannot be started: {0}")]
+    StoreThread(#[source] io::Error),
     /// The system has no entropy for a new identity.
     #[error("the system gives no random bytes: pass an identity")]
     Entropy,
@@ -123,6 +142,24 @@ pub enum NotDurable {
     Unkept,
     /// The relay has not said so in time.
     #[error("the relay did not say within {patience:?} that all is kept")]
+    Late {
+        /// How long was waited.
+        patience: Duration,
+    },
+}
+
+/// Why what was edited is not in the room's own store.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum NotStored {
+    /// It has none.
+    #[error("the room has no store: pass one when it is entered")]
+    NoStore,
+    /// It has failed: an [`Event::NotStored`](crate::Event::NotStored) has said why.
+    #[error("the room's store has failed, and keeps nothing any more")]
+    Failed,
+    /// It was too slow.
+    #[error("the store did not keep it within {patience:?}")]
     Late {
         /// How long was waited.
         patience: Duration,

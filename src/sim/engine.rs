@@ -344,6 +344,7 @@ fn sighting(event: &Event) -> Option<&'static str> {
         | Event::Voice(_)
         | Event::Keeps(_)
         | Event::Kept
+        | Event::NotStored { .. }
         | Event::Overrun => None,
         Event::Signal(_) => Some("signal heard"),
         Event::SignalSettled { delivery: Delivery::Heard, .. } => Some("signal settled: heard"),

@@ -68,7 +68,8 @@ impl Follower {
             | Event::TokenEnds { .. }
             | Event::Voice(_)
             | Event::Keeps(_)
-            | Event::Kept => {}
+            | Event::Kept
+            | Event::NotStored { .. } => {}
         }
     }
 

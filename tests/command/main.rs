@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
 
+mod data;
 mod export;
 mod ownership;
 mod process;
@@ -234,6 +235,8 @@ fn mistakes_have_words_and_a_status() {
         (&["replay", "Cargo.toml", "--room", "r", "--relay", good], 2, "neither an editing trace"),
         (&["relay", "--listen", "here"], 2, "not an address"),
         (&["relay", "--state", "a", "--identity", "b"], 2, "cannot be used with"),
+        (&["relay", "--data", "a", "--state", "b"], 2, "cannot be used with"),
+        (&["relay", "--data", "Cargo.toml/a"], 1, "cannot make the folder"),
         (&["relay", "--state", "no-such-folder/a"], 1, "cannot write the relay's state"),
     ];
     for (arguments, status, words) in cases {

@@ -236,7 +236,7 @@ fn nothing_is_lost_that_was_said_to_be_kept() {
         let mut own = vec![BTreeSet::new(); ends.len()];
         for round in 0..40 {
             let who = rng.next_u32() as usize % ends.len();
-            let size = round as i64;
+            let size = i64::from(round);
             add(&mut stage, ends[who], size);
             own[who].insert(size);
             written.insert(size);

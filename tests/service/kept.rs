@@ -91,6 +91,7 @@ fn a_room_that_closed_opens_again_as_it_was() {
         let again = stage.enter(1, "room", entrance());
         stage.ready(again);
         assert_eq!(seen(&stage, again), before);
+        stage.until("a roster", |stage| !stage.members(again).is_empty());
         let members: Vec<Member> = stage.at(again).members().cloned().collect();
         assert!(members[0].rejoined && members[0].client.0 > 1, "{members:?}");
         assert_eq!(*stage.record(again), record, "and who comes first owns it");

@@ -131,6 +131,11 @@ pub(crate) struct RelayArguments {
     /// restart; it is made at first use. One relay at a time can have it.
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
     pub(crate) state: Option<PathBuf>,
+    /// A folder for all that the relay keeps, which is made at first use: who it is and how often it has
+    /// begun, and its rooms, so that they survive a restart and a loss of power. One relay at a time can
+    /// have it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["identity", "state"])]
+    pub(crate) data: Option<PathBuf>,
     /// Let nobody in without a token that this key has signed (`parlor token keygen` prints it). May be
     /// given twice, while one key follows another. It holds for every application of this relay.
     #[arg(long, value_name = "KEY")]

@@ -1,6 +1,7 @@
 //! The `parlor` command.
 
 mod arguments;
+mod data;
 mod demo;
 mod export;
 mod failure;

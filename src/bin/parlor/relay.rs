@@ -9,17 +9,18 @@ use parlor::proto::config::HubConfig;
 use parlor::proto::hub::Hub;
 use parlor::proto::id::{AppId, AppKey};
 use parlor::proto::token::{TokenConfig, TokenKey, TokenRing};
-use parlor::store::{MemoryStore, MemoryStoreConfig};
+use parlor::store::{MemoryStore, MemoryStoreConfig, RoomStore};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
 use crate::arguments::{RelayArguments, app_keys, seed};
+use crate::data::DataFolder;
 use crate::failure::Failure;
 use crate::output::{FAINT, Output, paint};
 
 /// What the operator of a relay without a state is told.
-const FORGETFUL: &str =
-    "ownership does not survive a restart of this relay: pass --state FILE, and it does";
+const FORGETFUL: &str = "ownership does not survive a restart of this relay: pass --state FILE, and it does; \
+     with --data DIR rooms do too";
 
 /// Runs a relay until it is told to end.
 pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
@@ -27,8 +28,14 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
     let keys = app_keys(arguments.common.app.keys()?)?;
     let applications = keys.len();
     // It goes at the very end: then another relay can have the file.
-    let state = arguments.state.as_deref().map(RelayState::begin).transpose();
+    let data = arguments.data.as_deref().map(DataFolder::make).transpose()?;
+    let state = data.as_ref().map(DataFolder::state).or_else(|| arguments.state.clone());
+    let state = state.as_deref().map(RelayState::begin).transpose();
     let state = state.map_err(Failure::failed)?;
+    let store: Box<dyn RoomStore> = match &data {
+        Some(data) => Box::new(data.open()?),
+        None => Box::new(MemoryStore::new(MemoryStoreConfig::default())),
+    };
     let (identity, boot) = match &state {
         Some(state) => (state.identity().clone(), state.boot()),
         None => (arguments.common.identity()?, unix_seconds()),
@@ -49,8 +56,7 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         RelayError::Address { .. } | RelayError::NoAddress => Failure::usage(error),
         _ => Failure::failed(error),
     })?;
-    let store = MemoryStore::new(MemoryStoreConfig::default());
-    let relay = relay.with_store(Box::new(store));
+    let relay = relay.with_store(store);
     for address in relay.addresses() {
         output.tell(&json!({ "address": address }), address)?;
     }

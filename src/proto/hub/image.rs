@@ -5,44 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use thiserror::Error;
 
 use super::record::RecordImage;
 use super::room::Room;
-use crate::proto::base::{Base, columns};
 use crate::proto::config::HubConfig;
 use crate::proto::event::kept::{KeptRoom, RoomImage, RoomRecord};
 use crate::proto::id::{DocumentId, EpochId, PeerId, RoomKey};
-use crate::proto::log::{Candidate, ChangeLog};
-use crate::proto::reason::ChangeFault;
+use crate::proto::image::{ImageError, Mark, read, restore, seal};
+use crate::proto::log::ChangeLog;
 use crate::proto::time::Time;
 use crate::proto::wire::message::{Actor, EntryRecord, Life, Lineage};
-
-/// The version of what an image says, and a record.
-const VERSION: u8 = 1;
-
-/// Bytes of the SHA-256 that stands behind it.
-const DIGEST: usize = 32;
-
-/// Why a room that was kept cannot be opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum ImageError {
-    /// Not all of it is there, or it is not what it was.
-    #[error("its bytes are damaged")]
-    Damaged,
-    /// It was kept by a relay of another version.
-    #[error("it is of version {version}, and this relay reads version {VERSION}")]
-    Version {
-        /// Its version.
-        version: u8,
-    },
-    /// A change in it is none that may be let in.
-    #[error("it has a change that cannot be let in: {0}")]
-    Change(#[from] ChangeFault),
-}
 
 /// What came to a room since it was last kept.
 #[derive(Serialize, Deserialize)]
@@ -110,9 +83,7 @@ impl Room {
     fn document(&mut self, document: DocumentId, now: Time) -> Document {
         let base = self.snapshot(document, now).map(|(bytes, _)| bytes).unwrap_or_default();
         let log = self.log(document);
-        let changes = (log.laid()..log.len()).filter_map(|place| log.record(place));
-        let signatures = log.authors().filter_map(|(_, author)| author.signature.clone());
-        let entries = changes.chain(signatures.map(EntryRecord::Signed)).collect();
+        let entries = missing(&Mark::beginning(log), log);
         let past = self.epochs(document).past().cloned().collect();
         Document { epoch: log.scope().epoch(), base, entries, past }
     }
@@ -137,13 +108,20 @@ impl Room {
         room.remember(kept.clients, kept.seen, kept.absorbed);
         for (document, kept) in DocumentId::ALL.into_iter().zip(kept.documents) {
             let (log, epochs) = room.log_and_epochs(document);
-            *log = restore(log, (kept.epoch, &kept.base), kept.entries)?;
+            let entries = kept.entries.into_iter().map(|entry| (entry, false));
+            *log = restore(log, (kept.epoch, &kept.base), entries)?;
             epochs.set_past(VecDeque::from(kept.past));
             room.begin_columns(document, now);
         }
         room.follow(sizes, clock);
         Ok(room)
     }
+}
+
+/// What a log has beside what is kept of it, in order.
+pub(super) fn missing(mark: &Mark, log: &ChangeLog) -> Vec<EntryRecord> {
+    let changes = mark.changes(log).filter_map(|place| log.record(place));
+    changes.chain(mark.words(log)).collect()
 }
 
 impl Kept {
@@ -164,75 +142,16 @@ impl Kept {
     }
 }
 
-fn seal(kept: &impl Serialize) -> Bytes {
-    // Into a vector it cannot fail.
-    let mut bytes = postcard::to_extend(kept, vec![VERSION]).unwrap_or_default();
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
-    bytes.into()
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ImageError> {
-    let split = bytes.len().checked_sub(DIGEST).ok_or(ImageError::Damaged)?;
-    let (said, digest) = bytes.split_at(split);
-    if Sha256::digest(said).as_slice() != digest {
-        return Err(ImageError::Damaged);
-    }
-    let (version, said) = said.split_first().ok_or(ImageError::Damaged)?;
-    if *version != VERSION {
-        return Err(ImageError::Version { version: *version });
-    }
-    match postcard::take_from_bytes(said) {
-        Ok((kept, [])) => Ok(kept),
-        Ok(_) | Err(_) => Err(ImageError::Damaged),
-    }
-}
-
-/// A log of the same document in an epoch, with what that began with and what came since.
-fn restore(
-    log: &ChangeLog,
-    (epoch, base): (EpochId, &[u8]),
-    entries: Vec<EntryRecord>,
-) -> Result<ChangeLog, ImageError> {
-    let document = log.document();
-    let base = match base {
-        [] => Base::default(),
-        columns => columns::decode(columns, log.limits())?,
-    };
-    if !base.suits(document) {
-        return Err(ImageError::Change(ChangeFault::WrongOperation));
-    }
-    let mut log = log.successor(log.scope().of(epoch), base);
-    while log.lay() {}
-    for entry in entries {
-        match entry {
-            EntryRecord::Authored { introduction, bytes } => {
-                let change = log.read(&bytes)?;
-                log.admit(Candidate { introduction, change, pending: false })?;
-            }
-            EntryRecord::WellKnown(record) => {
-                log.admit_well_known(&record, false)?;
-            }
-            EntryRecord::Signed(record) => {
-                log.admit_signature(&record)?;
-            }
-            EntryRecord::Cut(_)
-            | EntryRecord::Base(_)
-            | EntryRecord::Denied(_)
-            | EntryRecord::Resumed(_) => return Err(ImageError::Damaged),
-        }
-    }
-    Ok(log)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::proto::hub::record::{Asker, Caller, Record};
     use crate::proto::id::{AppKey, RoomName};
-    use crate::proto::reason::Refusal;
+    use crate::proto::reason::{ChangeFault, Refusal};
     use crate::proto::service::Invite;
     use crate::proto::wire::bounded::Blob;
     use crate::proto::wire::message::{CutRecord, RequestRecord};
@@ -290,7 +209,7 @@ mod tests {
     fn an_image_of_another_version_says_so() {
         let (key, mut room) = room();
         let image = room.image((Time::ZERO, 0));
-        let mut bytes = image.0[..image.0.len() - DIGEST].to_vec();
+        let mut bytes = image.0[..image.0.len() - 32].to_vec();
         bytes[0] = 2;
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);

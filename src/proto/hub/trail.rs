@@ -1,15 +1,14 @@
 //! What of an open room is kept, and so what has come to it since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::image::{Came, Clock};
+use super::image::{Came, Clock, missing};
 use super::record::RecordImage;
 use super::room::Room;
 use crate::proto::config::KeepingConfig;
 use crate::proto::event::kept::Keeping;
-use crate::proto::id::{DocumentId, EpochId, PeerId, RoomKey};
-use crate::proto::log::{ChangeLog, Index};
-use crate::proto::wire::message::{Actor, EntryRecord};
+use crate::proto::id::{DocumentId, PeerId, RoomKey};
+use crate::proto::image::Mark;
 
 /// How far what is kept of a room goes, or what was handed over to be kept.
 #[derive(Debug, Default)]
@@ -65,37 +64,11 @@ impl Trail {
 /// What tells one state of a room from a later one.
 #[derive(Debug)]
 struct Known {
-    documents: [KnownDocument; 2],
+    documents: [Mark; 2],
     clients: u32,
     /// How many other lineages.
     absorbed: usize,
     record: RecordImage,
-}
-
-#[derive(Debug)]
-struct KnownDocument {
-    epoch: EpochId,
-    /// How many entries its log has.
-    entries: Index,
-    /// Up to which change each author has signed.
-    signed: BTreeMap<Actor, u64>,
-}
-
-impl KnownDocument {
-    fn of(log: &ChangeLog) -> Self {
-        let signed = log.authors().filter_map(|(actor, author)| {
-            author.signature.as_ref().map(|word| (*actor, word.sequence))
-        });
-        Self { epoch: log.scope().epoch(), entries: log.len(), signed: signed.collect() }
-    }
-
-    /// What a log of the same epoch has beside this.
-    fn missing(&self, log: &ChangeLog) -> Vec<EntryRecord> {
-        let changes = (self.entries..log.len()).filter_map(|place| log.record(place));
-        let words = log.authors().filter_map(|(_, author)| author.signature.as_ref());
-        let newer = words.filter(|word| self.signed.get(&word.actor) != Some(&word.sequence));
-        changes.chain(newer.cloned().map(EntryRecord::Signed)).collect()
-    }
 }
 
 impl Room {
@@ -127,7 +100,7 @@ impl Room {
         let before = self.trail_mut().known.take();
         let before = before.filter(|before| {
             let pairs = before.documents.iter().zip(&now.documents);
-            let same = pairs.into_iter().all(|(before, now)| before.epoch == now.epoch);
+            let same = pairs.into_iter().all(|(before, now)| before.continues(now));
             same && self.trail().has_room(config)
         });
         let room = key.clone();
@@ -157,7 +130,7 @@ impl Room {
 
     fn known(&self, clock: Clock) -> Known {
         Known {
-            documents: DocumentId::ALL.map(|document| KnownDocument::of(self.log(document))),
+            documents: DocumentId::ALL.map(|document| Mark::of(self.log(document))),
             clients: self.clients_ever(),
             absorbed: self.absorbed().len(),
             record: self.record().image(clock),
@@ -169,7 +142,7 @@ impl Room {
         let newcomers = std::mem::take(&mut self.trail_mut().newcomers);
         let documents = DocumentId::ALL;
         let entries = documents
-            .map(|document| before.documents[document.place()].missing(self.log(document)));
+            .map(|document| missing(&before.documents[document.place()], self.log(document)));
         let record = (before.record != now.record).then(|| now.record.clone());
         let absorbed = (before.absorbed != now.absorbed).then(|| self.absorbed().clone());
         let nothing = entries.iter().all(Vec::is_empty)

@@ -105,6 +105,7 @@ impl Peer {
             Denied::Claim { counter, .. } => self.store.deny_claim(&model, counter, denied.why),
             Denied::Change { actor, sequence } => {
                 self.renew();
+                self.diary.lose();
                 let (change, why) = ((&actor, sequence), (&model, denied.why));
                 self.store.roll_back(document, change, why, self.author);
                 let member = self.member(document);

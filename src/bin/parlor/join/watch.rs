@@ -130,6 +130,7 @@ pub(crate) fn object(event: &Event, name: impl Fn(&Path) -> String) -> Option<Js
         Event::Voice(event) => return voice::object(event),
         Event::Keeps(keeps) => json!({ "event": "keeps", "keeps": keeps }),
         Event::Kept => json!({ "event": "kept" }),
+        Event::NotStored { why } => json!({ "event": "not stored", "why": why }),
         Event::SignalLost { .. } => json!({ "event": "signal lost" }),
         Event::SignalsMissed => json!({ "event": "signals missed" }),
         _ => return None,
