@@ -51,8 +51,9 @@ const LAYERS: &[(&[&str], Uses)] = &[
     (&["proto::peer", "proto::hub", "proto::lobby"], Above),
     (&["realtime::timeline"], Only(&["proto::model"])),
     (&["realtime"], Above),
-    (&["audio", "store"], Only(&["proto"])),
+    (&["audio"], Only(&["proto"])),
     // The wall: no tokio, no libp2p and no files above this line.
+    (&["store"], Only(&["proto"])),
     (&["sim", "net"], Only(&["proto", "store"])),
     (&["room"], Only(&["audio", "proto", "net", "store"])),
     (&["lobby"], Only(&["proto", "net", "room"])),

@@ -1,5 +1,6 @@
 //! Disks that fail, fill up, lie or cannot be written to.
 
+use std::fs;
 use std::io::ErrorKind;
 
 use parlor::store::disk::{FrailMedium, OpenError};
@@ -144,6 +145,8 @@ fn why_a_store_is_not_opened_is_said() {
 fn one_process_has_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rooms");
+    // What is left by who was killed while making one.
+    fs::write(folder.path().join("rooms.unfinished"), vec![7; 10_000]).unwrap();
     let mut store = DiskStore::open(&path, stage::config()).unwrap();
     store.commit(vec![whole("a", "one")]).unwrap();
     let other = DiskStore::open(&path, stage::config());
@@ -153,5 +156,5 @@ fn one_process_has_a_store() {
     assert_eq!(store.fetch(&room("a")).unwrap().unwrap().image.0, "one");
     let nowhere = DiskStore::open(&folder.path().join("no/rooms"), stage::config());
     assert!(matches!(nowhere, Err(OpenError::Failed { .. })));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }

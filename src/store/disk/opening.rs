@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -91,7 +93,7 @@ impl DiskStore {
     /// store has the file alone until it is dropped. Costs reading what holds it together, a few pages,
     /// however many rooms it has.
     ///
-    /// While a store is made it stands in `PATH.unfinished`, so that there is all of it at `path` or
+    /// A store that is made can be read by its owner alone. While it is made it stands in `PATH.unfinished`, so that there is all of it at `path` or
     /// nothing.
     ///
     /// # Errors
@@ -114,6 +116,8 @@ impl DiskStore {
         unfinished.push(".unfinished");
         let unfinished = PathBuf::from(unfinished);
         let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        options.mode(0o600);
         let file = options.read(true).write(true).create(true).truncate(false).open(&unfinished);
         let file = file.map_err(failed)?;
         lock(&file, path)?;
