@@ -7,6 +7,7 @@ mod export;
 mod ownership;
 mod process;
 mod regions;
+mod rooms;
 mod state;
 mod token;
 mod voice;

@@ -1,6 +1,7 @@
 //! What can be asked for on the command line and in the environment.
 
 pub(crate) mod hooks;
+pub(crate) mod rooms;
 pub(crate) mod token;
 pub(crate) mod voice;
 
@@ -18,6 +19,7 @@ use parlor::room::{ConnectOptions, Room};
 use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 
 use self::hooks::HookArguments;
+use self::rooms::RoomsCommand;
 use self::token::TokenCommand;
 use self::voice::{ListenArguments, TalkArguments, VoiceDemoArguments};
 use crate::failure::Failure;
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     Relays(RelaysArguments),
     /// Ask a relay about rooms, without coming into any.
     Lobby(LobbyArguments),
+    /// See to the rooms that a relay keeps on its disk, while it does not run.
+    #[command(subcommand)]
+    Rooms(RoomsCommand),
     /// Write a room as an automerge file, or its values as JSON.
     Export(ExportArguments),
     /// Play recorded data into a room.

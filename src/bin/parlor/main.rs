@@ -13,6 +13,7 @@ mod output;
 mod relay;
 mod relays;
 mod replay;
+mod rooms;
 mod sound;
 mod talk;
 mod token;
@@ -60,6 +61,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Listen(arguments) => Box::pin(listen::run(&arguments)).await,
             Command::Relays(arguments) => Box::pin(relays::run(&arguments)).await,
             Command::Lobby(arguments) => Box::pin(lobby::run(&arguments)).await,
+            Command::Rooms(command) => rooms::run(&command),
             Command::Export(arguments) => Box::pin(export::run(&arguments)).await,
             Command::Replay(arguments) => Box::pin(replay::run(arguments)).await,
             Command::Identity(arguments) => identity::run(&arguments),

@@ -17,10 +17,13 @@ pub(super) const RETIRED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new
 /// Rooms that are damaged, and why.
 pub(super) const DAMAGED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("damaged");
 
+/// What every value begins with, and nothing else that redb writes does. By it pages are known that only
+/// go on a value.
+pub(super) const MAGIC: [u8; 7] = *b"parlor\0";
 /// The version of values.
 const VERSION: u8 = 1;
-/// What a value has beside what it is of: version, length, sum.
-const FRAME: usize = 1 + 4 + 16;
+/// What a value has beside what it is of: magic, version, length, sum.
+const FRAME: usize = MAGIC.len() + 1 + 4 + 16;
 
 /// The sum of a value; it says where it belongs.
 pub(super) type Sum = [u8; 16];
@@ -55,6 +58,7 @@ impl Place<'_> {
     pub(super) fn seal(self, bytes: &[u8]) -> (Vec<u8>, Sum) {
         let sum = self.sum(bytes);
         let mut value = Vec::with_capacity(bytes.len() + FRAME);
+        value.extend(MAGIC);
         value.push(VERSION);
         value.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
         value.extend(bytes);
@@ -64,6 +68,7 @@ impl Place<'_> {
 
     /// What a value is of, and its sum; or what is wrong with it.
     pub(super) fn open(self, value: &[u8]) -> Result<(&[u8], Sum), &'static str> {
+        let value = value.strip_prefix(&MAGIC).ok_or("is no value")?;
         let [version, a, b, c, d, rest @ ..] = value else { return Err("has no length") };
         let Some((bytes, sum)) = rest.split_last_chunk::<16>() else { return Err("has no sum") };
         if *version != VERSION {
