@@ -101,7 +101,11 @@ fn step(step: Step, medium: &mut FrailMedium, store: &mut Option<DiskStore>, kep
 }
 
 proptest! {
-    #![proptest_config(Config::with_cases(if stage::is_full() { 1000 } else { 25 }))]
+    #![proptest_config(Config {
+        cases: if stage::is_full() { 1000 } else { 25 },
+        failure_persistence: None,
+        ..Config::default()
+    })]
 
     #[test]
     fn a_store_is_a_map_that_outlives_its_process(steps in steps()) {
