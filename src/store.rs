@@ -50,7 +50,7 @@ pub enum StoreError {
     /// of it: nothing is kept over it, and nothing of a commit that would was kept. Other rooms are what
     /// they were.
     #[error(
-        "{} is damaged ({why}) and stays closed: nothing of this commit was kept; other rooms are well; \
+        "{} is damaged ({why}) and stays closed; nothing is kept over it, and other rooms are well: \
          import a copy of it, or delete it",
         Named(room)
     )]

@@ -120,7 +120,8 @@ fn verify(arguments: &StoreArguments) -> Result<(), Failure> {
 
 fn back_up(arguments: &StoreArguments, file: &Path) -> Result<(), Failure> {
     let bar = bar(arguments, "copying");
-    let snapshot = open(arguments)?.snapshot().map_err(Failure::failed)?;
+    let mut store = open(arguments)?;
+    let snapshot = store.snapshot().map_err(Failure::failed)?;
     let damaged = snapshot.back_up(file, |progress| advance(&bar, progress));
     bar.finish_and_clear();
     let damaged = damaged.map_err(|error| match error {

@@ -54,8 +54,8 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// A store as it was at one moment, for as long as this is kept. The store serves on meanwhile, and what
-/// it removes takes its place on the disk until this is dropped. Until then, nobody else gets the file.
+/// A store as it was at one moment. The store serves on meanwhile, and what it removes takes its place on
+/// the disk until this is dropped. Once the store is dropped, this fails whatever it is asked.
 pub struct Snapshot {
     view: View,
     config: DiskStoreConfig,
