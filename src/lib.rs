@@ -36,7 +36,7 @@
 //!
 //! [`proto`] has every rule, and neither clock nor entropy nor sockets; `net` has the sockets;
 //! `room` is what an application holds; [`realtime`] shows smoothly what moves elsewhere; `audio` is
-//! what is said and heard; `sim` runs
+//! what is said and heard, `device` microphones and loudspeakers; `sim` runs
 //! whole rooms from a seed. The names that an application needs are here at the root.
 
 // Lets the derives name this crate in the crate itself.
@@ -71,6 +71,8 @@ pub mod store;
 
 #[cfg(feature = "audio")]
 pub mod audio;
+#[cfg(feature = "device")]
+pub mod device;
 
 #[cfg(feature = "net")]
 pub mod lobby;

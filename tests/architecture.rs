@@ -55,6 +55,7 @@ const LAYERS: &[(&[&str], Uses)] = &[
     // The wall: no tokio, no libp2p and no files above this line.
     (&["store"], Only(&["proto"])),
     (&["sim", "net"], Only(&["proto", "store"])),
+    (&["device"], Only(&["audio", "proto", "net"])),
     (&["room"], Only(&["audio", "proto", "net", "store"])),
     (&["lobby"], Only(&["proto", "net", "room"])),
 ];
@@ -165,6 +166,16 @@ fn dependencies_are_what_deny_toml_allows() {
             }
         }
     }
+}
+
+#[test]
+fn the_feature_for_everywhere_has_all_but_the_device() {
+    let manifest: Table = read("Cargo.toml").parse().unwrap();
+    let features = manifest["features"].as_table().unwrap();
+    let others = ["default", "device", "portable"];
+    let expected: Vec<_> = features.keys().filter(|it| !others.contains(&it.as_str())).collect();
+    let listed = features["portable"].as_array().unwrap().iter();
+    assert_eq!(listed.map(|it| it.as_str().unwrap()).collect::<Vec<_>>(), expected);
 }
 
 #[test]

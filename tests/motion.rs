@@ -1,4 +1,4 @@
-//! State properties in whole rooms, by seeds. `SIM_SEED=7 cargo test --all-features --test motion` runs
+//! State properties in whole rooms, by seeds. `SIM_SEED=7 cargo test --features portable --test motion` runs
 //! one; `PARLOR_FULL=1` runs more of them.
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]

@@ -1,5 +1,5 @@
 //! Plugins of a relay: what they are asked, what becomes of what they say, and what they do. By seeds:
-//! `SIM_SEED=7 cargo test --all-features --test plugins` runs one; `PARLOR_FULL=1` runs more of them.
+//! `SIM_SEED=7 cargo test --features portable --test plugins` runs one; `PARLOR_FULL=1` runs more of them.
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 

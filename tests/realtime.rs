@@ -1,4 +1,4 @@
-//! Scenes bound to rooms, in the simulator. `PARLOR_FULL=1 cargo test --all-features --test realtime`
+//! Scenes bound to rooms, in the simulator. `PARLOR_FULL=1 cargo test --features portable --test realtime`
 //! plays more seeds.
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]

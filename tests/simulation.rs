@@ -1,4 +1,4 @@
-//! Whole rooms on bad networks, by seeds. `SIM_SEED=7 cargo test --all-features --test simulation`
+//! Whole rooms on bad networks, by seeds. `SIM_SEED=7 cargo test --features portable --test simulation`
 //! runs one; `PARLOR_FULL=1` runs more of them.
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]

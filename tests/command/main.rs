@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
 
 mod data;
+mod device;
 mod export;
 mod ownership;
 mod process;

@@ -46,7 +46,7 @@ fn read(path: &Path) -> Vec<f32> {
 
 /// Something like a voice, at any rate: harmonics of a pitch that wavers, in syllables. The lowest, which a
 /// codec's filter shifts, are not there.
-fn voice(rate: u32, seconds: f32) -> Vec<f32> {
+pub(crate) fn voice(rate: u32, seconds: f32) -> Vec<f32> {
     let mut phase = 0.0_f32;
     let samples = 0..(rate as f32 * seconds) as usize;
     let sample = samples.map(|at| {
@@ -104,7 +104,7 @@ fn find(window: &[f32], heard: &[f32]) -> (usize, f32) {
 
 /// The share of what was said that was heard, in its order, and the mean ratio in decibels of what was
 /// said to what is different, of frames of 20 ms.
-fn likeness(said: &[f32], heard: &[f32]) -> (f32, f32) {
+pub(crate) fn likeness(said: &[f32], heard: &[f32]) -> (f32, f32) {
     let (mut loud, mut found, mut from) = (0, 0, None);
     let mut ratios = Vec::new();
     for (at, window) in said.chunks_exact(WINDOW).enumerate() {

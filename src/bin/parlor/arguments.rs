@@ -21,7 +21,7 @@ use parlor::{Entrance, Group, Invite, Lobby, LobbyOptions, Opening, Policy};
 use self::hooks::HookArguments;
 use self::rooms::RoomsCommand;
 use self::token::TokenCommand;
-use self::voice::{ListenArguments, TalkArguments, VoiceDemoArguments};
+use self::voice::{DevicesArguments, ListenArguments, TalkArguments, VoiceDemoArguments};
 use crate::failure::Failure;
 
 const ENVIRONMENT: &str = "Environment: PARLOR_RELAY (addresses, separated by commas), \
@@ -43,10 +43,12 @@ pub(crate) enum Command {
     Relay(RelayArguments),
     /// Join a room as a peer that is controlled by hand, or by commands from a pipe.
     Join(JoinArguments),
-    /// Say a recording in a room, or what comes through a pipe.
+    /// Say a recording in a room, or what comes through a pipe or from a microphone.
     Talk(TalkArguments),
-    /// Hear who speaks in a room, and write it down.
+    /// Hear who speaks in a room, and write it down or play it.
     Listen(ListenArguments),
+    /// Say which microphones and loudspeakers there are.
+    Devices(DevicesArguments),
     /// Measure how far relays are, the nearest first, without coming into any room.
     Relays(RelaysArguments),
     /// Ask a relay about rooms, without coming into any.

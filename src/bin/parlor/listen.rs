@@ -1,4 +1,4 @@
-//! `parlor listen`: who speaks in a room, heard at a loudspeaker's pace, though there is none.
+//! `parlor listen`: who speaks in a room, heard by a loudspeaker, or at the pace of one that there is not.
 
 mod ears;
 mod table;
@@ -19,6 +19,7 @@ use crate::join::watch;
 use crate::join::{self, Untyped};
 use crate::output::{FAINT, NAME, Output, paint};
 use crate::relay::interrupted;
+use crate::sound::device::Device;
 use crate::sound::keys::{Key, Keys};
 use crate::sound::meter::Bar;
 use crate::sound::wav::Tape;
@@ -31,7 +32,8 @@ const SHOWN_EVERY: u64 = 10;
 pub(crate) async fn run(arguments: &ListenArguments) -> Result<(), Failure> {
     let output = Output { json: arguments.join.peer.common.json };
     let mut room = Box::pin(join::enter(&arguments.join)).await?;
-    let ears = Ears::new(&mut room)?;
+    let loudspeaker = arguments.device.as_ref().map(Option::as_deref);
+    let ears = Ears::new(&mut room, loudspeaker)?;
     let tape = arguments.out.as_deref().map(Tape::create).transpose()?;
     let mut listening = Listening {
         room,
@@ -106,15 +108,18 @@ impl Listening {
     fn start(&self) -> Result<Pace, Failure> {
         let pace = Pace::new(RATE);
         let (peer, members) = (self.room.peer().to_string(), self.room.members().count());
+        let device = self.ears.device();
         let ready = json!({
             "event": "listening",
             "peer": peer,
             "client": self.room.client().map(|client| client.0),
             "members": members,
             "relay": self.room.relay().map(|relay| relay.to_string()),
+            "device": device.map(|device| &device.name),
             "unix_us": pace.began_unix(),
         });
-        let text = paint(FAINT, format_args!("listening as {peer}, one of {members}"));
+        let by = device.map(|device| format!(", by {}", device.name)).unwrap_or_default();
+        let text = paint(FAINT, format_args!("listening as {peer}, one of {members}{by}"));
         self.bar.above(|| self.output.tell(&ready, text))?;
         Ok(pace)
     }
@@ -122,9 +127,8 @@ impl Listening {
     /// Hears the next 10 ms.
     fn block(&mut self, pace: &Pace) -> Result<(), Failure> {
         let now = pace.now();
-        let mut block = [0.0; BLOCK];
-        self.ears.read(&mut block).map_err(Failure::failed)?;
-        if let Some(tape) = &mut self.tape {
+        let block = self.ears.read()?;
+        if let (Some(tape), Some(block)) = (&mut self.tape, block) {
             tape.write(&block)?;
         }
         self.blocks += 1;
@@ -193,16 +197,18 @@ impl Listening {
     /// Says how everybody was heard.
     fn told(&self, arguments: &ListenArguments, pace: &Pace) -> Result<(), Failure> {
         let accounts: Vec<Account> = self.ears.accounts().collect();
+        let trouble = self.ears.device().and_then(Device::trouble);
         let seconds = self.blocks as f64 / 100.0;
         let object = json!({
             "event": "listened",
             "seconds": seconds,
             "out": arguments.out,
             "clock_set_us": pace.clock_set(),
+            "trouble": trouble,
             "streams": accounts.iter().map(table::object).collect::<Vec<_>>(),
         });
         let out = arguments.out.as_ref().map(|out| format!(", written to {}", out.display()));
-        let out = out.unwrap_or_default();
+        let out = out.or_else(|| trouble.map(|trouble| format!("; {trouble}"))).unwrap_or_default();
         let table = if accounts.is_empty() {
             "nobody spoke".to_owned()
         } else {

@@ -3,6 +3,7 @@
 mod arguments;
 mod data;
 mod demo;
+mod devices;
 mod export;
 mod failure;
 mod identity;
@@ -59,6 +60,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Join(arguments) => Box::pin(join::run(&arguments)).await,
             Command::Talk(arguments) => Box::pin(talk::run(&arguments)).await,
             Command::Listen(arguments) => Box::pin(listen::run(&arguments)).await,
+            Command::Devices(arguments) => devices::run(&arguments),
             Command::Relays(arguments) => Box::pin(relays::run(&arguments)).await,
             Command::Lobby(arguments) => Box::pin(lobby::run(&arguments)).await,
             Command::Rooms(command) => rooms::run(&command),

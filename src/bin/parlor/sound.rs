@@ -1,5 +1,6 @@
 //! What saying and hearing have in common: a pace, keys, and what is shown meanwhile.
 
+pub(crate) mod device;
 pub(crate) mod keys;
 pub(crate) mod meter;
 pub(crate) mod wav;

@@ -1,7 +1,9 @@
-//! `parlor talk`: a recording, or what comes through a pipe, said in a room at its own pace.
+//! `parlor talk`: a recording, what comes through a pipe or what a microphone captures, said in a room at
+//! its own pace.
 
 mod source;
 
+use std::future::ready;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::pin::pin;
@@ -20,6 +22,7 @@ use crate::failure::Failure;
 use crate::join::{self, Untyped, watch};
 use crate::output::{FAINT, Output, paint};
 use crate::relay::interrupted;
+use crate::sound::device::Device;
 use crate::sound::keys::{Key, Keys};
 use crate::sound::meter::{Bar, Loudness};
 use crate::sound::{Link, Pace};
@@ -36,17 +39,7 @@ const SHOWN_EVERY: u32 = 10;
 
 /// Says something in a room until its end.
 pub(crate) async fn run(arguments: &TalkArguments) -> Result<(), Failure> {
-    let file = match &arguments.file {
-        Some(file) => file.as_path(),
-        None if io::stdin().is_terminal() => {
-            return Err(Failure::usage(
-                "there is nothing to say: pass --file FILE, or pipe a WAV in",
-            ));
-        }
-        None => Path::new("-"),
-    };
-    let source = Source::open(file, arguments.again)?;
-    let piped = file.as_os_str() == "-";
+    let (source, piped) = open(arguments)?;
     let output = Output { json: arguments.join.peer.common.json };
     let mut room = Box::pin(join::enter(&arguments.join)).await?;
     let options = AudioInputOptions {
@@ -74,6 +67,21 @@ pub(crate) async fn run(arguments: &TalkArguments) -> Result<(), Failure> {
     Box::pin(talk.begin()).await?;
     Box::pin(talk.speak(source, keys)).await?;
     Box::pin(talk.end()).await
+}
+
+/// What is said, and whether it comes through standard input.
+fn open(arguments: &TalkArguments) -> Result<(Source, bool), Failure> {
+    let file = match (&arguments.file, &arguments.device) {
+        (_, Some(name)) => return Ok((Source::capture(name.as_deref())?, false)),
+        (Some(file), None) => file.as_path(),
+        (None, None) if io::stdin().is_terminal() => {
+            return Err(Failure::usage(
+                "there is nothing to say: pass --file FILE or --device, or pipe a WAV in",
+            ));
+        }
+        (None, None) => Path::new("-"),
+    };
+    Ok((Source::open(file, arguments.again)?, file.as_os_str() == "-"))
 }
 
 /// Somebody who speaks.
@@ -124,12 +132,17 @@ impl Talk {
         let mut ended = pin!(interrupted());
         let (mut tail, mut turns) = (TAIL, 0_u32);
         let mut piece: Option<Vec<f32>> = None;
-        let mut pace = self.start()?;
+        let mut pace = self.start(&source)?;
+        // What was captured before anybody could hear it is over.
+        source.forget();
         loop {
+            source.check()?;
             let frames = piece.as_ref().map_or(0, Vec::len) / self.format.1;
             let turn = tokio::select! {
                 next = source.next(), if piece.is_none() => Turn::Said(next?),
-                () = pace.wait(frames), if piece.is_some() => Turn::Due,
+                // What is captured has waited for its time.
+                () = pace.wait(frames), if piece.is_some() && source.device.is_none() => Turn::Due,
+                () = ready(()), if piece.is_some() && source.device.is_some() => Turn::Due,
                 key = keys.next() => Turn::Key(key),
                 () = self.room.wait(Duration::from_secs(1)) => Turn::Room,
                 () = &mut ended => Turn::Interrupted,
@@ -154,10 +167,10 @@ impl Talk {
                 Turn::Key(Key::Quit) | Turn::Interrupted => break,
             }
         }
-        self.told(&pace)
+        self.told(&pace, &source)
     }
 
-    fn start(&self) -> Result<Pace, Failure> {
+    fn start(&self, source: &Source) -> Result<Pace, Failure> {
         let pace = Pace::new(self.format.0);
         let peer = self.room.peer().to_string();
         let ready = json!({
@@ -167,9 +180,11 @@ impl Talk {
             "stream": self.input.number(),
             "rate": self.format.0,
             "channels": self.format.1,
+            "device": source.device.as_ref().map(|device| &device.name),
             "unix_us": pace.began_unix(),
         });
-        let text = paint(FAINT, format_args!("speaking as {peer}"));
+        let by = source.device.as_ref().map(|device| format!(" by {}", device.name));
+        let text = paint(FAINT, format_args!("speaking as {peer}{}", by.unwrap_or_default()));
         self.bar.above(|| self.output.tell(&ready, text))?;
         Ok(pace)
     }
@@ -246,7 +261,8 @@ impl Talk {
     }
 
     /// Says how long it spoke.
-    fn told(&self, pace: &Pace) -> Result<(), Failure> {
+    fn told(&self, pace: &Pace, source: &Source) -> Result<(), Failure> {
+        let trouble = source.device.as_ref().and_then(Device::trouble);
         let seconds = |samples: u64| samples as f64 / f64::from(self.format.0);
         let (said, unheard) = (seconds(self.said), seconds(self.unheard));
         let object = json!({
@@ -255,6 +271,7 @@ impl Talk {
             "muted_seconds": unheard,
             "lost_percent": self.lost,
             "clock_set_us": pace.clock_set(),
+            "trouble": trouble,
         });
         let muted =
             if self.unheard > 0 { format!(", {unheard:.1} s of it muted") } else { String::new() };
@@ -262,7 +279,8 @@ impl Talk {
             Some(lost @ 1..) => format!("; the worst hearer missed {lost} %"),
             _ => String::new(),
         };
-        let text = format!("spoke for {said:.1} s{muted}{lost}");
+        let trouble = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        let text = format!("spoke for {said:.1} s{muted}{lost}{trouble}");
         self.bar.above(|| self.output.tell(&object, text))
     }
 

@@ -18,6 +18,10 @@ pub(crate) struct TalkArguments {
     /// a terminal; there `m` mutes and unmutes, and `q` ends.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// Say what a microphone captures, until `q` is typed or ctrl-C: the one that `parlor devices` lists
+    /// by this name, or without a name the system's own.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["file", "again"])]
+    pub(crate) device: Option<Option<String>>,
     /// Say the recording again and again.
     #[arg(long = "loop", requires = "file")]
     pub(crate) again: bool,
@@ -25,8 +29,15 @@ pub(crate) struct TalkArguments {
     #[arg(long)]
     pub(crate) muted: bool,
     /// Take keys from standard input though it is no terminal, and end when it does.
-    #[arg(long, hide = true, requires = "file")]
+    #[arg(long, hide = true)]
     pub(crate) until_eof: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArguments {
+    /// Write for programs: one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -37,6 +48,10 @@ pub(crate) struct ListenArguments {
     /// heard until a second ago is there however this ends. What the file held before is lost.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Play what is heard by a loudspeaker: the one that `parlor devices` lists by this name, or without
+    /// a name the system's own.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with = "out")]
+    pub(crate) device: Option<Option<String>>,
     /// Hear only this member, by its client number or its peer id; may be given several times. By
     /// default everybody.
     #[arg(long, value_name = "CLIENT")]

@@ -8,11 +8,12 @@ use parlor::audio::{BLOCK, RATE};
 use parlor::proto::audio::stream::{Hearing, StreamName};
 use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::time::Time;
-use parlor::room::{AudioError, Listener, Room};
+use parlor::room::{Listener, Room};
 use parlor::{PeerId, VoiceOptions};
 
 use crate::failure::Failure;
 use crate::join::Untyped;
+use crate::sound::device::{self, Device};
 use crate::sound::meter::Loudness;
 
 /// Voices in the table at the end. Of more, the first that are over are forgotten.
@@ -33,20 +34,43 @@ struct Voice {
     open: bool,
 }
 
+/// Who plays what is heard, at which pace.
+enum Player {
+    /// Whoever reads it, though there is no loudspeaker.
+    Reader(Listener),
+    Loudspeaker(Device),
+}
+
 /// Hears everybody whom the room says.
 pub(super) struct Ears {
-    listener: Listener,
+    player: Player,
     voices: BTreeMap<StreamName, Voice>,
 }
 
 impl Ears {
-    /// Takes part in a room's voice, and hears nobody yet.
-    pub(super) fn new(room: &mut Room<Untyped>) -> Result<Self, Failure> {
+    /// Takes part in a room's voice, and hears nobody yet. Plays it by a loudspeaker, if one is named,
+    /// or without a name the system's own.
+    pub(super) fn new(
+        room: &mut Room<Untyped>,
+        loudspeaker: Option<Option<&str>>,
+    ) -> Result<Self, Failure> {
         let hearing = Hearing { all: false, ..Hearing::default() };
         let options = VoiceOptions { hearing, ..VoiceOptions::default() };
         room.join_voice(options).map_err(Failure::failed)?;
-        let listener = room.listen((RATE, 1)).map_err(Failure::failed)?;
-        Ok(Self { listener, voices: BTreeMap::new() })
+        let mut listen = |format| room.listen(format).map_err(Failure::failed);
+        let player = match loudspeaker {
+            Some(name) => Player::Loudspeaker(device::play(name, listen)?),
+            None => Player::Reader(listen((RATE, 1))?),
+        };
+        Ok(Self { player, voices: BTreeMap::new() })
+    }
+
+    /// The loudspeaker, if there is one.
+    pub(super) const fn device(&self) -> Option<&Device> {
+        match &self.player {
+            Player::Reader(_) => None,
+            Player::Loudspeaker(device) => Some(device),
+        }
     }
 
     /// Takes how loud voices were.
@@ -87,9 +111,20 @@ impl Ears {
         }
     }
 
-    /// The next 10 ms of all.
-    pub(super) fn read(&mut self, out: &mut [f32; BLOCK]) -> Result<(), AudioError> {
-        self.listener.read(out)
+    /// The next 10 ms of all; nothing, if a loudspeaker plays them.
+    ///
+    /// # Errors
+    ///
+    /// When the loudspeaker is lost.
+    pub(super) fn read(&mut self) -> Result<Option<[f32; BLOCK]>, Failure> {
+        match &mut self.player {
+            Player::Reader(listener) => {
+                let mut block = [0.0; BLOCK];
+                listener.read(&mut block).map_err(Failure::failed)?;
+                Ok(Some(block))
+            }
+            Player::Loudspeaker(device) => device.lost().map_or(Ok(None), Err),
+        }
     }
 
     /// The voices that are open, with their meters.

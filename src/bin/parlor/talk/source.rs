@@ -1,4 +1,4 @@
-//! What is said, read ahead by a thread that may wait for it.
+//! What is said: read ahead by a thread that may wait for it, or captured.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -6,20 +6,23 @@ use std::thread;
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
+use crate::sound::device::{self, Device};
 use crate::sound::wav::Recording;
 
 /// Pieces of a second.
 const PIECES: u32 = 100;
 
 /// Pieces that are read ahead: a fifth of a second. What comes through a pipe waits there if there are
-/// more.
+/// more; of what a microphone captures the newest is lost then.
 const AHEAD: usize = 20;
 
-/// A recording, piece by piece.
+/// A recording, or what a microphone captures, piece by piece.
 pub(super) struct Source {
     pieces: mpsc::Receiver<Result<Vec<f32>, Failure>>,
     /// Samples a second, and channels.
     pub(super) format: (u32, usize),
+    /// The microphone, if it is one: then pieces come at its pace.
+    pub(super) device: Option<Device>,
 }
 
 impl Source {
@@ -38,7 +41,24 @@ impl Source {
         thread::Builder::new()
             .name("parlor-recording".to_owned())
             .spawn(move || read(recording, path, &sender))?;
-        Ok(Self { pieces, format })
+        Ok(Self { pieces, format, device: None })
+    }
+
+    /// Begins to capture.
+    pub(super) fn capture(name: Option<&str>) -> Result<Self, Failure> {
+        let (sender, pieces) = mpsc::channel(AHEAD);
+        let device = device::capture(name, sender)?;
+        Ok(Self { pieces, format: device.format, device: Some(device) })
+    }
+
+    /// Fails if nothing can come any more, though the end is not there.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.device.as_ref().and_then(Device::lost).map_or(Ok(()), Err)
+    }
+
+    /// Throws away what has come so far.
+    pub(super) fn forget(&mut self) {
+        while self.pieces.try_recv().is_ok() {}
     }
 
     /// The next piece, about 10 ms of all channels; nothing at the end. Can be cancelled.
