@@ -10,7 +10,12 @@ use crate::failure::Failure;
 /// Who the relay is and how often it has begun, in its folder.
 const STATE: &str = "relay";
 /// Its rooms.
-const ROOMS: &str = "rooms";
+const ROOMS: &str = "rooms.parlor";
+
+/// Where its rooms are, in a relay's folder.
+pub(crate) fn store_path(data: &Path) -> PathBuf {
+    data.join(ROOMS)
+}
 
 /// A folder with all that a relay keeps.
 #[derive(Debug)]
@@ -42,7 +47,6 @@ impl DataFolder {
 
     /// Its rooms.
     pub(crate) fn open(&self) -> Result<DiskStore, Failure> {
-        let path = self.0.join(ROOMS);
-        DiskStore::open(&path, DiskStoreConfig::default()).map_err(Failure::failed)
+        DiskStore::open(&store_path(&self.0), DiskStoreConfig::default()).map_err(Failure::failed)
     }
 }

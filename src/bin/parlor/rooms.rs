@@ -12,16 +12,9 @@ use parlor::store::{DiskStore, DiskStoreConfig, RoomStore};
 use serde_json::{Value as Json, json};
 
 use crate::arguments::rooms::{RoomArguments, RoomsCommand, StoreArguments};
+use crate::data::store_path;
 use crate::failure::Failure;
 use crate::output::{BAD, Output, paint};
-
-/// The store in the folder of a relay's data.
-const STORE: &str = "rooms.parlor";
-
-/// Where the store is in the folder of a relay's data.
-pub(crate) fn store_path(data: &Path) -> PathBuf {
-    data.join(STORE)
-}
 
 /// Does what is asked of a relay's rooms.
 pub(crate) fn run(command: &RoomsCommand) -> Result<(), Failure> {
