@@ -450,7 +450,10 @@ impl<M: Model> Room<M> {
         while let Some(effect) = self.peer.poll_effect() {
             #[cfg(feature = "audio")]
             {
-                tuned |= matches!(effect, Effect::Tune { .. } | Effect::Disconnect { .. });
+                tuned |= matches!(
+                    effect,
+                    Effect::Tune { .. } | Effect::Share(_) | Effect::Disconnect { .. }
+                );
             }
             if let Some(carrier) = &mut self.carrier {
                 carrier.perform(effect);

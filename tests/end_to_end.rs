@@ -10,6 +10,9 @@ mod listening;
 #[cfg(feature = "audio")]
 #[path = "end_to_end/microwar.rs"]
 mod microwar;
+#[cfg(feature = "audio")]
+#[path = "end_to_end/near.rs"]
+mod near;
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
 #[path = "end_to_end/rules.rs"]
@@ -107,6 +110,12 @@ impl Host {
     async fn stop(mut self) {
         drop(self.stop.take());
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// The relay is gone from one moment to the next.
+    #[cfg(feature = "audio")]
+    async fn kill(mut self) {
+        self.tasks.shutdown().await;
     }
 
     fn room(&self, name: &str) -> Room<Table> {

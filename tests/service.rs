@@ -14,6 +14,8 @@ mod kept;
 mod lives;
 #[path = "service/matches.rs"]
 mod matches;
+#[path = "service/near.rs"]
+mod near;
 #[path = "service/presence.rs"]
 mod presence;
 #[path = "service/raw.rs"]

@@ -48,7 +48,8 @@ impl Machine for Fan {
             | Input::Authorised { .. }
             | Input::Fetched { .. }
             | Input::Committed { .. }
-            | Input::Spoken { .. } => {}
+            | Input::Spoken { .. }
+            | Input::Neighbour { .. } => {}
         }
     }
 

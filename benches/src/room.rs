@@ -273,6 +273,7 @@ impl Room {
                 peer.handle(now, Input::Disconnected { link });
                 self.hub.handle(now, Input::Disconnected { link });
             }
+            Effect::Acquaint { .. } | Effect::Share(_) => {}
             Effect::Disconnect { .. }
             | Effect::Authorise { .. }
             | Effect::Commit { .. }
@@ -297,7 +298,9 @@ impl Room {
             | Effect::Commit { .. }
             | Effect::Fetch { .. }
             | Effect::Tune { .. }
-            | Effect::Pass { .. } => {
+            | Effect::Pass { .. }
+            | Effect::Acquaint { .. }
+            | Effect::Share(_) => {
                 return Err("the relay hung up".into());
             }
         };

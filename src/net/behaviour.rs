@@ -1,6 +1,6 @@
 //! The lanes of every connection, as the swarm sees them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Lanes {
     timeout: Duration,
     /// What is opened to those that were dialed: every lane, but in tests.
     to_open: &'static [Lane],
+    /// The connections that are being dialed for a link; at a relay everybody's are for one.
+    wanted: Option<HashSet<ConnectionId>>,
     /// Where connections leave their datagrams.
     shelf: Shelf,
     /// At most one for each connection.
@@ -43,7 +45,19 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// A connection has `timeout` to open its lanes. Its datagrams are on `shelf`, if it has any.
     pub(crate) fn new(timeout: Duration, shelf: Shelf) -> Self {
-        Self { timeout, to_open: &Lane::ALL, shelf, events: VecDeque::new() }
+        Self { timeout, to_open: &Lane::ALL, wanted: None, shelf, events: VecDeque::new() }
+    }
+
+    /// The same, where connections are not for lanes unless that is [said](Self::want).
+    pub(crate) fn wanted(timeout: Duration, shelf: Shelf) -> Self {
+        Self { wanted: Some(HashSet::new()), ..Self::new(timeout, shelf) }
+    }
+
+    /// A connection is being dialed for a link.
+    pub(crate) fn want(&mut self, connection: ConnectionId) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.insert(connection);
+        }
     }
 }
 
@@ -59,22 +73,32 @@ impl NetworkBehaviour for Lanes {
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         require_ed25519(peer)?;
-        Ok(Handler::listener(self.timeout, self.shelf.clone()))
+        Ok(match self.wanted {
+            None => Handler::listener(self.timeout, self.shelf.clone()),
+            Some(_) => Handler::none(self.shelf.clone()),
+        })
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         peer: libp2p::PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         require_ed25519(peer)?;
+        if self.wanted.as_mut().is_some_and(|wanted| !wanted.remove(&connection)) {
+            return Ok(Handler::none(self.shelf.clone()));
+        }
         Ok(Handler::dialer(self.to_open, self.timeout, self.shelf.clone()))
     }
 
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let (FromSwarm::DialFailure(failure), Some(wanted)) = (event, &mut self.wanted) {
+            wanted.remove(&failure.connection_id);
+        }
+    }
 
     fn on_connection_handler_event(
         &mut self,

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::net::direct::DirectConfig;
 use crate::net::voice::VoiceNetConfig;
 
 /// Which of several relays a client is linked with.
@@ -119,6 +120,9 @@ pub struct NetConfig {
     pub linger: Duration,
     /// How voice travels.
     pub voice: VoiceNetConfig,
+    /// Whether a client has direct links with other members, and how: voices go on by them when the
+    /// relay is gone. None; a relay has none, whatever is said here.
+    pub direct: Option<DirectConfig>,
 }
 
 impl Default for NetConfig {
@@ -151,6 +155,7 @@ impl Default for NetConfig {
             inputs: 256,
             linger: Duration::from_secs(1),
             voice: VoiceNetConfig::default(),
+            direct: None,
         }
     }
 }

@@ -89,6 +89,13 @@ impl Handler {
         }
     }
 
+    /// An end of a connection that is for something else.
+    pub(crate) fn none(shelf: Shelf) -> Self {
+        let mut none = Self::listener(Duration::ZERO, shelf);
+        (none.offer, none.done) = (Offer::NONE, true);
+        none
+    }
+
     fn on_stream(&mut self, lane: Lane, stream: Stream) {
         if self.done || self.slots[index(lane)].is_some() {
             tracing::warn!(?lane, "refused a second stream of one lane");

@@ -94,6 +94,16 @@ pub(crate) fn peer_from_libp2p(peer: &libp2p::PeerId) -> Option<PeerId> {
     Some(PeerId::new(key.try_into().ok()?))
 }
 
+/// What libp2p calls a peer.
+///
+/// # Panics
+///
+/// Never: the bytes are an identity multihash.
+pub(crate) fn peer_to_libp2p(peer: PeerId) -> libp2p::PeerId {
+    let bytes = [&MULTIHASH[..], peer.as_bytes()].concat();
+    libp2p::PeerId::from_bytes(&bytes).expect("it is the id of an ed25519 key")
+}
+
 /// The mode of a file with a secret, if others than its owner can use it.
 #[cfg(unix)]
 pub(crate) fn exposed(file: &File) -> io::Result<Option<u32>> {

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::net::clock::Clock;
 use crate::net::config::NetConfig;
+use crate::net::direct::Circle;
 use crate::net::link::{Happening, Outbox};
 use crate::net::voice::{Claim, Outgoing, Tunings, VoiceEnd, pack};
 use crate::proto::audio::stream::Topic;
@@ -29,6 +30,7 @@ pub(crate) struct SwarmEnd {
     pub(crate) happenings: mpsc::Sender<Happening>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) tunings: Tunings,
+    pub(crate) circle: Circle,
     pub(crate) outgoing: mpsc::Receiver<Outgoing>,
 }
 
@@ -51,16 +53,17 @@ impl Links {
         let (to_driver, happenings) = mpsc::channel(config.inputs.max(1));
         let (to_swarm, commands) = mpsc::channel(COMMANDS);
         let tunings = Tunings::new(config.voice.lapse, clock);
+        let circle = Circle::default();
         let (to_say, outgoing) = mpsc::channel(config.voice.outgoing.max(1));
         let links = Self {
             happenings,
             commands: Some(to_swarm),
             outboxes: BTreeMap::new(),
             own: VecDeque::new(),
-            voice: VoiceEnd { tunings: tunings.clone(), outgoing: to_say },
+            voice: VoiceEnd { tunings: tunings.clone(), circle: circle.clone(), outgoing: to_say },
             claim: None,
         };
-        let end = SwarmEnd { happenings: to_driver, commands, tunings, outgoing };
+        let end = SwarmEnd { happenings: to_driver, commands, tunings, circle, outgoing };
         (links, end)
     }
 
@@ -122,6 +125,14 @@ impl Links {
             Effect::Pass { link, topic, packet } => {
                 tracing::trace!(?link, %topic, bytes = packet.len(), "effect: pass");
                 self.pass(link, topic, packet);
+            }
+            Effect::Acquaint { peer, known } => {
+                tracing::trace!(?peer, known, "effect: acquaint");
+                self.voice.circle.acquaint(peer, known);
+            }
+            Effect::Share(shared) => {
+                tracing::trace!(?shared, "effect: share");
+                self.voice.circle.share(shared);
             }
             // These are the relay's to do; a peer never asks for them.
             Effect::Authorise { .. } | Effect::Commit { .. } | Effect::Fetch { .. } => {
@@ -231,6 +242,7 @@ fn traced(input: Input) -> Input {
         Input::Spoken { link, topic, packet } => {
             tracing::trace!(?link, %topic, bytes = packet.len(), "input: spoken");
         }
+        Input::Neighbour { peer, near } => tracing::trace!(?peer, near, "input: neighbour"),
     }
     input
 }

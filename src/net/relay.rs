@@ -291,7 +291,12 @@ impl Outside {
                     self.forget(link);
                     self.links.perform(effect);
                 }
-                Effect::Dial | Effect::Send { .. } | Effect::Tune { .. } | Effect::Pass { .. } => {
+                Effect::Dial
+                | Effect::Send { .. }
+                | Effect::Tune { .. }
+                | Effect::Pass { .. }
+                | Effect::Acquaint { .. }
+                | Effect::Share(_) => {
                     self.links.perform(effect);
                 }
             }

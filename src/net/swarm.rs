@@ -1,6 +1,7 @@
 //! The swarm and its task. Every libp2p type that is not in an address stops here.
 
 mod build;
+mod direct;
 mod probe;
 mod voice;
 
@@ -29,8 +30,9 @@ use crate::net::quic::Shelf;
 use crate::net::relays::Relays;
 use crate::net::survey::Measured;
 use crate::net::swarm::build::{Behaviour, BehaviourEvent};
+use crate::net::swarm::direct::Direct;
 use crate::net::swarm::voice::{Side, Voice};
-use crate::net::voice::{Exchange, Gossip, Leaf, VoiceDesk};
+use crate::net::voice::{Exchange, Gate, Gossip, Leaf, VoiceDesk};
 use crate::proto::event::Input;
 use crate::proto::id::{Identity, Link, PeerId};
 
@@ -57,6 +59,7 @@ pub(crate) struct Network {
     tasks: JoinSet<Option<ConnectionId>>,
     next_link: u64,
     voice: Voice,
+    direct: Option<Direct>,
 }
 
 impl Network {
@@ -70,17 +73,25 @@ impl Network {
     ) -> Result<Self, (BuildError, SwarmEnd)> {
         let keypair = keypair(identity);
         let shelf = Shelf::default();
-        let gossip = match Gossip::new(&config.voice, end.tunings.clone(), false, clock) {
-            Ok(gossip) => gossip,
-            Err(error) => return Err((build::build_error(error), end)),
+        let gossip = |gate| Gossip::new(&config.voice, gate, clock);
+        let star = gossip(Gate::Client(end.tunings.clone(), end.circle.clone()));
+        let (star, direct) = match (star, gossip(Gate::Direct(end.circle.clone()))) {
+            (Ok(star), Ok(direct)) => (star, direct),
+            (Err(error), _) | (_, Err(error)) => return Err((build::build_error(error), end)),
         };
-        let behaviour = Behaviour::client(&keypair, &config, shelf.clone(), gossip);
-        match build::swarm(keypair, behaviour, &config, shelf).await {
+        let direct = (end.circle.clone(), direct);
+        let made = Behaviour::client(&keypair, &config, shelf.clone(), star, direct);
+        let (behaviour, circuits) = made;
+        match build::swarm(keypair, (behaviour, circuits), &config, shelf).await {
             Ok(swarm) => {
+                let direct = Direct::new(identity.peer(), &config);
                 let relays = Relays::new(addresses, &config);
                 let leaf = Leaf::new(end.tunings.clone(), desk, config.voice.clone(), clock);
                 let side = Side::Leaf(Box::new(leaf));
-                Ok(Self::new(swarm, (Some(relays), side), config, clock, end))
+                let mut network = Self::new(swarm, (Some(relays), side), config, clock, end);
+                network.direct = direct;
+                network.listen_directly();
+                Ok(network)
             }
             Err(error) => Err((error, end)),
         }
@@ -96,11 +107,11 @@ impl Network {
         let keypair = keypair(identity);
         let shelf = Shelf::default();
         let voice = &config.net.voice;
-        let gossip = Gossip::new(voice, end.tunings.clone(), true, clock);
+        let gossip = Gossip::new(voice, Gate::Relay(end.tunings.clone()), clock);
         let gossip = gossip.map_err(build::build_error)?;
         let exchange = Exchange::new(end.tunings.clone(), end.happenings.clone(), voice);
         let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone(), gossip);
-        let swarm = build::swarm(keypair, behaviour, &config.net, shelf).await?;
+        let swarm = build::swarm(keypair, (behaviour, None), &config.net, shelf).await?;
         Ok(Self::new(swarm, (None, Side::Exchange(exchange)), config.net, clock, end))
     }
 
@@ -122,7 +133,8 @@ impl Network {
             surveys: JoinSet::new(),
             tasks: JoinSet::new(),
             next_link: 0,
-            voice: Voice { side, tunings: end.tunings, outgoing: end.outgoing },
+            voice: Voice { side, tunings: end.tunings, circle: end.circle, outgoing: end.outgoing },
+            direct: None,
         }
     }
 
@@ -177,6 +189,8 @@ impl Network {
         loop {
             let next_dial = self.dialing.as_ref().and_then(Dialing::next_at);
             let next_voice = self.voice.next_at();
+            let next_direct = self.direct.as_ref().and_then(Direct::next_at);
+            let has_news = self.direct.as_ref().is_some_and(Direct::has_news);
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Dial) => self.on_dial(),
@@ -191,6 +205,14 @@ impl Network {
                 () = self.voice.tunings.changed() => self.on_tuned(),
                 () = self.clock.sleep_until(next_voice) => self.look_after_voice(),
                 () = self.clock.sleep_until(next_dial) => self.dial_next(),
+                () = self.voice.circle.changed() => self.on_circle_changed(),
+                () = self.clock.sleep_until(next_direct) => self.look_after_direct(),
+                Ok(room) = self.happenings.clone().reserve_owned(), if has_news => {
+                    let news = self.direct.as_mut().and_then(Direct::take_news);
+                    if let Some(news) = news {
+                        room.send(news);
+                    }
+                }
             }
         }
         let linger = self.config.linger;
@@ -223,11 +245,15 @@ impl Network {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Lanes(event)) => self.on_lanes(event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Neighbours(met)) => self.on_met(met),
+            SwarmEvent::Behaviour(BehaviourEvent::Direct(event)) => self.on_direct(event),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.on_member_lost(connection_id);
                 self.on_dial_failed(connection_id, &explain(&error));
             }
             SwarmEvent::ConnectionClosed { connection_id, peer_id, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
+                self.end_circuits(connection_id);
                 self.on_dial_failed(
                     connection_id,
                     "the relay closed the connection: it may allow no more of them",
@@ -238,6 +264,11 @@ impl Network {
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener had an error");
+            }
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason }
+                if self.direct.as_ref().is_some_and(|direct| direct.is_at_relay(listener_id)) =>
+            {
+                tracing::debug!(?addresses, ?reason, "no circuits any more");
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::error!(?addresses, ?reason, "a listener was closed");
@@ -275,6 +306,8 @@ impl Network {
         if let Some(dialing) = self.dialing.take() {
             if let Some((relays, address)) = self.relays.as_mut().zip(dialing.address(connection)) {
                 relays.settle(address);
+                let address = address.clone();
+                self.begin_circuits(peer, connection, &address);
             }
             for other in dialing.in_flight().filter(|other| *other != connection) {
                 self.swarm.close_connection(other);
@@ -357,6 +390,7 @@ impl Network {
                     tracing::debug!(%address, "dialing");
                     let options = options(&address);
                     let connection = options.connection_id();
+                    self.swarm.behaviour_mut().lanes.want(connection);
                     match self.swarm.dial(options) {
                         Ok(()) => dialing.started(connection, address),
                         Err(error) => dialing.not_started(&address, &explain(&error)),

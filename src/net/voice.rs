@@ -9,6 +9,7 @@ mod config;
 mod desk;
 mod exchange;
 mod filter;
+mod gate;
 mod gossip;
 mod lane;
 mod leaf;
@@ -20,11 +21,13 @@ mod tunings;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::net::direct::Circle;
 use crate::proto::audio::stream::Topic;
 
 pub use crate::net::voice::config::VoiceNetConfig;
 pub use crate::net::voice::desk::{Arrival, Arrivals, Ear, Loudness, VoiceDesk, Watch};
 pub(crate) use crate::net::voice::exchange::Exchange;
+pub(crate) use crate::net::voice::gate::Gate;
 pub(crate) use crate::net::voice::gossip::{Claim, Gossip};
 pub(crate) use crate::net::voice::lane::{Listener, VoiceLane};
 pub(crate) use crate::net::voice::leaf::Leaf;
@@ -52,6 +55,8 @@ pub(crate) enum Outgoing {
 pub(crate) struct VoiceEnd {
     /// Who has to do with which topic.
     pub(crate) tunings: Tunings,
+    /// What goes by direct links.
+    pub(crate) circle: Circle,
     /// What the swarm is to do. What there is no room for is lost, as packets are.
     pub(crate) outgoing: mpsc::Sender<Outgoing>,
 }

@@ -20,7 +20,8 @@ pub struct PeerConfig {
     pub backoff: Duration,
     /// The longest that a wait between tries may be.
     pub backoff_cap: Duration,
-    /// How many tries in a row may fail before the room closes; 0 means that it never gives up.
+    /// How many tries in a row may fail before the room closes; 0 means that it never gives up. It does
+    /// not either while voices go on by direct links ([`Self::alone`]).
     pub attempts: u32,
     /// How long a link may be up without the relay's answer to the join.
     pub join_timeout: Duration,
@@ -72,6 +73,14 @@ pub struct PeerConfig {
     pub streams: u8,
     /// How a room is kept that has a store of its own.
     pub diary: DiaryConfig,
+    /// How long streams go on by direct links when the link to the relay is lost; so long, too, members
+    /// keep theirs whom the relay has lost.
+    pub alone: Duration,
+    /// How long streams of others still go on so once a relay has let this peer in again, until their
+    /// owners have opened them there.
+    pub handover: Duration,
+    /// How many peers are to have a direct link with this one. More do not.
+    pub acquaintances: usize,
     /// What is taken from others.
     pub limits: Limits,
 }
@@ -104,6 +113,9 @@ impl Default for PeerConfig {
             visit: Duration::from_secs(5),
             streams: 4,
             diary: DiaryConfig::default(),
+            alone: Duration::from_secs(10 * 60),
+            handover: Duration::from_secs(10),
+            acquaintances: 1_024,
             limits: Limits::default(),
         }
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use self::kept::{Keeping, KeptRoom, Unfetched};
 use self::signal::{Delivery, SignalId, Signalled};
 use self::voice::VoiceEvent;
-use crate::proto::audio::stream::{Topic, Tune};
+use crate::proto::audio::stream::{Shared, Topic, Tune};
 use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::id::{ClientNumber, DocumentId, Lane, Link, PeerId, RoomKey};
 use crate::proto::model::path::Path;
@@ -90,6 +90,13 @@ pub enum Input {
         /// nothing of a later one will be.
         outcome: Result<Vec<RoomKey>, String>,
     },
+    /// A peer that was named by [`Effect::Acquaint`] has a direct link with this one, or not any more.
+    Neighbour {
+        /// Who.
+        peer: PeerId,
+        /// Whether it has.
+        near: bool,
+    },
 }
 
 /// What to do outside.
@@ -154,6 +161,16 @@ pub enum Effect {
         /// The packet, as it came.
         packet: Bytes,
     },
+    /// A peer is to have a direct link with this one, if both want any, or not any more: see
+    /// [`Input::Neighbour`]. Only peers have such links.
+    Acquaint {
+        /// Who.
+        peer: PeerId,
+        /// Whether it is to have one.
+        known: bool,
+    },
+    /// From now on this becomes of a stream on direct links, whatever did before.
+    Share(Shared),
 }
 
 /// Where a change came from.

@@ -149,6 +149,8 @@ impl Hub {
                 // Nothing is to be asked of a plugin.
                 return;
             }
+            // Only peers have direct links.
+            Input::Neighbour { .. } => return,
         }
         self.consult(now);
     }

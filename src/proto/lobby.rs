@@ -137,7 +137,8 @@ impl Lobby {
             | Input::Authorised { .. }
             | Input::Fetched { .. }
             | Input::Committed { .. }
-            | Input::Spoken { .. } => {}
+            | Input::Spoken { .. }
+            | Input::Neighbour { .. } => {}
         }
         self.drive(now);
     }

@@ -5,6 +5,7 @@
 mod authorship;
 mod backoff;
 mod connection;
+mod direct;
 mod documents;
 mod image;
 mod join;
@@ -25,6 +26,7 @@ use rand_core::{Rng, SeedableRng};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Incoming, Stage};
+use self::direct::Direct;
 use self::image::Diary;
 use self::keeping::Keeping;
 use self::motion::Motion;
@@ -111,6 +113,7 @@ pub struct Peer {
     voice: Box<Voice>,
     keeping: Keeping,
     diary: Diary,
+    direct: Box<Direct>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
@@ -161,6 +164,7 @@ impl Peer {
             voice: Box::default(),
             keeping: Keeping::default(),
             diary: Diary::default(),
+            direct: Box::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -222,10 +226,12 @@ impl Peer {
                     connection.written(lane, bytes);
                 }
             }
-            // A peer asks no server, and keeps no rooms.
-            Input::Authorised { .. } | Input::Fetched { .. } | Input::Committed { .. } => {}
-            // They go past it.
-            Input::Spoken { .. } => {}
+            // A peer asks no server and keeps no rooms, and packets go past it.
+            Input::Authorised { .. }
+            | Input::Fetched { .. }
+            | Input::Committed { .. }
+            | Input::Spoken { .. } => {}
+            Input::Neighbour { peer, near } => self.on_neighbour(peer, near),
         }
         self.drive(now);
     }
@@ -242,6 +248,7 @@ impl Peer {
         self.tick_connection(now);
         self.tick_signals(now);
         self.tick_service(now);
+        self.tick_direct(now);
         self.store.tidy(self.config.cut_budget);
         for document in DocumentId::ALL {
             let at = self.connection.as_ref().and_then(|open| open.cut_at[document.place()]);
@@ -275,7 +282,7 @@ impl Peer {
         let frame = self.store.is_waiting().then_some(self.frame_at);
         let connection = self.connection.as_ref().and_then(|open| open.deadline(&self.config));
         let due = [frame, self.backoff.due(), connection, self.motion_due(), self.signals_due()];
-        due.into_iter().chain([self.service_due()]).flatten().min()
+        due.into_iter().chain([self.service_due(), self.direct_due()]).flatten().min()
     }
 
     /// The room's models and texts.
@@ -433,7 +440,7 @@ impl Peer {
 
     /// The link is gone or useless: tries again, unless the reason or the count forbids it.
     fn retry(&mut self, reason: Reason, now: Time) {
-        self.hang_up(LeaveReason::Lost);
+        self.hang_up(LeaveReason::Lost, Some(now + self.config.alone));
         if !self.online {
             return;
         }
@@ -447,7 +454,7 @@ impl Peer {
             Duration::ZERO
         };
         let draw = self.rng.next_u64();
-        match self.backoff.next(now, &self.config, at_least, draw) {
+        match self.backoff.next(now, (&self.config, self.direct.holds_any()), at_least, draw) {
             Some(wait) => {
                 let attempt = self.backoff.attempt();
                 self.enter(State::Reconnecting { attempt, wait, reason });
@@ -461,7 +468,7 @@ impl Peer {
 
     fn close(&mut self, reason: Reason) {
         let left = matches!(reason, Reason::Left);
-        self.hang_up(if left { LeaveReason::Left } else { LeaveReason::Lost });
+        self.hang_up(if left { LeaveReason::Left } else { LeaveReason::Lost }, None);
         self.begun = [None, None];
         if left {
             self.signals.forget();
@@ -477,12 +484,14 @@ impl Peer {
         self.enter(State::Closed(reason));
     }
 
-    fn hang_up(&mut self, reason: LeaveReason) {
+    /// The link is gone. Until a time its voices go on with who is near, if it is tried again.
+    fn hang_up(&mut self, reason: LeaveReason, until: Option<Time>) {
         self.store.set_online(false);
         self.store.end_all_moved();
         self.store.abandon_cuts();
         // The rest may not come for long, and what was typed here must show.
         self.store.bring_typed();
+        let was_in = self.connection.as_ref().is_some_and(Connection::is_in);
         if let Some(connection) = self.connection.take() {
             self.effects.push_back(Effect::Disconnect { link: connection.link });
             for (begun, incoming) in self.begun.iter_mut().zip(connection.snapshots) {
@@ -491,7 +500,7 @@ impl Peer {
                 *begun = came.or_else(|| begun.take());
             }
         }
-        self.hang_up_voice();
+        self.hang_up_voice(was_in, until);
         self.client = None;
         self.signals.hang_up();
         self.hang_up_service();

@@ -125,10 +125,7 @@ impl Voices {
     fn sync(&mut self, peer: &Peer, carrier: &Carrier, now: Time) {
         let desk = carrier.voice();
         for (number, own) in &self.inputs {
-            let name = peer.client().map(|client| StreamName { client, number: *number });
-            let stream = name.and_then(|name| peer.stream(name));
-            let mine = stream.filter(|stream| Some(stream.epoch) == peer.stream_epoch(*number));
-            own.follow(mine.map(|stream| stream.topic), &desk);
+            own.follow(peer.live_stream(*number).map(|stream| stream.topic), &desk);
         }
         self.heard.sync(peer, carrier, &self.options, now);
         if let Some(meters) = &mut self.meters {

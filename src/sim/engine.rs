@@ -238,7 +238,10 @@ impl World {
             // No simulated relay is told to ask anybody, or to keep anything.
             Effect::Authorise { .. } | Effect::Commit { .. } | Effect::Fetch { .. } => {}
             // Nobody speaks.
-            Effect::Tune { .. } | Effect::Pass { .. } => {}
+            Effect::Tune { .. }
+            | Effect::Pass { .. }
+            | Effect::Acquaint { .. }
+            | Effect::Share(_) => {}
         }
     }
 

@@ -247,6 +247,7 @@ impl Rig {
                     None => self.hub.handle(self.now, written),
                 }
             }
+            Effect::Acquaint { .. } | Effect::Share(_) => {}
             Effect::Tune { .. }
             | Effect::Pass { .. }
             | Effect::Authorise { .. }

@@ -67,7 +67,11 @@ impl Member {
         let mut options = ConnectOptions::new(room, "end to end", &addresses);
         options.identity = Some(Identity::from_seed([who; 32]));
         options.voice = voice;
-        let room = Room::connect(options).unwrap();
+        Self::of(Room::connect(options).unwrap(), pitch)
+    }
+
+    /// Somebody of a pitch, in a room.
+    pub(super) const fn of(room: Room<Table>, pitch: f32) -> Self {
         Self { room, input: None, listener: None, pitch, said: 0, told: Vec::new() }
     }
 

@@ -160,6 +160,7 @@ impl Rig {
                     self.heard.push(decode(&frame, MAX_FRAME).unwrap());
                     self.peer.handle(self.now, Input::Written { link, lane, bytes });
                 }
+                Effect::Acquaint { .. } | Effect::Share(_) => {}
                 Effect::Tune { .. }
                 | Effect::Pass { .. }
                 | Effect::Authorise { .. }

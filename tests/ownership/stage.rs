@@ -321,6 +321,7 @@ impl Stage {
                     }
                 }
             }
+            Effect::Acquaint { .. } | Effect::Share(_) => {}
             Effect::Tune { .. }
             | Effect::Pass { .. }
             | Effect::Authorise { .. }

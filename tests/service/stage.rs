@@ -1,11 +1,11 @@
 //! A relay and everybody around it, in one thread and from one seed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parlor::proto::audio::stream::{Topic, Tune};
+use parlor::proto::audio::stream::{Share, Shared, Topic, Tune};
 use parlor::proto::authorisation::{Question, Verdict};
 use parlor::proto::config::{HubConfig, PeerConfig};
 use parlor::proto::event::kept::{Keeping, KeptRoom};
@@ -55,6 +55,9 @@ pub(crate) struct End {
     pub(crate) cut: bool,
     /// What it has to do with which topics of its link.
     pub(crate) tunes: BTreeMap<Topic, Tune>,
+    /// Who is to have a direct link with it, and what goes by those.
+    pub(crate) known: BTreeSet<PeerId>,
+    pub(crate) shares: BTreeMap<Topic, Shared>,
     /// Packets that came, whether or not it was tuned to them.
     pub(crate) heard: Vec<(Topic, Bytes)>,
 }
@@ -200,7 +203,19 @@ impl Stage {
     fn add(&mut self, machine: Machine, id: PeerId) -> usize {
         let (events, answers) = (VecDeque::new(), BTreeMap::new());
         let (tunes, heard) = (BTreeMap::new(), Vec::new());
-        self.ends.push(End { machine, id, link: None, events, answers, cut: false, tunes, heard });
+        let (known, shares) = (BTreeSet::new(), BTreeMap::new());
+        self.ends.push(End {
+            machine,
+            id,
+            link: None,
+            events,
+            answers,
+            cut: false,
+            tunes,
+            known,
+            shares,
+            heard,
+        });
         self.ends.len() - 1
     }
 
@@ -560,7 +575,7 @@ impl Stage {
         }
     }
 
-    fn feed_end(&mut self, end: usize, input: Input) {
+    pub(crate) fn feed_end(&mut self, end: usize, input: Input) {
         let now = self.now;
         match &mut self.ends[end].machine {
             Machine::Peer(peer) => peer.handle(now, input),
@@ -570,7 +585,7 @@ impl Stage {
     }
 
     /// Does what an end asks for, and hears what it tells.
-    fn settle(&mut self, end: usize) {
+    pub(crate) fn settle(&mut self, end: usize) {
         loop {
             let effect = match &mut self.ends[end].machine {
                 Machine::Peer(peer) => peer.poll_effect(),
@@ -594,6 +609,19 @@ impl Stage {
                     }
                 }
                 Effect::Pass { .. } => panic!("a peer passes nothing on"),
+                Effect::Acquaint { peer, known: true } => {
+                    assert!(self.ends[end].known.insert(peer), "it is said once");
+                }
+                Effect::Acquaint { peer, known: false } => {
+                    assert!(self.ends[end].known.remove(&peer), "it is said once");
+                }
+                Effect::Share(shared) => {
+                    let shares = &mut self.ends[end].shares;
+                    match shared.share {
+                        Share::Off => shares.remove(&shared.direct),
+                        _ => shares.insert(shared.direct, shared),
+                    };
+                }
                 Effect::Disconnect { link } => {
                     let input = Input::Disconnected { link };
                     self.close((link, true), Due::ToHub { link, input });
@@ -656,6 +684,7 @@ impl Stage {
                     let at = self.now + self.committing;
                     self.put(at, Due::Committed { boot: self.boot });
                 }
+                Effect::Acquaint { .. } | Effect::Share(_) => panic!("a relay is no neighbour"),
                 Effect::Tune { link, topic, tune } => retune(&mut self.tunes, (topic, link), tune),
                 Effect::Pass { link, topic, packet } => self.pass(link, topic, &packet),
                 Effect::Fetch { room } => {

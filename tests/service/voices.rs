@@ -477,6 +477,7 @@ fn act(stage: &mut Stage, rng: &mut ChaCha12Rng) {
         }
         9 if yes => stage.leave(end),
         9 => stage.connect(end),
+        10 if end != other => stage.neighbours((end, other), yes),
         _ => {
             let span = Duration::from_millis(1 + draw(400) as u64);
             stage.run(span);

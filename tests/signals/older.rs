@@ -36,7 +36,9 @@ fn said(peer: &mut Peer) -> Vec<Message> {
         | Effect::Commit { .. }
         | Effect::Fetch { .. }
         | Effect::Tune { .. }
-        | Effect::Pass { .. } => None,
+        | Effect::Pass { .. }
+        | Effect::Acquaint { .. }
+        | Effect::Share(_) => None,
     });
     frames.collect()
 }

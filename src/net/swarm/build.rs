@@ -5,17 +5,23 @@ use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::Transport;
+use libp2p::core::transport::OptionalTransport;
+use libp2p::core::upgrade;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, identify, noise, ping, relay, swarm, tcp, yamux};
+use libp2p::{
+    Multiaddr, Swarm, SwarmBuilder, dcutr, identify, noise, ping, relay, swarm, tcp, yamux,
+};
 use thiserror::Error;
 
 use crate::net::admission::Admission;
 use crate::net::behaviour::Lanes;
 use crate::net::clock::Clock;
 use crate::net::config::{CircuitConfig, NetConfig, RelayNetConfig};
+use crate::net::direct::{Circle, Neighbours};
 use crate::net::quic::{QuicTransport, Shelf};
 use crate::net::voice::Gossip;
 
@@ -28,6 +34,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most dials at once of a client: one for each transport and a few that are dying.
 const CLIENT_DIALS: u32 = 8;
 
+/// The most connections with a member at once.
+const CONNECTIONS: u32 = 3;
+
 /// Why a swarm could not be put together.
 #[derive(Debug, Error)]
 #[error("{0}")]
@@ -39,11 +48,15 @@ pub(crate) struct BuildError(String);
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     admission: Toggle<Admission>,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
+    pub(super) neighbours: Toggle<Neighbours>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     circuits: Toggle<relay::Behaviour>,
+    client: Toggle<relay::client::Behaviour>,
+    upgrade: Toggle<dcutr::Behaviour>,
     pub(super) gossip: Gossip,
+    pub(super) direct: Toggle<Gossip>,
 }
 
 impl Behaviour {
@@ -52,21 +65,35 @@ impl Behaviour {
         config: &NetConfig,
         shelf: Shelf,
         gossip: Gossip,
-    ) -> Self {
+        (circle, direct): (Circle, Gossip),
+    ) -> (Self, Option<relay::client::Transport>) {
+        let on = config.direct.as_ref();
+        // A circuit and what comes in its place, and one that is dying.
+        let links = on.map_or(0, |on| u32::try_from(on.links).unwrap_or(u32::MAX));
+        let links = links.saturating_mul(CONNECTIONS);
         let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(0))
-            .with_max_established_incoming(Some(0))
-            .with_max_pending_outgoing(Some(CLIENT_DIALS))
-            .with_max_established_outgoing(Some(CLIENT_DIALS));
-        Self {
+            .with_max_pending_incoming(Some(links))
+            .with_max_established_incoming(Some(links))
+            .with_max_pending_outgoing(Some(CLIENT_DIALS.saturating_add(links)))
+            .with_max_established_outgoing(Some(CLIENT_DIALS.saturating_add(links)));
+        let me = keypair.public().to_peer_id();
+        let circuits = on.filter(|on| on.circuits);
+        let (transport, client) = circuits.map(|_| relay::client::new(me)).unzip();
+        let upgrade = circuits.map(|_| dcutr::Behaviour::new(me));
+        let made = Self {
             limits: connection_limits::Behaviour::new(limits),
             admission: None.into(),
-            lanes: Lanes::new(config.lanes, shelf),
+            lanes: Lanes::wanted(config.lanes, shelf),
+            neighbours: on.map(|on| Neighbours::new(circle, on.links)).into(),
             identify: identify(keypair, true),
             ping: ping(config),
             circuits: None.into(),
+            client: client.into(),
+            upgrade: upgrade.into(),
             gossip,
-        }
+            direct: on.map(|_| direct).into(),
+        };
+        (made, transport)
     }
 
     pub(crate) fn relay(
@@ -90,10 +117,14 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             admission: Some(Admission::new(clock, config)).into(),
             lanes: Lanes::new(config.net.lanes, shelf),
+            neighbours: None.into(),
             identify: identify(keypair, false),
             ping: ping(&config.net),
             circuits: circuits.into(),
+            client: None.into(),
+            upgrade: None.into(),
             gossip,
+            direct: None.into(),
         }
     }
 
@@ -102,11 +133,11 @@ impl Behaviour {
     }
 }
 
-/// A swarm over QUIC, TCP and WebSocket, whose connections leave their datagrams on `shelf`. Must be
-/// called within a tokio runtime.
+/// A swarm over QUIC, TCP and WebSocket, whose connections leave their datagrams on `shelf`; and over
+/// the circuits of a relay, if it has any. Must be called within a tokio runtime.
 pub(crate) async fn swarm<B: NetworkBehaviour>(
     keypair: Keypair,
-    behaviour: B,
+    (behaviour, circuits): (B, Option<relay::client::Transport>),
     config: &NetConfig,
     shelf: Shelf,
 ) -> Result<Swarm<B>, BuildError> {
@@ -119,11 +150,22 @@ pub(crate) async fn swarm<B: NetworkBehaviour>(
     // Who takes no datagrams may send none either: nobody looks at this one.
     let shelf = if config.datagrams_unread > 0 { shelf } else { Shelf::default() };
     let quic = QuicTransport::new(&keypair, config, shelf).map_err(build_error)?;
+    let circuits = match circuits {
+        Some(circuits) => OptionalTransport::some(
+            circuits
+                .upgrade(upgrade::Version::V1)
+                .authenticate(noise::Config::new(&keypair).map_err(build_error)?)
+                .multiplex(muxer()),
+        ),
+        None => OptionalTransport::none(),
+    };
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, muxer)
         .map_err(build_error)?
         .with_other_transport(|_| quic)
+        .map_err(build_error)?
+        .with_other_transport(|_| circuits)
         .map_err(build_error)?
         .with_dns()
         .map_err(build_error)?

@@ -61,7 +61,7 @@ pub async fn measure(addresses: Vec<RelayAddress>, config: &NetConfig) -> Vec<Me
     let clock = Clock::new();
     let keypair = Keypair::generate_ed25519();
     let pings = Pings::new(config.round_trips.max(1), config.measure, clock);
-    let mut swarm = match build::swarm(keypair, pings, config, Shelf::default()).await {
+    let mut swarm = match build::swarm(keypair, (pings, None), config, Shelf::default()).await {
         Ok(swarm) => swarm,
         Err(error) => {
             return unreachable(addresses, &format!("the network cannot be started: {error}"));

@@ -3,6 +3,7 @@
 use libp2p::gossipsub::Event;
 use tokio::sync::mpsc;
 
+use crate::net::direct::Circle;
 use crate::net::identity::peer_from_libp2p;
 use crate::net::quic::Datagrams;
 use crate::net::swarm::Network;
@@ -16,6 +17,7 @@ use crate::proto::time::Time;
 pub(super) struct Voice {
     pub(super) side: Side,
     pub(super) tunings: Tunings,
+    pub(super) circle: Circle,
     pub(super) outgoing: mpsc::Receiver<Outgoing>,
 }
 
@@ -74,6 +76,7 @@ impl Network {
         match (outgoing, &self.voice.side) {
             (Outgoing::Publish { topic, packet }, Side::Leaf(leaf)) => {
                 leaf.say(gossip, topic, &packet);
+                self.say_directly(topic, &packet);
             }
             (Outgoing::Publish { topic, packet }, Side::Exchange(_)) => {
                 gossip.publish(topic, &packet);

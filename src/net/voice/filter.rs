@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libp2p::gossipsub::{TopicHash, TopicSubscriptionFilter};
 
-use crate::net::voice::tunings::Tunings;
+use crate::net::voice::gate::Gate;
 use crate::proto::audio::stream::Topic;
 use crate::proto::id::PeerId;
 
@@ -27,18 +27,13 @@ impl Asking {
 #[derive(Debug)]
 pub(crate) struct Filter {
     pub(super) asking: Asking,
-    /// At a relay: whom to let subscribe to what. A client lets its relay subscribe to any topic: that
-    /// is how it learns what it may publish to.
-    pub(super) tunings: Option<Tunings>,
+    pub(super) gate: Gate,
 }
 
 impl TopicSubscriptionFilter for Filter {
     fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
         let Some(topic) = Topic::read(topic.as_str().as_bytes()) else { return false };
-        match (self.asking.get(), &self.tunings) {
-            // This end itself, or a client's relay.
-            (None, _) | (Some(_), None) => true,
-            (Some(peer), Some(tunings)) => tunings.admit(peer, topic),
-        }
+        // Nobody else is asking: this end itself.
+        self.asking.get().is_none_or(|peer| self.gate.admits(peer, topic))
     }
 }

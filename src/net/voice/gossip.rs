@@ -1,5 +1,8 @@
-//! gossipsub, as voice wants it: a star, in which the relay says what goes on.
+//! gossipsub, as voice wants it: a star, in which the relay says what goes on; and between members who
+//! have direct links, where nothing goes on.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
 use std::task::{Context, Poll};
 
 use libp2p::core::transport::PortUse;
@@ -9,22 +12,21 @@ use libp2p::gossipsub::{
     MaxCountSubscriptionFilter, MessageAcceptance, MessageAuthenticity, MessageId, PublishError,
     TopicHash, ValidationMode, Version,
 };
+use libp2p::swarm::derive_prelude::Either;
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    THandlerOutEvent, ToSwarm, behaviour, dummy,
 };
 use thiserror::Error;
 
 use crate::net::clock::Clock;
+use crate::net::direct::is_relayed;
 use crate::net::identity::peer_from_libp2p;
 use crate::net::voice::config::VoiceNetConfig;
 use crate::net::voice::filter::{Asking, Filter};
+use crate::net::voice::gate::Gate;
 use crate::net::voice::toll::Toll;
-use crate::net::voice::tunings::Tunings;
 use crate::proto::audio::stream::Topic;
-
-/// What the protocol is called when a stream is opened. What goes over it is gossipsub 1.1.
-const PROTOCOL: &str = "/parlor/2/voice";
 
 /// What a message may be longer than what is in it. gossipsub measures what it has read so far, which
 /// may be 8 KiB more than one message, and closes the stream of one that is too long.
@@ -64,9 +66,13 @@ type Gossipsub = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<Filter>
 pub(crate) struct Gossip {
     gossipsub: Gossipsub,
     asking: Asking,
-    /// At a relay. A client takes whatever its relay sends.
+    /// A client takes whatever its relay sends.
     toll: Option<Toll>,
-    tunings: Tunings,
+    gate: Gate,
+    /// The connections that it has to do with: those that are up, by peer, and those that are about to
+    /// be.
+    taken: HashMap<libp2p::PeerId, BTreeSet<ConnectionId>>,
+    coming: HashSet<ConnectionId>,
     clock: Clock,
 }
 
@@ -78,26 +84,25 @@ impl Gossip {
     /// When gossipsub does not take what is configured.
     pub(crate) fn new(
         config: &VoiceNetConfig,
-        tunings: Tunings,
-        is_relay: bool,
+        gate: Gate,
         clock: Clock,
     ) -> Result<Self, GossipError> {
         let asking = Asking::default();
-        let admitting = is_relay.then(|| tunings.clone());
         let filter = MaxCountSubscriptionFilter {
-            filter: Filter { asking: asking.clone(), tunings: admitting },
+            filter: Filter { asking: asking.clone(), gate: gate.clone() },
             max_subscribed_topics: config.topics,
             max_subscriptions_per_request: config.topics,
         };
-        let settings = settings(config, is_relay)?;
+        let settings = settings(config, &gate)?;
         let gossipsub = Behaviour::new_with_subscription_filter(
             MessageAuthenticity::Anonymous,
             settings,
             filter,
         )
         .map_err(|why| GossipError(why.to_owned()))?;
-        let toll = is_relay.then(|| Toll::new(config));
-        Ok(Self { gossipsub, asking, toll, tunings, clock })
+        let toll = gate.is_strict().then(|| Toll::new(config));
+        let (taken, coming) = (HashMap::new(), HashSet::new());
+        Ok(Self { gossipsub, asking, toll, gate, taken, coming, clock })
     }
 
     /// Has packets of a topic from now on.
@@ -154,18 +159,17 @@ impl Gossip {
             toll.forget(*peer);
         }
         if let Some(peer) = peer_from_libp2p(peer) {
-            self.tunings.gone(peer);
+            self.gate.gone(peer);
         }
     }
 }
 
-fn settings(config: &VoiceNetConfig, is_relay: bool) -> Result<Config, GossipError> {
+fn settings(config: &VoiceNetConfig, gate: &Gate) -> Result<Config, GossipError> {
     let topics = SUBSCRIPTION.saturating_mul(config.topics);
-    // Only a relay has lists of topics that were open before.
-    let list = if is_relay { 0 } else { topics };
+    let list = if gate.hears_lists() { topics } else { 0 };
     let mut builder = ConfigBuilder::default();
     builder
-        .protocol_id(PROTOCOL, Version::V1_1)
+        .protocol_id(gate.protocol(), Version::V1_1)
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(|message| message_id(message.topic.as_str(), &message.data))
@@ -196,8 +200,50 @@ fn message_id(topic: &str, packet: &[u8]) -> MessageId {
     MessageId::from([topic.as_bytes(), header].concat())
 }
 
+impl Gossip {
+    /// Whether a connection that is about to be there is one for it.
+    fn takes(&mut self, connection: ConnectionId, peer: &libp2p::PeerId, at: &Multiaddr) -> bool {
+        let known = peer_from_libp2p(peer);
+        let takes = known.is_some_and(|peer| self.gate.takes(peer, is_relayed(at)));
+        if takes {
+            self.coming.insert(connection);
+        }
+        takes
+    }
+
+    fn on_established(&mut self, up: behaviour::ConnectionEstablished<'_>) {
+        if !self.coming.remove(&up.connection_id) {
+            return;
+        }
+        let taken = self.taken.entry(up.peer_id).or_default();
+        let other_established = taken.len();
+        taken.insert(up.connection_id);
+        let up = behaviour::ConnectionEstablished { other_established, ..up };
+        self.gossipsub.on_swarm_event(FromSwarm::ConnectionEstablished(up));
+        if other_established == 0 {
+            self.on_first(&up.peer_id);
+        }
+    }
+
+    fn on_closed(&mut self, down: behaviour::ConnectionClosed<'_>) {
+        let Some(taken) = self.taken.get_mut(&down.peer_id) else { return };
+        if !taken.remove(&down.connection_id) {
+            return;
+        }
+        let remaining_established = taken.len();
+        let down = behaviour::ConnectionClosed { remaining_established, ..down };
+        self.gossipsub.on_swarm_event(FromSwarm::ConnectionClosed(down));
+        if remaining_established == 0 {
+            self.taken.remove(&down.peer_id);
+            self.on_last(&down.peer_id);
+        }
+    }
+}
+
+type GossipHandler = <Gossipsub as NetworkBehaviour>::ConnectionHandler;
+
 impl NetworkBehaviour for Gossip {
-    type ConnectionHandler = <Gossipsub as NetworkBehaviour>::ConnectionHandler;
+    type ConnectionHandler = Either<GossipHandler, dummy::ConnectionHandler>;
     type ToSwarm = Event;
 
     fn handle_established_inbound_connection(
@@ -207,7 +253,13 @@ impl NetworkBehaviour for Gossip {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.gossipsub.handle_established_inbound_connection(connection, peer, local, remote)
+        if !self.takes(connection, &peer, local) {
+            return Ok(Either::Right(dummy::ConnectionHandler));
+        }
+        let (gossipsub, at) = (&mut self.gossipsub, (local, remote));
+        let handler =
+            gossipsub.handle_established_inbound_connection(connection, peer, at.0, at.1)?;
+        Ok(Either::Left(handler))
     }
 
     fn handle_established_outbound_connection(
@@ -218,19 +270,29 @@ impl NetworkBehaviour for Gossip {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.gossipsub.handle_established_outbound_connection(connection, peer, address, role, port)
+        if !self.takes(connection, &peer, address) {
+            return Ok(Either::Right(dummy::ConnectionHandler));
+        }
+        let gossipsub = &mut self.gossipsub;
+        let handler = gossipsub
+            .handle_established_outbound_connection(connection, peer, address, role, port)?;
+        Ok(Either::Left(handler))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.gossipsub.on_swarm_event(event);
         match event {
-            FromSwarm::ConnectionEstablished(up) if up.other_established == 0 => {
-                self.on_first(&up.peer_id);
+            FromSwarm::ConnectionEstablished(up) => self.on_established(up),
+            FromSwarm::ConnectionClosed(down) => self.on_closed(down),
+            FromSwarm::DialFailure(failure) => {
+                // Another had refused it.
+                self.coming.remove(&failure.connection_id);
+                self.gossipsub.on_swarm_event(event);
             }
-            FromSwarm::ConnectionClosed(down) if down.remaining_established == 0 => {
-                self.on_last(&down.peer_id);
+            FromSwarm::ListenFailure(failure) => {
+                self.coming.remove(&failure.connection_id);
+                self.gossipsub.on_swarm_event(event);
             }
-            _ => {}
+            other => self.gossipsub.on_swarm_event(other),
         }
     }
 
@@ -240,10 +302,14 @@ impl NetworkBehaviour for Gossip {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
+        let event = match event {
+            Either::Left(event) => event,
+            Either::Right(event) => match event {},
+        };
         // Others were denied when they connected.
         let Some(peer) = peer_from_libp2p(&source) else { return };
         if let Some(toll) = &mut self.toll
-            && !toll.takes(source, self.tunings.is_linked(peer), self.clock.now())
+            && !toll.takes(source, self.gate.is_linked(peer), self.clock.now())
         {
             tracing::debug!(%peer, "a message of gossip too many");
             return;
@@ -254,6 +320,6 @@ impl NetworkBehaviour for Gossip {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
-        self.gossipsub.poll(cx)
+        self.gossipsub.poll(cx).map(|event| event.map_in(Either::<_, Infallible>::Left))
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::proto::id::{ClientNumber, PeerId};
+use crate::proto::id::{ClientNumber, PeerId, digest};
 
 /// A stream in a room: one of a member's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -44,6 +44,15 @@ impl Topic {
         data_encoding::BASE32_NOPAD.encode_mut(&drawn, &mut letters);
         letters.make_ascii_lowercase();
         Self(letters)
+    }
+
+    /// What packets of a stream are published to on direct links: the same at whatever relay its owner
+    /// has it open, for as long as it is the same opening.
+    #[must_use]
+    pub fn direct(peer: PeerId, number: u8, epoch: u32) -> Self {
+        let parts: [&[u8]; 3] = [peer.as_bytes(), &[number], &epoch.to_le_bytes()];
+        let [a, b, c, d, e, ..] = digest("parlor direct topic", &parts);
+        Self::new([a, b, c, d, e])
     }
 
     /// The topic that is written like this; nothing if none is.
@@ -85,6 +94,32 @@ pub enum Tune {
     Speak,
     /// Neither, any more.
     Off,
+}
+
+/// What becomes of a stream on direct links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Share {
+    /// It is another's, and to be had from that other itself.
+    Hear,
+    /// It is this peer's own: who is near may have it.
+    Speak,
+    /// It is this peer's own, and nothing is to be said on it for now: who is near may ask for it.
+    Hold,
+    /// Nothing any more.
+    Off,
+}
+
+/// A stream that goes on by direct links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shared {
+    /// Its topic at the relay, by which those know it who say and hear it at this peer.
+    pub topic: Topic,
+    /// Its topic on direct links: [`Topic::direct`].
+    pub direct: Topic,
+    /// Whose it is: of nobody else is anything taken for it.
+    pub peer: PeerId,
+    /// What becomes of it.
+    pub share: Share,
 }
 
 /// Whom a peer wants to hear. Everybody, at first.
@@ -184,6 +219,22 @@ mod tests {
         for text in ["", "aaaaaaa", "aaaaaaaaa", "AAAAAAAA", "aaaaaaa1", "aaaa aaa"] {
             assert_eq!(Topic::read(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn each_opening_of_a_stream_has_a_topic_of_its_own_on_direct_links() {
+        let (one, other) = (PeerId::new([1; 32]), PeerId::new([2; 32]));
+        let topics = [
+            Topic::direct(one, 0, 7),
+            Topic::direct(one, 1, 7),
+            Topic::direct(one, 0, 8),
+            Topic::direct(other, 0, 7),
+        ];
+        assert_eq!(
+            topics.map(|topic| topic.to_string()).into_iter().collect::<BTreeSet<_>>().len(),
+            4
+        );
+        assert_eq!(Topic::direct(one, 0, 7), topics[0]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub enum VoiceEvent {
         name: StreamName,
         /// Whose it was.
         peer: PeerId,
-        /// Why; nothing, if this peer has lost its link.
+        /// Why; nothing, if this peer has lost its link, or the direct one by which the stream went on.
         why: Option<StreamEnd>,
     },
     /// A member says nothing on a stream any more, or something again.
@@ -111,7 +111,8 @@ pub enum VoiceJoin {
 pub enum VoiceLeave {
     /// It asked to leave, or never got in before it did.
     Asked,
-    /// Its link was lost. Another is tried, and [`VoiceEvent::Joined`] says when it is back.
+    /// Its link was lost. Another is tried, and [`VoiceEvent::Joined`] says when it is back. Meanwhile it
+    /// hears those, and is heard by those, who have direct links with it.
     Disconnected {
         /// Why the link ended.
         reason: Reason,

@@ -20,16 +20,17 @@ impl Backoff {
         self.due = Some(now);
     }
 
-    /// Plans the next try after a failure. Returns how long it waits, or nothing if none is left.
+    /// Plans the next try after a failure. Returns how long it waits, or nothing if none is left, which
+    /// is so only of who is not `tireless`.
     pub(super) fn next(
         &mut self,
         now: Time,
-        config: &PeerConfig,
+        (config, tireless): (&PeerConfig, bool),
         at_least: Duration,
         draw: u64,
     ) -> Option<Duration> {
         self.dialling = false;
-        if config.attempts != 0 && self.attempt >= config.attempts {
+        if !tireless && config.attempts != 0 && self.attempt >= config.attempts {
             return None;
         }
         self.attempt += 1;
@@ -90,7 +91,7 @@ mod tests {
         let (mut backoff, config) = (Backoff::default(), PeerConfig::default());
         let longest = |backoff: &mut Backoff| {
             backoff
-                .next(Time::ZERO, &config, Duration::ZERO, u64::MAX / 2)
+                .next(Time::ZERO, (&config, false), Duration::ZERO, u64::MAX / 2)
                 .map(|wait| wait.as_millis())
         };
         assert_eq!(longest(&mut backoff), Some(0));
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn a_relay_that_names_a_wait_is_not_dialled_before() {
         let (mut backoff, config) = (Backoff::default(), PeerConfig::default());
-        let wait = backoff.next(Time::ZERO, &config, Duration::from_secs(3), 0);
+        let wait = backoff.next(Time::ZERO, (&config, false), Duration::from_secs(3), 0);
         assert_eq!(wait, Some(Duration::from_secs(3)));
     }
 }

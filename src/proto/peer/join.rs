@@ -102,7 +102,7 @@ impl Peer {
                 self.on_roster(now, revision, event);
             }
             Message::Roster { revision, page, pages, members } => {
-                self.on_roster_page(revision, (page, pages), members.into_vec());
+                self.on_roster_page(now, revision, (page, pages), members.into_vec());
             }
             Message::Pong { sent, room_time } => self.on_pong(now, sent, room_time),
             Message::Beat { sent, room_time, boot, lease_ms, granted } => {
@@ -237,7 +237,7 @@ impl Peer {
         self.client = Some(welcome.client);
         let told = self.tells_of_rooms();
         self.service.begin(&self.config.limits, told);
-        self.voice.begin();
+        self.begin_voice(now);
         self.keeping.begin();
         self.backoff.succeed();
         if self.store.log(DocumentId::MODELS).is_empty()
@@ -284,19 +284,29 @@ impl Peer {
         }
     }
 
-    fn on_roster_page(&mut self, revision: u32, place: (u16, u16), members: Vec<MemberRecord>) {
+    fn on_roster_page(
+        &mut self,
+        now: Time,
+        revision: u32,
+        place: (u16, u16),
+        members: Vec<MemberRecord>,
+    ) {
         if place.1 > MAX_PAGES {
             self.fault("an endless roster");
             return;
         }
         let events = self.roster.page(revision, place, members);
-        events.into_iter().for_each(|event| self.tell(event));
+        for event in events {
+            self.acquaint(&event, now);
+            self.tell(event);
+        }
         self.tidy_presences();
     }
 
     fn on_roster(&mut self, now: Time, revision: u32, event: Option<Event>) {
         match event {
             Some(event) => {
+                self.acquaint(&event, now);
                 self.tell(event);
                 self.tidy_presences();
             }

@@ -342,6 +342,7 @@ impl Peer {
             }
             Told::Here => {
                 self.service.here = true;
+                self.forget_silenced();
                 self.finish_loading(now);
             }
             Told::Answer { number, answer } => {

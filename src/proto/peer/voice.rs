@@ -13,7 +13,7 @@ use crate::proto::audio::stream::{
 };
 use crate::proto::event::voice::VoiceEvent;
 use crate::proto::event::{Effect, Event};
-use crate::proto::id::PeerId;
+use crate::proto::id::{ClientNumber, PeerId};
 use crate::proto::reason::VOICE_SINCE;
 use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
@@ -52,9 +52,43 @@ struct Own {
 }
 
 impl Voice {
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.streams.values()
+    }
+
+    /// The streams of one member.
+    pub(super) fn streams_of(&self, client: ClientNumber) -> impl Iterator<Item = &Stream> {
+        let range = StreamName { client, number: 0 }..=StreamName { client, number: u8::MAX };
+        self.streams.range(range).map(|(_, stream)| stream)
+    }
+
+    pub(super) fn stream(&self, name: StreamName) -> Option<&Stream> {
+        self.streams.get(&name)
+    }
+
+    /// A stream that went on without a relay is over.
+    pub(super) fn remove(&mut self, name: StreamName) {
+        self.forget_report(name);
+        self.streams.remove(&name);
+    }
+
+    pub(super) const fn hearing(&self) -> Option<&Hearing> {
+        self.hearing.as_ref()
+    }
+
+    /// Whether nothing is said on a stream of this peer.
+    pub(super) fn is_muted(&self, number: u8) -> bool {
+        self.own.get(&number).is_some_and(|own| own.muted)
+    }
+
+    pub(super) fn take_silenced(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.silenced)
+    }
+
     /// A relay has let this peer in: everything is said anew.
-    pub(super) fn begin(&mut self) {
+    fn begin(&mut self) {
         self.said.clear();
+        self.reports.clear();
         self.reported.clear();
         self.fresh = self.own.keys().copied().collect();
         self.hearing_is_fresh = self.hearing.is_some();
@@ -131,6 +165,8 @@ impl Peer {
     pub fn close_stream(&mut self, number: u8, now: Time) {
         if self.voice.own.remove(&number).is_some() {
             self.voice.fresh.insert(number);
+            let me = self.peer();
+            self.drop_held(|stream| stream.peer == me && stream.name.number == number);
             self.drive(now);
         }
     }
@@ -141,6 +177,8 @@ impl Peer {
         if let Some(own) = self.voice.own.get_mut(&number).filter(|own| own.muted != muted) {
             own.muted = muted;
             self.voice.fresh.insert(number);
+            self.mute_held(number, muted);
+            self.share();
             self.drive(now);
         }
     }
@@ -160,7 +198,11 @@ impl Peer {
         let before = self.voice.hearing.replace(hearing.clone());
         self.voice.hearing_is_fresh = true;
         let me = self.client;
-        let others = self.voice.streams.values().filter(|stream| Some(stream.name.client) != me);
+        let others = self
+            .voice
+            .streams
+            .values()
+            .filter(|stream| Some(stream.name.client) != me && !self.direct.holds(stream.name));
         let turned = others.filter_map(|Stream { name, peer, topic, .. }| {
             Hearing::turn(before.as_ref(), &hearing, *peer).map(|tune| (*name, *topic, tune))
         });
@@ -169,6 +211,7 @@ impl Peer {
             // A relay forgets what was reported of whom this peer does not hear.
             self.voice.forget_report(name);
         }
+        self.share();
         self.drive(now);
     }
 
@@ -202,7 +245,8 @@ impl Peer {
         self.drive(now);
     }
 
-    /// The streams that are open in the room, this peer's too, by their names.
+    /// The streams that are open in the room, this peer's too, by their names. While there is no relay,
+    /// those that go on by direct links ([`PeerConfig::alone`](crate::PeerConfig::alone)).
     pub fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.voice.streams.values()
     }
@@ -213,18 +257,49 @@ impl Peer {
         self.voice.streams.get(&name)
     }
 
+    /// A stream of this peer that is open: where what it says is published to.
+    #[must_use]
+    pub fn live_stream(&self, number: u8) -> Option<&Stream> {
+        let at_relay = self.client.and_then(|client| self.stream(StreamName { client, number }));
+        let held = self.voice.streams().filter(|stream| self.direct.holds(stream.name));
+        let mut open = at_relay.into_iter().chain(held);
+        open.find(|stream| stream.name.number == number && self.is_current(stream))
+    }
+
     /// Whether nobody hears a peer, because a moderator says so.
     #[must_use]
     pub fn is_silenced(&self, peer: PeerId) -> bool {
-        self.voice.silenced.contains(&peer)
+        self.voice.silenced.contains(&peer) || self.direct.is_silenced(peer)
+    }
+
+    /// A relay has let this peer in.
+    pub(super) fn begin_voice(&mut self, now: Time) {
+        self.voice.begin();
+        self.hand_over(now);
+    }
+
+    /// Without a relay, what it would say of a muted stream is so at once.
+    fn mute_held(&mut self, number: u8, muted: bool) {
+        let me = self.peer();
+        let streams = self.voice.streams.values_mut();
+        let mine = |it: &&mut Stream| it.peer == me && it.name.number == number;
+        if let Some(stream) = streams.filter(mine).find(|stream| self.direct.holds(stream.name)) {
+            stream.muted = muted;
+            let name = stream.name;
+            self.tell(Event::Voice(VoiceEvent::Muted { name, muted }));
+        }
     }
 
     pub(super) fn on_voice(&mut self, told: VoiceTold) {
         match told {
             VoiceTold::Opened(record) => self.on_opened(record),
+            // Of what goes on without it, a relay knows nothing.
+            VoiceTold::Closed { name, .. } | VoiceTold::Muted { name, .. }
+                if self.direct.holds(name) => {}
             VoiceTold::Closed { name, why } => {
                 self.voice.forget_report(name);
                 if let Some(stream) = self.voice.streams.remove(&name) {
+                    self.share();
                     self.tune(stream.topic, Tune::Off);
                     if Some(name.client) != self.client {
                         self.tell(closed(&stream, Some(why)));
@@ -245,6 +320,7 @@ impl Peer {
                     false => silences.remove(&peer),
                 };
                 if news {
+                    self.share();
                     self.tell(Event::Voice(VoiceEvent::Silenced { peer, silenced }));
                 }
             }
@@ -272,19 +348,23 @@ impl Peer {
     fn on_opened(&mut self, record: StreamRecord) {
         let StreamRecord { name, peer, topic, epoch, muted } = record;
         let stream = Stream { name, peer, epoch, muted, topic };
+        let goes_over = self.reopened(&stream);
         // A relay that tells of more than a room can hold is not believed.
         let known = self.voice.streams.contains_key(&name);
         if !known && self.voice.streams.len() >= self.config.limits.streams {
             return;
         }
         self.voice.forget_report(name);
-        if let Some(before) = self.voice.streams.insert(name, stream) {
+        if let Some(before) = self.voice.streams.insert(name, stream)
+            && goes_over.is_none()
+        {
             self.tune(before.topic, Tune::Off);
         }
         if Some(name.client) == self.client {
             let mine = self.voice.own.get(&name.number).is_some_and(|own| own.epoch == epoch);
             if mine {
                 self.tune(topic, Tune::Speak);
+                self.share();
                 self.tell(Event::Voice(VoiceEvent::Live { number: name.number }));
             }
             return;
@@ -292,7 +372,14 @@ impl Peer {
         if self.voice.hearing.as_ref().is_some_and(|hearing| hearing.hears(peer)) {
             self.tune(topic, Tune::Hear);
         }
-        self.tell(Event::Voice(VoiceEvent::Opened(stream)));
+        self.share();
+        match goes_over {
+            None => self.tell(Event::Voice(VoiceEvent::Opened(stream))),
+            Some(before) if before.muted != muted => {
+                self.tell(Event::Voice(VoiceEvent::Muted { name, muted }));
+            }
+            Some(_) => {}
+        }
     }
 
     fn tune(&mut self, topic: Topic, tune: Tune) {
@@ -301,14 +388,19 @@ impl Peer {
         }
     }
 
-    /// The link is gone, and with it every stream.
-    pub(super) fn hang_up_voice(&mut self) {
+    /// The link is gone, and with it every stream but those that go on without it until a time.
+    pub(super) fn hang_up_voice(&mut self, was_in: bool, until: Option<Time>) {
+        self.hold_voice(was_in, until);
         self.voice.silenced.clear();
         self.voice.said.clear();
         self.voice.reports.clear();
         self.voice.reported.clear();
         let me = self.client;
-        for stream in std::mem::take(&mut self.voice.streams).into_values() {
+        let streams = std::mem::take(&mut self.voice.streams);
+        let (held, over): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            streams.into_iter().partition(|(name, _)| self.direct.holds(*name));
+        self.voice.streams = held;
+        for stream in over.into_values() {
             if Some(stream.name.client) != me {
                 self.tell(closed(&stream, None));
             }
@@ -322,7 +414,7 @@ impl Peer {
     }
 }
 
-const fn closed(stream: &Stream, why: Option<StreamEnd>) -> Event {
+pub(super) const fn closed(stream: &Stream, why: Option<StreamEnd>) -> Event {
     Event::Voice(VoiceEvent::Closed { name: stream.name, peer: stream.peer, why })
 }
 

@@ -225,6 +225,5 @@ impl Heard {
 
 /// Whether this peer wants to hear a stream of another.
 pub(super) fn is_heard(peer: &Peer, stream: &Stream) -> bool {
-    let own = Some(stream.name.client) == peer.client();
-    !own && peer.hearing().is_some_and(|hearing| hearing.hears(stream.peer))
+    stream.peer != peer.peer() && peer.hearing().is_some_and(|hearing| hearing.hears(stream.peer))
 }

@@ -78,7 +78,7 @@ impl Meters {
 
     /// Streams may have been opened or closed.
     pub(super) fn sync(&mut self, peer: &Peer) {
-        let own = |stream: &Stream| Some(stream.name.client) == peer.client();
+        let own = |stream: &Stream| stream.peer == peer.peer();
         let counts = peer.streams().filter(|stream| own(stream) || is_heard(peer, stream));
         self.topics = counts.map(|stream| (stream.topic, stream.name)).collect();
     }
@@ -96,12 +96,11 @@ impl Meters {
                 self.hear(peer, inputs, name, (loud.at, loud.level));
             }
         }
-        if let Some(client) = peer.client() {
-            let numbers: Vec<u8> = inputs.keys().copied().collect();
-            for number in numbers {
-                while let Some(level) = inputs.get_mut(&number).and_then(Own::pop_level) {
-                    self.hear(peer, inputs, StreamName { client, number }, (now, level));
-                }
+        let numbers: Vec<u8> = inputs.keys().copied().collect();
+        for number in numbers {
+            let Some(name) = peer.live_stream(number).map(|stream| stream.name) else { continue };
+            while let Some(level) = inputs.get_mut(&number).and_then(Own::pop_level) {
+                self.hear(peer, inputs, name, (now, level));
             }
         }
         let gone: Vec<_> =
@@ -169,7 +168,7 @@ impl Meters {
 /// peer's own or heard.
 fn owner(peer: &Peer, inputs: &BTreeMap<u8, Own>, name: StreamName) -> Option<PeerId> {
     let stream = peer.stream(name)?;
-    let counts = if Some(name.client) == peer.client() {
+    let counts = if stream.peer == peer.peer() {
         inputs.get(&name.number).is_some_and(|own| !own.is_muted())
     } else {
         is_heard(peer, stream)

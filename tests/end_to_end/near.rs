@@ -1,0 +1,256 @@
+//! Voices without a relay, over sockets: members with direct links go on hearing each other.
+
+use std::collections::BTreeMap;
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use libp2p::gossipsub::{
+    self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode, Version,
+};
+use libp2p::identity::Keypair;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
+use parlor::net::{DirectConfig, RelayAddress};
+use parlor::proto::audio::packet::{Kind, Level, Packet};
+use parlor::proto::audio::stream::Topic;
+use parlor::proto::config::HubConfig;
+use parlor::room::{ConnectOptions, Room};
+use parlor::{AudioInputOptions, Identity, PeerConfig, PeerId, State, VoiceEvent, VoiceOptions};
+
+use super::listening::{Member, hears, run, run_until, start, tone};
+use super::{Host, PATIENCE, within};
+
+/// What a member of a pitch is heard by, of 20 ms.
+const WINDOW: usize = 960;
+
+fn identity(who: u8) -> Identity {
+    Identity::from_seed([who; 32])
+}
+
+/// A member with direct links, as `direct` says.
+fn member(host: &Host, who: u8, pitch: f32, part: &str, direct: Option<DirectConfig>) -> Member {
+    let all = host.addresses.iter().map(String::as_str);
+    let addresses: Vec<&str> = all.filter(|address| address.contains(part)).collect();
+    let mut options = ConnectOptions::new("voices", "end to end", &addresses);
+    options.identity = Some(identity(who));
+    options.voice = Some(VoiceOptions::default());
+    options.net.direct = direct;
+    let backoff_cap = Duration::from_millis(500);
+    options.config = PeerConfig { attempts: 0, backoff_cap, ..options.config };
+    Member::of(Room::connect(options).unwrap(), pitch)
+}
+
+/// By circuits, on this computer.
+fn circuits() -> DirectConfig {
+    let listen = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0"];
+    DirectConfig { listen: listen.map(str::to_owned).to_vec(), ..DirectConfig::default() }
+}
+
+/// Of each of three, with the others' addresses, by QUIC and by TCP.
+fn named(who: &[u8]) -> Vec<DirectConfig> {
+    let here = ("127.0.0.1", 0);
+    let sockets: Vec<_> = who
+        .iter()
+        .map(|_| (UdpSocket::bind(here).unwrap(), TcpListener::bind(here).unwrap()))
+        .collect();
+    let port = |(udp, tcp): &(UdpSocket, TcpListener)| {
+        (udp.local_addr().unwrap().port(), tcp.local_addr().unwrap().port())
+    };
+    let ports: Vec<(u16, u16)> = sockets.iter().map(port).collect();
+    drop(sockets);
+    let at = |(udp, tcp): (u16, u16)| {
+        [format!("/ip4/127.0.0.1/udp/{udp}/quic-v1"), format!("/ip4/127.0.0.1/tcp/{tcp}")]
+    };
+    let peers: Vec<RelayAddress> = who
+        .iter()
+        .zip(&ports)
+        .flat_map(|(who, ports)| at(*ports).map(|at| format!("{at}/p2p/{}", identity(*who).peer())))
+        .map(|address| address.parse().unwrap())
+        .collect();
+    ports
+        .iter()
+        .map(|ports| DirectConfig {
+            listen: at(*ports).to_vec(),
+            peers: peers.clone(),
+            circuits: false,
+            ..DirectConfig::default()
+        })
+        .collect()
+}
+
+/// How long the longest stretch is in which a pitch is not heard.
+fn gap(heard: &[f32], pitch: f32) -> Duration {
+    let mut longest = 0;
+    let mut silent = 0;
+    for window in heard.chunks(WINDOW) {
+        silent = if tone(window, pitch) > 0.015 { 0 } else { silent + 1 };
+        longest = longest.max(silent);
+    }
+    Duration::from_millis(20) * longest
+}
+
+/// Where a relay listens that has an address.
+fn without_id(address: &str) -> String {
+    address.split("/p2p/").next().unwrap().to_owned()
+}
+
+/// The first speaks; the relay goes and comes back.
+async fn goes_on(part: &str, configs: Vec<DirectConfig>) {
+    let host = start().await;
+    let mut configs = configs.into_iter().map(Some).chain([None]);
+    let mut members: Vec<Member> = [(2, 200.0), (3, 0.0), (4, 0.0), (5, 0.0)]
+        .into_iter()
+        .map(|(who, pitch)| member(&host, who, pitch, part, configs.next().unwrap()))
+        .collect();
+    members[0].speak();
+    members.iter_mut().skip(1).for_each(Member::listen);
+    hears(&mut members, &[true]).await;
+    // Direct links take a moment; that they are there shows when the relay is gone.
+    run(&mut members, Duration::from_secs(3)).await;
+    let listen: Vec<String> = host.addresses.iter().map(|at| without_id(at)).collect();
+    host.kill().await;
+    let heard = run(&mut members, Duration::from_secs(2)).await;
+    for (at, heard) in heard.iter().enumerate().take(3).skip(1) {
+        let gap = gap(heard, 200.0);
+        print(&format!("{part}: {at} did not hear it for {gap:?}"));
+        assert!(gap < Duration::from_millis(300), "{part} {at}: {gap:?}");
+    }
+    let last = &heard[3][heard[3].len() / 2..];
+    assert!(tone(last, 200.0) < 0.002, "{part}: who has no direct links hears nothing");
+    assert!(members.iter().all(|it| matches!(it.room.state(), State::Reconnecting { .. })));
+    // Muted, it is silent at once, and heard again at once.
+    let number = members[0].input.as_ref().unwrap().number();
+    for muted in [true, false] {
+        members[0].room.mute_audio_input(number, muted);
+        let heard = run(&mut members, Duration::from_millis(700)).await;
+        let last = &heard[1][heard[1].len() / 2..];
+        assert_eq!(tone(last, 200.0) > 0.015, !muted, "{part}");
+    }
+    // The relay comes back, and all hear again.
+    let at: Vec<&str> = listen.iter().map(String::as_str).collect();
+    let host = Box::pin(Host::start(&identity(1), &at, HubConfig::default())).await;
+    let mut over = run(&mut members, Duration::from_millis(20)).await;
+    for _ in 0..100 {
+        let more = run(&mut members, Duration::from_millis(100)).await;
+        over.iter_mut().zip(more).for_each(|(over, more)| over.extend(more));
+        if members.iter().all(|it| *it.room.state() == State::Ready) {
+            break;
+        }
+    }
+    let gap = gap(&over[1], 200.0);
+    print(&format!("{part}: when the relay came back it was not heard for {gap:?}"));
+    assert!(gap < Duration::from_millis(300), "{part}: {gap:?}");
+    hears(&mut members, &[true]).await;
+    run_until(&mut members, |members| members.iter().all(|it| it.room.streams().count() == 1))
+        .await;
+    host.stop().await;
+}
+
+#[expect(clippy::print_stdout, reason = "what was measured is for who runs it")]
+fn print(line: &str) {
+    println!("{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_direct_links_is_heard_without_a_relay() {
+    Box::pin(goes_on("quic", named(&[2, 3, 4]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_find_each_other_by_their_relays_circuits() {
+    Box::pin(goes_on("/tcp/", [(); 3].map(|()| circuits()).to_vec())).await;
+}
+
+/// Who speaks the gossip of direct links and nothing else, by an identity, with who listens there.
+fn raw(keypair: Keypair, address: &str) -> Swarm<gossipsub::Behaviour> {
+    let config = gossipsub::ConfigBuilder::default()
+        .protocol_id("/parlor/2/direct", Version::V1_1)
+        .validation_mode(ValidationMode::Anonymous)
+        .message_id_fn(|message| MessageId::from(message.data.clone()))
+        .build()
+        .unwrap();
+    let gossip = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config).unwrap();
+    let mut swarm = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| gossip)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
+        .build();
+    swarm.dial(address.parse::<Multiaddr>().unwrap()).unwrap();
+    swarm
+}
+
+/// Publishes packets of a stream for a second. Returns whether it is said of its owner that it speaks.
+async fn forge(
+    swarm: &mut Swarm<gossipsub::Behaviour>,
+    members: &mut [Member],
+    (of, epoch): (PeerId, u32),
+) -> bool {
+    let topic = IdentTopic::new(Topic::direct(of, 0, epoch).as_str());
+    members[1].told.clear();
+    for sequence in 0..50 {
+        let packet = Packet {
+            kind: Kind::Audio,
+            first: sequence == 0,
+            level: Level { voice: true, dbov: 10 },
+            sequence,
+            time: u32::from(sequence) * 960,
+            epoch,
+            previous: None,
+            frame: Bytes::from_static(&[7; 60]),
+        };
+        // Not before it is known who is subscribed.
+        swarm.behaviour_mut().publish(topic.clone(), packet.write()).ok();
+        tokio::select! {
+            _ = run(members, Duration::from_millis(20)) => {}
+            () = async { loop { swarm.select_next_some().await; } } => {}
+        }
+    }
+    let speaks = |told: &VoiceEvent| matches!(told, VoiceEvent::Speaking { peer, speaking: true, .. } if *peer == of);
+    members[1].told.iter().any(speaks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_neighbour_says_on_anothers_topic_is_not_heard_and_no_stranger_is_a_neighbour() {
+    let host = start().await;
+    let configs = named(&[2, 3]);
+    let at = configs[1].listen[1].clone();
+    let mut configs = configs.into_iter().map(Some).chain([None]);
+    let mut members: Vec<Member> = [2, 3, 5]
+        .into_iter()
+        .map(|who| member(&host, who, 0.0, "quic", configs.next().unwrap()))
+        .collect();
+    // They have streams open, and say nothing by them themselves.
+    let mut input = |at: usize| members[at].room.create_audio_input(AudioInputOptions::default());
+    let inputs = [0, 2].map(|at| input(at).unwrap());
+    run_until(&mut members, |members| members.iter().all(|it| it.room.streams().count() == 2))
+        .await;
+    let epochs = members[1].room.streams().map(|stream| (stream.peer, stream.epoch));
+    let epochs: BTreeMap<PeerId, u32> = epochs.collect();
+    let [owner, forger] = [2, 5].map(|who| identity(who).peer());
+    let key = Keypair::ed25519_from_bytes([5; 32]).unwrap();
+    let mut swarm = raw(key, &at);
+    let up = |event: &SwarmEvent<_>| matches!(event, SwarmEvent::ConnectionEstablished { .. });
+    within(async { while !up(&swarm.select_next_some().await) {} }).await;
+    let mut stranger = raw(Keypair::generate_ed25519(), &at);
+    let down = |event: &SwarmEvent<_>| matches!(event, SwarmEvent::ConnectionClosed { .. });
+    within(async { while !down(&stranger.select_next_some().await) {} }).await;
+    // So that both are near.
+    tokio::select! {
+        _ = run(&mut members, Duration::from_secs(2)) => {}
+        () = async { loop { swarm.select_next_some().await; } } => {}
+    }
+    host.kill().await;
+    run_until(&mut members, |members| {
+        members.iter().all(|it| matches!(it.room.state(), State::Reconnecting { .. }))
+    })
+    .await;
+    assert_eq!(members[1].room.streams().count(), 2, "both are near");
+    assert!(forge(&mut swarm, &mut members, (forger, epochs[&forger])).await, "its own is heard");
+    assert!(!forge(&mut swarm, &mut members, (owner, epochs[&owner])).await, "another's is not");
+    drop(inputs);
+}
