@@ -333,6 +333,12 @@ impl<M: Model> Room<M> {
         self.peer.members()
     }
 
+    /// Members who have a direct link with this peer: see [`NetConfig::direct`]. With them voices go on
+    /// without a relay.
+    pub fn neighbours(&self) -> impl Iterator<Item = PeerId> {
+        self.peer.neighbours()
+    }
+
     /// The room's time in microseconds since the Unix epoch, the same on every peer within a few
     /// milliseconds; this computer's own while no relay was heard. It never goes back but once, if this
     /// computer's clock is ahead when a relay is first heard.

@@ -187,8 +187,10 @@ impl Carrier {
         let carrier = Self { clock, links, relay: None, desk, background: None, patience };
         let identity = identity.clone();
         let network = Box::pin(async move {
-            match Network::client(&identity, addresses, config, clock, (end, for_network)).await {
-                Ok(network) => network.run().await,
+            let end = (end, for_network);
+            let network = Network::client(&identity, addresses, config, clock, end);
+            match Box::pin(network).await {
+                Ok(network) => Box::pin(network.run()).await,
                 Err((error, end)) => refuse_dials(end, &error).await,
             }
         });

@@ -2,7 +2,7 @@
 //!
 //! Whom to have one with is for the machine to say, and so is what goes by it ([`Circle`]). Of two the
 //! one with the smaller id dials: addresses that the application has named, or the other's place at
-//! their relay's circuit relay, from where libp2p's DCUtR finds a direct way. Nothing but gossip of
+//! their relay's circuit relay, from where libp2p's `DCUtR` finds a direct way. Nothing but gossip of
 //! voices goes over the connection ([`Gate::Direct`](crate::net::voice::Gate)): it is no link of a
 //! machine, and opens no lanes.
 

@@ -82,7 +82,7 @@ impl Network {
         let direct = (end.circle.clone(), direct);
         let made = Behaviour::client(&keypair, &config, shelf.clone(), star, direct);
         let (behaviour, circuits) = made;
-        match build::swarm(keypair, (behaviour, circuits), &config, shelf).await {
+        match Box::pin(build::swarm(keypair, (behaviour, circuits), &config, shelf)).await {
             Ok(swarm) => {
                 let direct = Direct::new(identity.peer(), &config);
                 let relays = Relays::new(addresses, &config);
@@ -111,7 +111,8 @@ impl Network {
         let gossip = gossip.map_err(build::build_error)?;
         let exchange = Exchange::new(end.tunings.clone(), end.happenings.clone(), voice);
         let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone(), gossip);
-        let swarm = build::swarm(keypair, (behaviour, None), &config.net, shelf).await?;
+        let swarm = build::swarm(keypair, (behaviour, None), &config.net, shelf);
+        let swarm = Box::pin(swarm).await?;
         Ok(Self::new(swarm, (None, Side::Exchange(exchange)), config.net, clock, end))
     }
 

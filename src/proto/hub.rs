@@ -49,9 +49,7 @@ pub use self::signals::GiveError;
 use crate::proto::audio::stream::{StreamName, Topic};
 use crate::proto::config::HubConfig;
 use crate::proto::event::{Effect, Input, LeaveReason};
-use crate::proto::id::{
-    AppId, AppKey, ClientNumber, DocumentId, Identity, Lane, Link, PeerId, RoomKey,
-};
+use crate::proto::id::{AppId, AppKey, DocumentId, Identity, Lane, Link, PeerId, RoomKey};
 use crate::proto::lane::lane_of;
 use crate::proto::log::ChangeLog;
 use crate::proto::reason::{Refusal, SERVICE_SINCE};

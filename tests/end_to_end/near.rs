@@ -80,6 +80,11 @@ fn named(who: &[u8]) -> Vec<DirectConfig> {
         .collect()
 }
 
+/// How many frames of another were not there when they were to be played.
+fn lost(member: &Member) -> u64 {
+    member.room.hearing_statistics().map(|(_, statistics)| statistics.lost).sum()
+}
+
 /// How long the longest stretch is in which a pitch is not heard.
 fn gap(heard: &[f32], pitch: f32) -> Duration {
     let mut longest = 0;
@@ -89,6 +94,11 @@ fn gap(heard: &[f32], pitch: f32) -> Duration {
         longest = longest.max(silent);
     }
     Duration::from_millis(20) * longest
+}
+
+fn sorted(mut peers: [PeerId; 2]) -> [PeerId; 2] {
+    peers.sort_unstable();
+    peers
 }
 
 /// Where a relay listens that has an address.
@@ -107,14 +117,18 @@ async fn goes_on(part: &str, configs: Vec<DirectConfig>) {
     members[0].speak();
     members.iter_mut().skip(1).for_each(Member::listen);
     hears(&mut members, &[true]).await;
-    // Direct links take a moment; that they are there shows when the relay is gone.
-    run(&mut members, Duration::from_secs(3)).await;
+    run_until(&mut members, |members| {
+        let near = members.iter().map(|member| member.room.neighbours().count());
+        near.eq([2, 2, 2, 0])
+    })
+    .await;
     let listen: Vec<String> = host.addresses.iter().map(|at| without_id(at)).collect();
+    let before: Vec<u64> = members.iter().map(lost).collect();
     host.kill().await;
     let heard = run(&mut members, Duration::from_secs(2)).await;
     for (at, heard) in heard.iter().enumerate().take(3).skip(1) {
-        let gap = gap(heard, 200.0);
-        print(&format!("{part}: {at} did not hear it for {gap:?}"));
+        let (gap, lost) = (gap(heard, 200.0), lost(&members[at]) - before[at]);
+        print(&format!("{part}: {at} did not hear it for {gap:?}, of {lost} frames lost"));
         assert!(gap < Duration::from_millis(300), "{part} {at}: {gap:?}");
     }
     let last = &heard[3][heard[3].len() / 2..];
@@ -139,6 +153,8 @@ async fn goes_on(part: &str, configs: Vec<DirectConfig>) {
             break;
         }
     }
+    let more = run(&mut members, Duration::from_millis(500)).await;
+    over.iter_mut().zip(more).for_each(|(over, more)| over.extend(more));
     let gap = gap(&over[1], 200.0);
     print(&format!("{part}: when the relay came back it was not heard for {gap:?}"));
     assert!(gap < Duration::from_millis(300), "{part}: {gap:?}");
@@ -239,9 +255,9 @@ async fn what_a_neighbour_says_on_anothers_topic_is_not_heard_and_no_stranger_is
     let mut stranger = raw(Keypair::generate_ed25519(), &at);
     let down = |event: &SwarmEvent<_>| matches!(event, SwarmEvent::ConnectionClosed { .. });
     within(async { while !down(&stranger.select_next_some().await) {} }).await;
-    // So that both are near.
+    let near = |members: &[Member]| members[1].room.neighbours().eq(sorted([owner, forger]));
     tokio::select! {
-        _ = run(&mut members, Duration::from_secs(2)) => {}
+        () = run_until(&mut members, near) => {}
         () = async { loop { swarm.select_next_some().await; } } => {}
     }
     host.kill().await;

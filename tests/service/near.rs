@@ -125,7 +125,7 @@ fn members_are_to_have_direct_links_until_they_leave() {
     stage.lose(&[2]);
     stage.run(Duration::from_secs(20));
     assert!((0..2).all(|end| stage.ends[end].known.contains(&lost)));
-    stage.run(PeerConfig::default().alone);
+    stage.run(stage.alone);
     assert!((0..2).all(|end| !stage.ends[end].known.contains(&lost)));
     assert!(stage.ends[2].known.is_empty());
 }
@@ -163,7 +163,7 @@ fn without_a_relay_those_who_are_near_hear_each_other_and_nobody_else_does() {
     let topics: BTreeSet<Topic> = stage.ends[0].shares.keys().copied().collect();
     assert_eq!(topics, [0, 1, 2].map(direct).into());
     // It does not give up meanwhile.
-    stage.run(Duration::from_secs(120));
+    stage.run(Duration::from_secs(80));
     assert!(matches!(stage.at(0).state(), State::Reconnecting { .. }));
     assert!(stage.hears(0, 1));
 }
@@ -193,7 +193,7 @@ fn who_goes_away_is_closed_to_those_whom_it_was_near() {
 fn it_goes_on_for_so_long_and_no_longer() {
     let mut stage = four();
     stage.lose(&[0, 1, 2, 3]);
-    let alone = PeerConfig::default().alone;
+    let alone = stage.alone;
     stage.turns(0);
     stage.run(alone - 2 * MOMENT);
     assert!(stage.hears(0, 1) && stage.turns(0).is_empty());

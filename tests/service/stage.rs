@@ -113,6 +113,8 @@ pub(crate) struct Stage {
     pub(crate) committed: (u64, usize),
     boot: u32,
     is_durable: bool,
+    /// How long voices go on without it.
+    pub(crate) alone: Duration,
     weather: Weather,
     rng: ChaCha12Rng,
     key: AppKey,
@@ -181,6 +183,7 @@ impl Stage {
             committed: (0, 0),
             boot: 1,
             is_durable: false,
+            alone: Duration::from_secs(90),
             weather,
             rng: ChaCha12Rng::seed_from_u64(seed),
             key: key(),
@@ -233,7 +236,8 @@ impl Stage {
             entrance,
         };
         let seed = self.seed();
-        self.add(Machine::Peer(Peer::new(setup, PeerConfig::default(), seed)), id)
+        let config = PeerConfig { alone: self.alone, ..PeerConfig::default() };
+        self.add(Machine::Peer(Peer::new(setup, config, seed)), id)
     }
 
     /// A peer that comes in.

@@ -10,6 +10,7 @@ use libp2p::core::transport::OptionalTransport;
 use libp2p::core::upgrade;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
+use libp2p::relay::client;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
@@ -53,7 +54,7 @@ pub(crate) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     circuits: Toggle<relay::Behaviour>,
-    client: Toggle<relay::client::Behaviour>,
+    client: Toggle<client::Behaviour>,
     upgrade: Toggle<dcutr::Behaviour>,
     pub(super) gossip: Gossip,
     pub(super) direct: Toggle<Gossip>,
@@ -66,7 +67,7 @@ impl Behaviour {
         shelf: Shelf,
         gossip: Gossip,
         (circle, direct): (Circle, Gossip),
-    ) -> (Self, Option<relay::client::Transport>) {
+    ) -> (Self, Option<client::Transport>) {
         let on = config.direct.as_ref();
         // A circuit and what comes in its place, and one that is dying.
         let links = on.map_or(0, |on| u32::try_from(on.links).unwrap_or(u32::MAX));
@@ -78,7 +79,7 @@ impl Behaviour {
             .with_max_established_outgoing(Some(CLIENT_DIALS.saturating_add(links)));
         let me = keypair.public().to_peer_id();
         let circuits = on.filter(|on| on.circuits);
-        let (transport, client) = circuits.map(|_| relay::client::new(me)).unzip();
+        let (transport, client) = circuits.map(|_| client::new(me)).unzip();
         let upgrade = circuits.map(|_| dcutr::Behaviour::new(me));
         let made = Self {
             limits: connection_limits::Behaviour::new(limits),
@@ -137,7 +138,7 @@ impl Behaviour {
 /// the circuits of a relay, if it has any. Must be called within a tokio runtime.
 pub(crate) async fn swarm<B: NetworkBehaviour>(
     keypair: Keypair,
-    (behaviour, circuits): (B, Option<relay::client::Transport>),
+    (behaviour, circuits): (B, Option<client::Transport>),
     config: &NetConfig,
     shelf: Shelf,
 ) -> Result<Swarm<B>, BuildError> {

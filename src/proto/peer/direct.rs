@@ -48,6 +48,12 @@ impl Direct {
 }
 
 impl Peer {
+    /// Members who have a direct link with this peer, in the order of their ids: with them voices go on
+    /// without a relay.
+    pub fn neighbours(&self) -> impl Iterator<Item = PeerId> {
+        self.direct.known.keys().copied().filter(|peer| self.direct.is_near(*peer))
+    }
+
     /// Another has a direct link with this peer, or not any more.
     pub(super) fn on_neighbour(&mut self, peer: PeerId, near: bool) {
         if !near {
@@ -114,7 +120,7 @@ impl Peer {
         };
         if was_in {
             let me = self.peer();
-            let is_any = self.direct.known.keys().any(|peer| self.direct.is_near(*peer));
+            let is_any = self.neighbours().next().is_some();
             let goes_on = |stream: &&Stream| match stream.peer == me {
                 true => is_any && self.is_current(stream),
                 false => self.direct.is_near(stream.peer),
