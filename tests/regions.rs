@@ -308,7 +308,7 @@ async fn what_is_measured_is_sorted_and_what_is_not_says_why() {
     let [quic, tcp] = [0, 1].map(|at| near.addresses[at].as_str());
     let config = NetConfig { measure: Duration::from_secs(3), ..NetConfig::default() };
     let addresses = parsed(&[&silent, &dead, &bare, tcp, quic]);
-    let measured = within(measure(addresses, &config)).await;
+    let measured = within(Box::pin(measure(addresses, &config))).await;
     let order: Vec<_> = measured.iter().map(|relay| relay.relay).collect();
     assert_eq!(order, [id(1), id(2), id(3), id(4)].map(Some), "{measured:?}");
     assert_eq!(measured[0].addresses, parsed(&[quic, tcp]));
@@ -317,7 +317,7 @@ async fn what_is_measured_is_sorted_and_what_is_not_says_why() {
     let why = [2, 3].map(|at| measured[at].round_trip.clone().unwrap_err());
     assert!(matches!(&why[0], Unmeasured::Late { why } if why.contains(&silent)), "{why:?}");
     assert!(matches!(&why[1], Unmeasured::Unreachable { why } if why.contains(&dead)), "{why:?}");
-    assert!(within(measure(Vec::new(), &config)).await.is_empty());
+    assert!(within(Box::pin(measure(Vec::new(), &config))).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

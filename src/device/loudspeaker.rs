@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cpal::traits::DeviceTrait;
-use cpal::{Device, FromSample, I24, SampleFormat, SizedSample, Stream, U24};
+use cpal::{Device, ErrorKind, FromSample, I24, SampleFormat, SizedSample, Stream, U24};
 
 use super::format::{Format, Wanted, choose};
 use super::running::{Running, Watch};
@@ -90,7 +90,7 @@ impl Loudspeaker {
             SampleFormat::U24 => self.build_of::<U24, E, F>(filling, watch),
             SampleFormat::U16 => self.build_of::<u16, E, F>(filling, watch),
             SampleFormat::U8 => self.build_of::<u8, E, F>(filling, watch),
-            _ => Err(cpal::Error::new(cpal::ErrorKind::UnsupportedConfig)),
+            _ => Err(cpal::Error::new(ErrorKind::UnsupportedConfig)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, Thread};
 
 use cpal::traits::DeviceTrait;
-use cpal::{Device, FromSample, I24, SampleFormat, SizedSample, Stream, U24};
+use cpal::{Device, ErrorKind, FromSample, I24, SampleFormat, SizedSample, Stream, U24};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::format::{Format, Wanted, choose};
@@ -110,7 +110,7 @@ impl Microphone {
             SampleFormat::U24 => self.build_of::<U24>(capture, watch),
             SampleFormat::U16 => self.build_of::<u16>(capture, watch),
             SampleFormat::U8 => self.build_of::<u8>(capture, watch),
-            _ => Err(cpal::Error::new(cpal::ErrorKind::UnsupportedConfig)),
+            _ => Err(cpal::Error::new(ErrorKind::UnsupportedConfig)),
         }
     }
 

@@ -37,7 +37,7 @@ struct Voice {
 /// Who plays what is heard, at which pace.
 enum Player {
     /// Whoever reads it, though there is no loudspeaker.
-    Reader(Listener),
+    Reader(Box<Listener>),
     Loudspeaker(Device),
 }
 
@@ -60,7 +60,7 @@ impl Ears {
         let mut listen = |format| room.listen(format).map_err(Failure::failed);
         let player = match loudspeaker {
             Some(name) => Player::Loudspeaker(device::play(name, listen)?),
-            None => Player::Reader(listen((RATE, 1))?),
+            None => Player::Reader(Box::new(listen((RATE, 1))?)),
         };
         Ok(Self { player, voices: BTreeMap::new() })
     }
