@@ -294,16 +294,18 @@ def load(file):
     return numpy.frombuffer(raw, dtype="<i2").astype(numpy.float32) / 32_768
 
 
-def found(said, heard):
-    """What was heard of what was said, in step with it, and by how many seconds each part was later."""
+def found(said, heard, from_here=0):
+    """What was heard of what was said, in step with it, and by how many seconds each part was later. What
+    was said at the beginning should be heard `from_here`; earlier, if who listened was held up for so long
+    that it passed over some time."""
     import numpy
 
     step, around = int(STEP * RATE), int(AROUND * RATE)
     in_step, delays, last = numpy.zeros_like(said), [], None
-    for at in range(0, len(said) - step + 1, step):
-        window = said[at : at + step]
+    for place in range(0, len(said) - step + 1, step):
+        window, at = said[place : place + step], place + from_here
         # The first is looked for where it can be at all.
-        begin = max(0, at if last is None else at + last - around)
+        begin = max(0, at + (-int(BEHIND * RATE) if last is None else last - around))
         end = at + step + (int(BEHIND * RATE) if last is None else last + around)
         there = heard[begin:end]
         if len(there) < step:
@@ -317,9 +319,9 @@ def found(said, heard):
         if is_loud and alike[best] > 0.5:
             last = begin + best - at
             delays.append(last / RATE)
-        place = begin + best if is_loud else at + (last or 0)
-        part = heard[place : place + step]
-        in_step[at : at + len(part)] = part
+        there = begin + best if is_loud else max(0, at + (last or 0))
+        part = heard[there : there + step]
+        in_step[place : place + len(part)] = part
     return in_step, delays
 
 
@@ -336,7 +338,7 @@ def score(job):
         mine = said[begin : begin + length]
         theirs = heard[begin : begin + length + round(BEHIND * RATE)]
         scores.append(pesq(RATE, mine, theirs, "wb"))
-        in_step, later = found(mine, theirs)
+        in_step, later = found(mine, heard, begin)
         similar.append(stoi(mine, in_step, RATE))
         delays.extend(later)
     return {

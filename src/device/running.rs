@@ -17,6 +17,10 @@ use crate::proto::time::Time;
 /// Some sound servers need a twentieth of it to go on when this computer was too late.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// For so long neither a sample nor an error, and a device is lost too: when their sound server is killed,
+/// some wait for it for ever. The longest that one that is there was seen to take is 2 s, at its beginning.
+const STALL: Duration = Duration::from_secs(6);
+
 /// After so many errors in a row, each waits: some systems say the same again at once, as long as it lasts.
 const MANY: u32 = 16;
 
@@ -34,6 +38,10 @@ pub(super) struct Watch {
     errors: AtomicU32,
     failing: AtomicU64,
     pieces: AtomicU64,
+    /// When the last one was, in microseconds.
+    last: AtomicU64,
+    /// When the application last asked, in microseconds.
+    asked: AtomicU64,
     glitches: AtomicU64,
     missed: AtomicU64,
     failed: AtomicU64,
@@ -49,6 +57,8 @@ impl Watch {
             errors: AtomicU32::new(0),
             failing: AtomicU64::new(0),
             pieces: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             glitches: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -59,6 +69,7 @@ impl Watch {
     pub(super) fn on_piece(&self) {
         self.errors.store(0, Ordering::Relaxed);
         self.pieces.fetch_add(1, Ordering::Relaxed);
+        self.last.store(self.clock.now().as_micros(), Ordering::Relaxed);
     }
 
     /// So many samples of each channel were captured for nobody.
@@ -100,6 +111,20 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Why nothing comes any more, if so.
+    fn lost(&self, now: Time) -> Option<&DeviceError> {
+        let asked = Time::from_micros(self.asked.swap(now.as_micros(), Ordering::Relaxed));
+        if now.since(asked) >= STALL {
+            // The computer has slept, perhaps: the device has its time from now on.
+            self.last.store(now.as_micros(), Ordering::Relaxed);
+        }
+        let last = Time::from_micros(self.last.load(Ordering::Relaxed));
+        if now.since(last) >= STALL {
+            self.lose(&cpal::Error::new(ErrorKind::DeviceNotAvailable));
+        }
+        self.lost.get()
     }
 
     fn lose(&self, error: &cpal::Error) {
@@ -145,16 +170,16 @@ impl Running {
     }
 
     /// Why the device does nothing any more, if so: it was taken away, or the system's sound ended. Ask
-    /// now and then.
+    /// every few seconds at least. Known within a second where the system says so, and else within six.
     #[must_use]
     pub fn lost(&self) -> Option<DeviceError> {
-        self.watch.lost.get().cloned()
+        self.watch.lost(self.watch.clock.now()).cloned()
     }
 
     /// Whether the device is lost: see [`Self::lost`].
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.watch.lost.get().is_some()
+        self.lost().is_some()
     }
 
     /// How many pieces it gave or took. While this stands still, nothing is captured or played.
@@ -185,7 +210,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.stream.take());
+        let stream = self.stream.take();
+        if self.is_lost() {
+            // What the system has of it may wait for ever, and who took its samples with it.
+            thread::Builder::new().name("parlor-lost".to_owned()).spawn(move || drop(stream)).ok();
+            return;
+        }
+        drop(stream);
         if let Some(taker) = self.taker.take() {
             taker.thread().unpark();
             // One that panicked has said so.
@@ -213,6 +244,18 @@ mod tests {
         watch.on_error(&cpal::Error::new(ErrorKind::PermissionDenied));
         let gone = DeviceError::Gone { kind: DeviceKind::Loudspeaker, name: "it".to_owned() };
         assert_eq!(watch.lost.get(), Some(&gone));
+    }
+
+    #[test]
+    fn a_device_that_says_nothing_at_all_is_lost_after_a_while() {
+        let watch = watch();
+        watch.on_piece();
+        let last = Time::from_micros(watch.last.load(Ordering::Relaxed));
+        for times in [1, 3, 5, 7] {
+            assert_eq!(watch.lost(last + STALL * times), None, "asked too seldom to be known");
+        }
+        assert_eq!(watch.lost(last + STALL * 15 / 2), None);
+        assert!(matches!(watch.lost(last + STALL * 8), Some(DeviceError::Gone { .. })));
     }
 
     #[test]

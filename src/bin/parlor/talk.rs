@@ -134,7 +134,7 @@ impl Talk {
         let mut piece: Option<Vec<f32>> = None;
         let mut pace = self.start(&source)?;
         // What was captured before anybody could hear it is over.
-        source.forget();
+        source.forget_captured();
         loop {
             source.check()?;
             let frames = piece.as_ref().map_or(0, Vec::len) / self.format.1;

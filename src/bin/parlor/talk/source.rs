@@ -56,9 +56,9 @@ impl Source {
         self.device.as_ref().and_then(Device::lost).map_or(Ok(()), Err)
     }
 
-    /// Throws away what has come so far.
-    pub(super) fn forget(&mut self) {
-        while self.pieces.try_recv().is_ok() {}
+    /// Throws away what was captured so far. A recording waits for whoever says it.
+    pub(super) fn forget_captured(&mut self) {
+        while self.device.is_some() && self.pieces.try_recv().is_ok() {}
     }
 
     /// The next piece, about 10 ms of all channels; nothing at the end. Can be cancelled.
