@@ -102,6 +102,44 @@ fn a_page_that_is_gone_is_put_right_or_its_room_is_named() {
     }
 }
 
+/// A large store has lists of its own pages that are longer than a page, and are read when it is opened.
+#[test]
+fn what_holds_a_large_store_together_is_put_right() {
+    if !stage::is_full() {
+        return;
+    }
+    let mut dice = Dice::new(stage::seed());
+    let medium = FrailMedium::default();
+    let mut store = stage::open(&medium).unwrap();
+    let image = dice.bytes(1 << 20);
+    for number in 0..120 {
+        store.commit(vec![whole(&format!("room {number}"), image.clone())]).unwrap();
+    }
+    let mut kept = Kept::new();
+    let keepings = vec![whole("a", "one"), more("a", "x")];
+    stage::keep(&mut kept, &keepings);
+    store.commit(keepings).unwrap();
+    drop(store);
+    let image = medium.bytes();
+    let page = |at: usize| &image[at * 4096..(at + 1) * 4096];
+    // Pages that have a copy.
+    let groups = (2..image.len() / 4096 - 66).step_by(66);
+    let pages: Vec<_> = groups
+        .flat_map(|group| group + 1..group + 33)
+        .filter(|at| page(*at) == page(at + 32) && page(*at).iter().any(|byte| *byte != 0))
+        .collect();
+    let is_tail = |at: &usize| pages.contains(&(at - 1)) && !matches!(page(*at)[0], 1 | 2);
+    let tails: Vec<_> = pages.iter().copied().filter(is_tail).collect();
+    assert!(tails.len() > 5, "{} pages, {tails:?}", pages.len());
+    for number in 0..8 {
+        let among = if number % 2 == 0 { &tails } else { &pages };
+        let at = among[dice.below(among.len())] * 4096 + dice.below(4096);
+        let mut flipped = image.clone();
+        flipped[at] ^= 1 << dice.below(8);
+        assert_eq!(damaged(flipped, &kept, &format!("byte {at}")), []);
+    }
+}
+
 /// A file whose room `h` is damaged.
 fn quarantined() -> (FrailMedium, Kept) {
     let (mut image, kept) = store(&mut Dice::new(stage::seed()));
