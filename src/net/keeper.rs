@@ -1,11 +1,13 @@
 //! A store on a thread of its own, so that no room waits for a disk.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::proto::event::Input;
 use crate::proto::event::kept::{Keeping, Unfetched};
@@ -33,28 +35,20 @@ pub(crate) enum Order {
 }
 
 impl Order {
-    /// The answer to one that is not carried out.
-    pub(crate) fn refused(self) -> Input {
-        self.failed(GONE)
-    }
-
-    fn failed(self, why: &str) -> Input {
-        let why = why.to_owned();
+    /// The same, with nothing in it.
+    fn name(&self) -> Self {
         match self {
-            Self::Commit { number, .. } => Input::Committed { number, outcome: Err(why) },
-            Self::Fetch { room } => Input::Fetched { room, kept: Err(Unfetched::Failed { why }) },
+            Self::Commit { number, .. } => Self::Commit { number: *number, keepings: Vec::new() },
+            Self::Fetch { room } => Self::Fetch { room: room.clone() },
         }
     }
 
-    fn carry_out(self, store: &mut dyn RoomStore) -> Input {
+    /// The answer to one that is not carried out.
+    pub(crate) fn refused(self) -> Input {
+        let why = GONE.to_owned();
         match self {
-            Self::Commit { number, keepings } => {
-                Input::Committed { number, outcome: commit(store, keepings) }
-            }
-            Self::Fetch { room } => {
-                let kept = store.fetch(&room).map_err(|why| why.unfetched());
-                Input::Fetched { room, kept }
-            }
+            Self::Commit { number, .. } => Input::Committed { number, outcome: Err(why) },
+            Self::Fetch { room } => Input::Fetched { room, kept: Err(Unfetched::Failed { why }) },
         }
     }
 }
@@ -93,52 +87,91 @@ impl Keeper {
         std::future::pending().await
     }
 
-    /// Waits until everything is done that was ordered. Says so every `patience`, while that is not.
-    pub(crate) async fn close(self, patience: Duration) {
-        let Self { orders, mut answers, mut task } = self;
+    /// Waits until everything is done that was ordered, and hands over what came of it. Says so every
+    /// `patience`, while that is not.
+    pub(crate) async fn close(self, patience: Duration, mut hear: impl FnMut(Input)) {
+        let Self { orders, mut answers, task } = self;
         drop(orders);
-        let drain = async { while answers.recv().await.is_some() {} };
-        let mut done = std::pin::pin!(async {
-            drain.await;
-            (&mut task).await.ok();
-        });
-        while tokio::time::timeout(patience, &mut done).await.is_err() {
-            tracing::warn!("the store is still writing");
+        loop {
+            match timeout(patience, answers.recv()).await {
+                Ok(Some(answer)) => hear(answer),
+                Ok(None) => break,
+                Err(_) => tracing::warn!("the store is still writing"),
+            }
         }
+        // It has said all, and panics do not get here.
+        task.await.ok();
     }
 }
 
-/// Keeps what can be kept. Returns the rooms that cannot.
-fn commit(store: &mut dyn RoomStore, mut keepings: Vec<Keeping>) -> Result<Vec<RoomKey>, String> {
-    let mut without = Vec::new();
-    while let Err(why) = store.commit(keepings.clone()) {
-        let Some(room) = why.room() else { return Err(why.to_string()) };
-        tracing::error!(%why, "a room is not kept");
-        keepings.retain(|keeping| keeping.room() != room);
-        without.push(room.clone());
+/// A store, and what is known of it beside what it says.
+struct Work {
+    store: Box<dyn RoomStore>,
+    /// Rooms of which something could not be kept: what comes to them has nothing to stand behind.
+    broken: BTreeSet<RoomKey>,
+}
+
+impl Work {
+    fn carry_out(&mut self, order: Order) -> Input {
+        match order {
+            Order::Commit { number, keepings } => {
+                Input::Committed { number, outcome: self.commit(keepings) }
+            }
+            Order::Fetch { room } => {
+                let kept = self.store.fetch(&room).map_err(|why| why.unfetched());
+                Input::Fetched { room, kept }
+            }
+        }
     }
-    Ok(without)
+
+    /// Keeps what can be kept. Returns the rooms that cannot.
+    fn commit(&mut self, mut keepings: Vec<Keeping>) -> Result<Vec<RoomKey>, String> {
+        let mut without = Vec::new();
+        for keeping in &keepings {
+            let is_whole = matches!(keeping, Keeping::Whole { .. });
+            if is_whole {
+                self.broken.remove(keeping.room());
+            } else if self.broken.contains(keeping.room()) {
+                without.push(keeping.room().clone());
+            }
+        }
+        keepings.retain(|keeping| !without.contains(keeping.room()));
+        while let Err(why) = self.store.commit(keepings.clone()) {
+            let Some(room) = why.room() else { return Err(why.to_string()) };
+            tracing::error!(%why, "a room is not kept");
+            keepings.retain(|keeping| keeping.room() != room);
+            self.broken.insert(room.clone());
+            without.push(room.clone());
+        }
+        Ok(without)
+    }
 }
 
 fn work(
-    mut store: Box<dyn RoomStore>,
+    store: Box<dyn RoomStore>,
     mut orders: mpsc::Receiver<Order>,
     answers: &mpsc::Sender<Input>,
 ) {
+    let mut work = Some(Work { store, broken: BTreeSet::new() });
     while let Some(order) = orders.blocking_recv() {
-        let refused = match &order {
-            Order::Commit { number, .. } => Order::Commit { number: *number, keepings: Vec::new() },
-            Order::Fetch { room } => Order::Fetch { room: room.clone() },
+        let refused = order.name();
+        let answer = match work.take() {
+            // What has panicked is in a state that nobody knows.
+            Some(mut alive) => catch_unwind(AssertUnwindSafe(|| {
+                let answer = alive.carry_out(order);
+                (answer, alive)
+            }))
+            .map(|(answer, alive)| {
+                work = Some(alive);
+                answer
+            })
+            .unwrap_or_else(|_| {
+                tracing::error!("the store panicked: nothing is kept any more");
+                refused.refused()
+            }),
+            None => refused.refused(),
         };
-        // What has panicked is in a state that nobody knows.
-        let answer = catch_unwind(AssertUnwindSafe(|| order.carry_out(&mut *store)));
-        let is_over = answer.is_err();
-        let answer = answer.unwrap_or_else(|_| refused.failed("the store panicked"));
         // An error means that nobody is interested any more.
         answers.blocking_send(answer).ok();
-        if is_over {
-            tracing::error!("the store panicked: nothing is kept any more");
-            return;
-        }
     }
 }

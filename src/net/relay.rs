@@ -205,7 +205,9 @@ impl<M: Machine> Relay<M> {
         outside.settle(&mut machine);
         let Outside { mut links, keeper, .. } = outside;
         if let Some(keeper) = keeper {
-            keeper.close(config.net.linger).await;
+            let patience = config.net.linger;
+            keeper.close(patience, |answer| machine.handle(clock.now(), answer)).await;
+            machine.publish();
         }
         links.close();
         let drained = async { while links.next_input().await.is_some() {} };

@@ -77,7 +77,7 @@ pub struct PeerConfig {
     /// keep theirs whom the relay has lost.
     pub alone: Duration,
     /// How long streams of others still go on so once a relay has let this peer in again, until their
-    /// owners have opened them there.
+    /// owners have opened them there: they come back when their own waits are over.
     pub handover: Duration,
     /// How many peers are to have a direct link with this one. More do not.
     pub acquaintances: usize,
@@ -114,7 +114,7 @@ impl Default for PeerConfig {
             streams: 4,
             diary: DiaryConfig::default(),
             alone: Duration::from_secs(10 * 60),
-            handover: Duration::from_secs(10),
+            handover: Duration::from_secs(20),
             acquaintances: 1_024,
             limits: Limits::default(),
         }

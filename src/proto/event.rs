@@ -1,15 +1,19 @@
 //! The words of the wall: what happened outside, what to do outside, what to tell the application.
 
 pub mod kept;
+mod queue;
 pub mod signal;
 pub mod voice;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use self::kept::{Keeping, KeptRoom, Unfetched};
+pub(crate) use self::queue::overrun;
+#[cfg(feature = "net")]
+pub(crate) use self::queue::wait;
 use self::signal::{Delivery, SignalId, Signalled};
 use self::voice::VoiceEvent;
 use crate::proto::audio::stream::{Shared, Topic, Tune};
@@ -328,7 +332,8 @@ pub enum Event {
     /// Whether the relay keeps what comes such that it outlives the relay: told when this peer has come in
     /// where it does, and when it cannot any more.
     Keeps(bool),
-    /// All that was edited here is kept, such that it outlives the relay.
+    /// All that was edited here is kept, such that it outlives the relay. Told when nothing is on its way
+    /// there: of who edits without a pause, at the end of it.
     Kept,
     /// The room's own store keeps nothing any more: what it kept before is there.
     NotStored {
@@ -359,34 +364,6 @@ pub enum Outcome {
     Lost(Denial),
     /// It was this peer's to do, and the document takes no more.
     Failed(ChangeFault),
-}
-
-/// Lets an event wait for the application. Of levels that wait only the last are kept.
-#[cfg(feature = "net")]
-pub(crate) fn wait(events: &mut VecDeque<Event>, event: Event) {
-    let levels = |event: &Event| matches!(event, Event::Voice(VoiceEvent::Levels(_)));
-    if levels(&event) {
-        events.retain(|event| !levels(event));
-    }
-    events.push_back(event);
-}
-
-/// Makes room for more events: all go for one [`Event::Overrun`], but those that are the only word of
-/// something. Of them, too, half of the capacity is kept.
-pub(crate) fn overrun(events: &mut VecDeque<Event>, capacity: usize) {
-    events.retain(|event| {
-        matches!(
-            event,
-            Event::Settled { .. }
-                | Event::SignalSettled { .. }
-                | Event::SignalLost { .. }
-                | Event::Answered { .. }
-                | Event::TokenEnds { .. }
-        )
-    });
-    let most = capacity / 2;
-    events.drain(..events.len().saturating_sub(most));
-    events.push_back(Event::Overrun);
 }
 
 /// What is different in one model or text after an update.

@@ -93,6 +93,11 @@ impl Mark {
         self.epoch == other.epoch
     }
 
+    /// Whether an entry at a place is in it.
+    pub(in crate::proto) const fn has(&self, place: Index) -> bool {
+        place < self.entries
+    }
+
     /// The places of changes that a log of the same epoch has beside this, in order.
     pub(in crate::proto) fn changes(&self, log: &ChangeLog) -> Range<Index> {
         self.entries..log.len()

@@ -14,6 +14,7 @@ mod motion;
 mod ownership;
 mod roster;
 mod service;
+mod setup;
 mod signals;
 mod voice;
 
@@ -33,6 +34,7 @@ use self::motion::Motion;
 use self::ownership::Lease;
 use self::roster::Roster;
 use self::service::Service;
+pub use self::setup::Setup;
 use self::signals::Signals;
 use self::voice::Voice;
 use crate::proto::authorship::Scope;
@@ -45,34 +47,12 @@ use crate::proto::id::{
     AppKey, ClientNumber, DocumentId, EpochId, Identity, Lane, PeerId, RoomName,
 };
 use crate::proto::lane::lane_of;
-use crate::proto::model::Shape;
 use crate::proto::ownership::Session;
 use crate::proto::reason::{Class, Reason, Refusal};
-use crate::proto::service::Entrance;
 use crate::proto::statistics::{Direction, Meter, Statistics};
 use crate::proto::time::Time;
 use crate::proto::wire;
 use crate::proto::wire::message::{Introduction, Lineage, Message};
-
-/// What makes a peer this one, in this room.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The peer's key.
-    pub identity: Identity,
-    /// The application's key.
-    pub app_key: AppKey,
-    /// The room.
-    pub room: RoomName,
-    /// What others are told of this peer, at most [`crate::proto::config::Limits::metadata`] bytes.
-    pub metadata: Bytes,
-    /// A number that is higher in every later life of this peer in this room, across processes: Unix
-    /// time in milliseconds, where nothing is kept. Its lowest 48 bits count.
-    pub incarnation: u64,
-    /// What the room's root model looks like.
-    pub shape: Shape,
-    /// How this peer comes in.
-    pub entrance: Entrance,
-}
 
 /// A peer in a room.
 #[derive(Debug)]

@@ -79,7 +79,8 @@ impl Diary {
 
     /// When [`Self::turn`] has something to do, if anything is written until then.
     pub(super) const fn due(&self) -> Option<Time> {
-        if self.has_failed() { None } else { Some(self.next) }
+        // An answer is looked for whenever anything else happens.
+        if self.has_failed() || self.is_busy { None } else { Some(self.next) }
     }
 
     /// Keeps what is new, and waits for it.

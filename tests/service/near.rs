@@ -7,7 +7,7 @@ use parlor::proto::audio::stream::{Hearing, Share, Shared, Stream, StreamName, T
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::event::{Event, Input};
-use parlor::{Entrance, PeerConfig, Request, State};
+use parlor::{Entrance, Request, State};
 
 use super::stage::{CALM, Stage};
 
@@ -19,6 +19,10 @@ fn stream(stage: &Stage, end: usize, of: usize) -> Option<Stream> {
     let first = streams.next().copied();
     assert!(streams.next().is_none());
     first
+}
+
+fn is_live(told: &VoiceEvent) -> bool {
+    matches!(told, VoiceEvent::Live { .. })
 }
 
 impl Stage {
@@ -236,12 +240,38 @@ fn what_reopens_goes_over_without_a_word_and_what_does_not_is_closed() {
     }
     // Who does not come back is closed.
     let late = stream(&stage, 0, 2).unwrap();
-    stage.run(PeerConfig::default().handover);
+    stage.run(stage.handover);
     let closed = VoiceEvent::Closed { name: late.name, peer: late.peer, why: None };
     assert_eq!(stage.turns(0), [closed]);
     assert!(!stage.hears(0, 2));
     // Its own streams are there once each.
     assert!(stream(&stage, 0, 0).is_some() && stream(&stage, 1, 1).is_some());
+}
+
+#[test]
+fn what_reopens_under_its_name_is_the_same_stream() {
+    let mut stage = four();
+    stage.mute(2, true);
+    stage.lose(&[0, 1, 2, 3]);
+    let before = [1, 2].map(|of| stream(&stage, 0, of).unwrap());
+    stage.mute(2, false);
+    stage.ends[0].events.clear();
+    stage.restart(HubConfig::default(), 2);
+    // In the order in which they came, so that all have their numbers again.
+    for end in 0..4 {
+        stage.find(end);
+    }
+    stage.run(stage.handover + MOMENT);
+    let after = [1, 2].map(|of| stream(&stage, 0, of).unwrap());
+    for (before, after) in before.iter().zip(after) {
+        assert_eq!((before.name, before.epoch), (after.name, after.epoch));
+        assert!(!after.muted && !stage.hears(0, 1) && !stage.hears(0, 2));
+    }
+    // Of the mute alone it is told, and of who was not near.
+    let muted = VoiceEvent::Muted { name: after[1].name, muted: false };
+    let far = VoiceEvent::Opened(stream(&stage, 0, 3).unwrap());
+    let told: Vec<_> = stage.told(0).into_iter().filter(|it| !is_live(it)).collect();
+    assert_eq!(told, [muted, far]);
 }
 
 #[test]
@@ -260,7 +290,7 @@ fn a_relay_that_forgot_everybody_may_give_anothers_number_to_a_stream() {
     for end in [2, 0, 3, 1] {
         stage.find(end);
     }
-    stage.run(PeerConfig::default().handover + MOMENT);
+    stage.run(stage.handover + MOMENT);
     for (end, of) in (0..4).flat_map(|end| (0..4).map(move |of| (end, of))) {
         let client = stage.at(of).client().unwrap();
         assert_eq!(stream(&stage, end, of).unwrap().name.client, client, "{end} {of}");
@@ -287,6 +317,8 @@ fn mutes_hold_without_a_relay() {
     stage.run(MOMENT);
     stage.lose(&[0, 1, 2, 3]);
     assert!(!stage.hears(0, 1) && !stage.hears(2, 1), "nobody may");
+    let asks = |end: usize| stage.ends[end].shares.values().any(|it| it.peer == silent);
+    assert!(!asks(0) && !asks(2), "nor asks for it");
     assert!(stage.ends[1].shares.values().all(|it| it.peer != silent || it.share == Share::Hold));
     assert!(stage.hears(1, 0));
     // Who is silenced by one is so for that one alone.
@@ -298,9 +330,7 @@ fn mutes_hold_without_a_relay() {
     assert!(stage.hears(1, 0) && stage.hears(1, 2));
     // Who is muted says nothing, and is asked for all the same.
     for muted in [true, false] {
-        let now = stage.now;
-        stage.at_mut(0).mute_stream(0, muted, now);
-        stage.settle(0);
+        stage.mute(0, muted);
         assert_eq!(stage.hears(1, 0), !muted);
         assert_eq!(stage.at(0).live_stream(0).map(|stream| stream.muted), Some(muted));
         let asks = |it: &Shared| it.share == Share::Hear && it.peer == me;

@@ -115,6 +115,8 @@ pub(crate) struct Stage {
     is_durable: bool,
     /// How long voices go on without it.
     pub(crate) alone: Duration,
+    /// How long others' do once it is back.
+    pub(crate) handover: Duration,
     weather: Weather,
     rng: ChaCha12Rng,
     key: AppKey,
@@ -184,6 +186,7 @@ impl Stage {
             boot: 1,
             is_durable: false,
             alone: Duration::from_secs(90),
+            handover: Duration::from_secs(40),
             weather,
             rng: ChaCha12Rng::seed_from_u64(seed),
             key: key(),
@@ -236,7 +239,8 @@ impl Stage {
             entrance,
         };
         let seed = self.seed();
-        let config = PeerConfig { alone: self.alone, ..PeerConfig::default() };
+        let config =
+            PeerConfig { alone: self.alone, handover: self.handover, ..PeerConfig::default() };
         self.add(Machine::Peer(Peer::new(setup, config, seed)), id)
     }
 

@@ -45,9 +45,10 @@ impl Stage {
         number
     }
 
-    fn mute(&mut self, end: usize, muted: bool) {
+    pub(super) fn mute(&mut self, end: usize, muted: bool) {
         let now = self.now;
         self.at_mut(end).mute_stream(0, muted, now);
+        self.settle(end);
         self.run(MOMENT);
     }
 
@@ -512,7 +513,8 @@ fn whatever_happens_all_agree_on_who_speaks_and_each_hears_whom_it_wants() {
         for end in 0..4 {
             stage.connect(end);
         }
-        stage.run(Duration::from_secs(20));
+        // What went on without the relay does so for 20 s more at most.
+        stage.run(Duration::from_secs(40));
         let all: Vec<Stream> = stage.at(0).streams().copied().collect();
         for end in 0..4 {
             assert!(stage.is_ready(end), "seed {seed}: {end}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parlor::store::{DiskStore, DiskStoreConfig, RoomStore};
 
-use super::stage::{self, Dice, more, room, whole};
+use super::stage::{Dice, more, room, whole};
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test may read the clock")]

@@ -73,6 +73,13 @@ pub(super) struct Brought {
     texts: BTreeMap<Path, String>,
 }
 
+impl Brought {
+    /// Whether there is anything.
+    pub(super) fn is_some(&self) -> bool {
+        !(self.raises.is_empty() && self.typed.is_empty() && self.texts.is_empty())
+    }
+}
+
 impl Datastore {
     /// Brings what waits for everything that the room has to be here. Costs nothing if nothing does.
     pub fn bring(&mut self) {

@@ -24,6 +24,13 @@ impl Datastore {
         Past { departed: self.departed.clone(), typed: self.typed.clone() }
     }
 
+    /// Whether something that this peer wrote waits for everything that the room has to be here, and is in
+    /// no log until then.
+    #[must_use]
+    pub fn is_bringing(&self) -> bool {
+        self.brought.is_some()
+    }
+
     /// Goes on where an earlier life of this peer was, with its logs, as another author. Nothing is told
     /// of it.
     pub(crate) fn resume(&mut self, logs: [ChangeLog; 2], past: Past, author: Introduction) {

@@ -53,9 +53,9 @@ impl Knock {
         &self.room
     }
 
-    /// What is kept of its room is here, if anything.
-    pub(super) fn looked(self) -> Self {
-        Self { has_looked: true, ..self }
+    /// Whether what is kept of its room is here, if anything.
+    pub(super) fn looked(self, has_looked: bool) -> Self {
+        Self { has_looked, ..self }
     }
 }
 

@@ -257,10 +257,13 @@ impl Hub {
         may
     }
 
-    /// Whether nothing waits for an author's word that would be left out, and what would be the next
-    /// base is none that nobody takes.
+    /// Whether nothing waits for an author's word that would be left out, the last cut was told, and what
+    /// would be the next base is none that nobody takes.
     fn may_cut(&self, key: &RoomKey, document: DocumentId) -> bool {
-        let fits = |room: &Room| room.log(document).table().size() <= self.config.limits.rows;
+        let fits = |room: &Room| {
+            let is_told = !room.epochs(document).is_unkept();
+            is_told && room.log(document).table().size() <= self.config.limits.rows
+        };
         if !self.rooms.get(key).is_some_and(fits) {
             return false;
         }

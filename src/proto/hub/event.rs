@@ -64,7 +64,8 @@ pub enum HubEvent {
         /// Which.
         room: RoomKey,
     },
-    /// Nothing is kept of any room any more: what was kept before is.
+    /// Nothing is kept of any room any more: what was kept before is. Rooms that are open go on; if what
+    /// is kept of others cannot be said either, nobody comes into them.
     KeepsNoMore {
         /// Why.
         why: String,

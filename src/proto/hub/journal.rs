@@ -28,7 +28,8 @@ enum Keeps {
     Closed,
     /// Of all, for it outlives the relay.
     Everything,
-    /// Of none any more: it could not be done. What was kept before is still fetched.
+    /// Of none any more: it could not be done. What was kept before is asked for on, and if it cannot be
+    /// said nobody comes in: it would be lost otherwise.
     NoMore,
 }
 
@@ -176,7 +177,8 @@ impl Hub {
         let ended = self.journal.ended;
         for key in std::mem::take(&mut self.journal.held) {
             if self.release(now, &key, ended) {
-                self.go_on(now, &key, &Ok(()));
+                // If it has closed meanwhile, it is fetched.
+                self.go_on(now, &key, &Ok(()), false);
             } else {
                 self.journal.held.insert(key);
             }
@@ -254,11 +256,18 @@ impl Hub {
         self.rooms.get(key).is_some_and(is_unkept)
     }
 
-    /// Those who wait before a room go on, or are refused.
-    pub(super) fn go_on(&mut self, now: Time, key: &RoomKey, outcome: &Result<(), Refusal>) {
+    /// Those who wait before a room go on, or are refused; and whether what is kept of it is here.
+    pub(super) fn go_on(
+        &mut self,
+        now: Time,
+        key: &RoomKey,
+        outcome: &Result<(), Refusal>,
+        has_looked: bool,
+    ) {
         for link in self.awaiting(key, Awaited::Room) {
             let Some(knock) = self.take_knock(link, Awaited::Room) else { continue };
-            let outcome = outcome.clone().and_then(|()| self.come(now, link, knock.looked()));
+            let knock = knock.looked(has_looked);
+            let outcome = outcome.clone().and_then(|()| self.come(now, link, knock));
             if let Err(refusal) = outcome {
                 self.refuse(link, refusal, now);
             }

@@ -58,7 +58,7 @@ impl Hub {
                 Err(refusal)
             }
         };
-        self.go_on(now, key, &opened);
+        self.go_on(now, key, &opened, true);
     }
 
     /// The links of those who wait for something before a room.

@@ -216,6 +216,7 @@ impl Hub {
         };
         let room = self.rooms.get_mut(key).ok_or(ServiceError::NotInRoom)?;
         let Done { answer, fact } = room.record_mut().change(asker, request, terms, draw)?;
+        self.journal.stir(key);
         if let Some(fact) = fact {
             self.tell_room(key, &Told::Fact(fact), None, now);
         }

@@ -78,7 +78,8 @@ impl Room {
     /// nobody would find it again.
     pub(super) fn is_worth_keeping(&self) -> bool {
         let unsaid = self.record().is_blank() || self.record().group().is_some();
-        let is_nothing = self.is_blank() && unsaid;
+        // Of one that is kept and was emptied, that is to be kept.
+        let is_nothing = self.is_blank() && unsaid && self.trail().known.is_none();
         let is_elsewhere = self.is_untouched() || self.is_restored();
         !(is_nothing || is_elsewhere || self.trail().is_given_up())
     }

@@ -85,12 +85,17 @@ impl Peer {
     /// last asked: all of it or what came, for a [`RoomStore`](crate::store::RoomStore), in this order.
     /// Costs the authors, what waits for its confirmation, and what is new; now and then all.
     pub fn keeping(&mut self) -> Option<Keeping> {
+        if self.store.is_bringing() {
+            // What is kept has it; what is here has not all of it yet.
+            return None;
+        }
         let now = self.known();
         let room = self.key();
         let terms = &self.config.diary;
         let before = self.diary.known.take().filter(|before| {
             let same = before.marks.iter().zip(&now.marks).all(|(it, now)| it.continues(now));
-            same && self.diary.records < terms.records && self.diary.bytes < terms.bytes
+            let has_room = self.diary.records < terms.records && self.diary.bytes < terms.bytes;
+            same && has_room && !self.is_unconfirmed(before, &now)
         });
         let keeping = match before {
             Some(before) => self.came(&before, &now).map(|came| {
@@ -157,6 +162,15 @@ impl Peer {
         let bytes = kept.records.iter().map(|record| record.0.len()).sum();
         self.diary = Diary { known: Some(self.known()), records, bytes };
         Ok(())
+    }
+
+    /// Whether something counts as pending again that was confirmed, because a relay has forgotten it.
+    fn is_unconfirmed(&self, before: &Known, now: &Known) -> bool {
+        DocumentId::ALL.into_iter().any(|document| {
+            let (place, log) = (document.place(), self.store.log(document));
+            let mut more = now.pending[place].difference(&before.pending[place]);
+            more.any(|hash| log.position(hash).is_some_and(|it| before.marks[place].has(it)))
+        })
     }
 
     fn is_nothing(&self) -> bool {

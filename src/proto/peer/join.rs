@@ -238,7 +238,8 @@ impl Peer {
         let told = self.tells_of_rooms();
         self.service.begin(&self.config.limits, told);
         self.begin_voice(now);
-        self.keeping.begin();
+        let documents = DocumentId::ALL.map(|document| self.store.log(document));
+        self.keeping.begin(documents.iter().any(|log| !log.is_empty()));
         self.backoff.succeed();
         if self.store.log(DocumentId::MODELS).is_empty()
             && self.store.log(DocumentId::TEXTS).is_empty()

@@ -26,9 +26,10 @@ impl Keeping {
 
     /// A relay has let this peer in, which may know nothing of what the one before was asked; and what
     /// that kept for sure, this one may not.
-    pub(super) fn begin(&mut self) {
+    pub(super) const fn begin(&mut self, has_anything: bool) {
         self.keeps = false;
-        self.written |= self.asked.take().is_some();
+        self.asked = None;
+        self.written = has_anything;
     }
 }
 
