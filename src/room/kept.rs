@@ -41,7 +41,7 @@ impl<M: Model> Room<M> {
     }
 
     /// Writes what was edited, and waits until all of it is in the room's own store
-    /// ([`ConnectOptions::store`]), at most `patience`.
+    /// ([`ConnectOptions::store`](super::ConnectOptions::store)), at most `patience`.
     ///
     /// # Errors
     ///
