@@ -11,7 +11,8 @@ use parlor::proto::model::path::Path;
 use parlor::proto::model::property::Counter;
 use parlor::proto::model::property::vector::{Colour, Quaternion};
 use parlor::proto::model::value::Value;
-use parlor::proto::model::{Field, FieldType, Shape, StateTerms};
+use parlor::proto::model::words::StateTerms;
+use parlor::proto::model::{Field, FieldType, Shape};
 use parlor::proto::state::grid::{PARTS, Truth};
 use parlor::{Choice, Model};
 

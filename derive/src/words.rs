@@ -94,7 +94,7 @@ impl Words {
         });
         let place: TokenStream = place.collect();
         quote_spanned! {at=> {
-            const TERMS: #model::StateTerms = #place::StateTerms::of::<#of>(#words);
+            const TERMS: #model::words::StateTerms = #place::words::StateTerms::of::<#of>(#words);
             #model::PropertyShape::state::<#of>(#id, #label, TERMS)
         }}
     }

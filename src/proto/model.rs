@@ -14,16 +14,14 @@ pub mod words;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
-use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use self::grid::Grid;
 use self::handle::Handle;
 use self::path::Path;
 use self::value::Value;
-use crate::proto::state::grid::Truth;
+use self::words::StateTerms;
 
 /// A plain struct that lives in a room. Derive it.
 ///
@@ -183,30 +181,6 @@ impl PropertyShape {
             (None, Kind::Signal) => "signal".to_owned(),
             (None, _) => "document".to_owned(),
         }
-    }
-}
-
-/// How a property travels on the state lane.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct StateTerms {
-    /// Where its values lie.
-    pub grid: Grid,
-    /// Values are kept within, if given.
-    pub range: Option<(f64, f64)>,
-    /// Said twice more, whether it arrived or not.
-    pub redundant: bool,
-    /// How long after the last write it is back at its default.
-    pub ephemeral: Option<Duration>,
-    /// Whether receivers show it between the values that came.
-    pub interpolate: bool,
-}
-
-impl StateTerms {
-    /// Where a value is on the grid, kept within the range. Nothing if it is of another kind, not
-    /// finite, or too far out.
-    #[must_use]
-    pub fn quantised(&self, value: &Value) -> Option<Truth> {
-        self.grid.truth_within(value, self.range)
     }
 }
 

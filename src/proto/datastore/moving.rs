@@ -15,7 +15,8 @@ use crate::proto::event::{Changed, Event, Origin};
 use crate::proto::id::{ClientNumber, PeerId};
 use crate::proto::model::path::Path;
 use crate::proto::model::value::Value;
-use crate::proto::model::{AnyModel, PropertyShape, Shape, StateTerms};
+use crate::proto::model::words::StateTerms;
+use crate::proto::model::{AnyModel, PropertyShape, Shape};
 
 /// Who wrote the value of a state property that shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::StateTerms;
 use super::grid::{Grid, Quantised};
+use super::value::Value;
+use crate::proto::state::grid::Truth;
 
 /// What `#[property(ID, unreliable, ..)]` says.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -37,6 +38,21 @@ pub enum Quantize {
     },
 }
 
+/// How a property travels on the state lane.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct StateTerms {
+    /// Where its values lie.
+    pub grid: Grid,
+    /// Values are kept within, if given.
+    pub range: Option<(f64, f64)>,
+    /// Said twice more, whether it arrived or not.
+    pub redundant: bool,
+    /// How long after the last write it is back at its default.
+    pub ephemeral: Option<Duration>,
+    /// Whether receivers show it between the values that came.
+    pub interpolate: bool,
+}
+
 impl StateTerms {
     /// The terms of a property whose field is a `T`. The derive has them made while it compiles.
     ///
@@ -63,6 +79,13 @@ impl StateTerms {
         let grid = Grid { form: T::FORM, step, origin, round };
         assert!(grid.is_valid(), "{}", T::FORM.rule());
         Self { grid, range, redundant, ephemeral, interpolate }
+    }
+
+    /// Where a value is on the grid, kept within the range. Nothing if it is of another kind, not
+    /// finite, or too far out.
+    #[must_use]
+    pub fn quantised(&self, value: &Value) -> Option<Truth> {
+        self.grid.truth_within(value, self.range)
     }
 }
 
