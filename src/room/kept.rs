@@ -56,7 +56,10 @@ impl<M: Model> Room<M> {
             if diary.has_failed() {
                 return Err(NotStored::Failed);
             }
-            if diary.is_idle() {
+            // While history is cut nothing is written, and what is brought over is in no document yet.
+            let store = self.peer.store();
+            let is_written = !store.is_pending() && !store.is_bringing();
+            if diary.is_idle() && is_written {
                 more -= 1;
                 diary.hurry();
                 self.keep_diary();

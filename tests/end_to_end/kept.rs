@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use parlor::Entrance;
 use parlor::net::{Clock, Relay, RelayNetConfig};
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::kept::{Keeping, KeptRoom, RoomImage};
 use parlor::proto::hub::Hub;
 use parlor::proto::id::{AppKey, Identity, RoomKey, RoomName};
 use parlor::proto::reason::{Reason, Refusal};
-use parlor::room::{ConnectOptions, Room};
-use parlor::store::{MemoryStore, MemoryStoreConfig, RoomStore};
+use parlor::room::{ConnectOptions, NotStored, Room, SharedStore};
+use parlor::store::{MemoryStore, MemoryStoreConfig, RoomStore, StoreError};
+use parlor::{Entrance, Event};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -108,4 +108,81 @@ async fn a_room_that_cannot_be_read_lets_nobody_in_and_others_serve() {
     assert_eq!(store.lock().unwrap().fetch(&key()).unwrap(), Some(damaged));
     drop(other);
     host.stop().await;
+}
+
+/// How a program enters that keeps its room.
+fn keeping(store: &SharedStore, relay: &[String]) -> Room<Table> {
+    let relay: Vec<&str> = relay.iter().map(String::as_str).collect();
+    let mut options = ConnectOptions::new("kept", "end to end", &relay);
+    options.identity = Some(Identity::from_seed([5; 32]));
+    options.store = Some(Arc::clone(store));
+    Room::connect(options).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_edited_offline_is_there_at_the_next_start_and_merges() {
+    let own: SharedStore = Arc::new(Mutex::new(MemoryStore::new(MemoryStoreConfig::default())));
+    let mut room = keeping(&own, &[]);
+    let notes = room.root().notes.clone();
+    notes.insert(&mut room, 0, "hello").unwrap();
+    room.stored(Duration::from_secs(10)).await.unwrap();
+    // As if it were killed: nothing more is kept of this life.
+    let kept = own.lock().unwrap().fetch(&key()).unwrap().unwrap();
+    notes.insert(&mut room, 5, ", who is lost").unwrap();
+    drop(room);
+    let KeptRoom { image, records } = kept;
+    let whole = Keeping::Whole { room: key(), image };
+    let more = records.into_iter().map(|record| Keeping::More { room: key(), record });
+    own.lock().unwrap().commit([whole].into_iter().chain(more).collect()).unwrap();
+    let mut room = keeping(&own, &[]);
+    assert_eq!(room.root().notes.read(&room), "hello");
+    notes.insert(&mut room, 5, ", world").unwrap();
+    // One that ends in good order waits for its store.
+    drop(room);
+    let store = Arc::new(Mutex::new(MemoryStore::new(MemoryStoreConfig::default())));
+    let host = Box::pin(start(&store, 1)).await;
+    let mut room = keeping(&own, &host.addresses);
+    assert_eq!(room.root().notes.read(&room), "hello, world", "before there is a link");
+    within(room.ready()).await.unwrap();
+    assert!(room.settled(Duration::from_secs(10)).await);
+    let mut other = Box::pin(enter(&host)).await;
+    assert_eq!(other.root().notes.read(&other), "hello, world");
+    assert_eq!(other.stored(Duration::from_secs(1)).await, Err(NotStored::NoStore));
+    drop((room, other));
+    host.stop().await;
+}
+
+/// A disk that is full.
+#[derive(Debug)]
+struct Full;
+
+impl RoomStore for Full {
+    fn commit(&mut self, _: Vec<Keeping>) -> Result<(), StoreError> {
+        Err(StoreError::Failed { why: "no space is left".to_owned() })
+    }
+
+    fn fetch(&mut self, _: &RoomKey) -> Result<Option<KeptRoom>, StoreError> {
+        Ok(None)
+    }
+
+    fn remove(&mut self, _: &RoomKey) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_whose_store_fails_says_so_and_goes_on() {
+    let full: SharedStore = Arc::new(Mutex::new(Full));
+    let mut room = keeping(&full, &[]);
+    let notes = room.root().notes.clone();
+    notes.insert(&mut room, 0, "hello").unwrap();
+    assert_eq!(room.stored(Duration::from_secs(10)).await, Err(NotStored::Failed));
+    let mut events = std::iter::from_fn(|| room.poll_event());
+    let said = |event: Event| matches!(event, Event::NotStored { why } if why.contains("no space"));
+    assert!(events.any(said));
+    assert_eq!(notes.read(&room), "hello");
 }

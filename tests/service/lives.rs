@@ -17,8 +17,8 @@ use super::stage::{CALM, Nothing, ROUGH, Stage, Thing, seeds};
 struct Disk(Option<KeptRoom>);
 
 impl Disk {
-    /// Everything that is new is kept.
-    fn keep(&mut self, stage: &mut Stage, end: usize) {
+    /// Everything that is new is kept. Returns whether all is: not while something is brought over.
+    fn keep(&mut self, stage: &mut Stage, end: usize) -> bool {
         match stage.at_mut(end).keeping() {
             Some(Keeping::Whole { image, .. }) => {
                 self.0 = Some(KeptRoom { image, records: Vec::new() });
@@ -28,6 +28,7 @@ impl Disk {
             }
             None => {}
         }
+        !stage.at(end).store().is_bringing()
     }
 
     /// The peer is killed, and begins again with what was kept.
@@ -81,7 +82,7 @@ fn what_was_edited_offline_is_there_in_the_next_life_and_merges() {
     let mut disk = Disk::default();
     for size in 0..20 {
         write(&mut stage, ann, size);
-        disk.keep(&mut stage, ann);
+        assert!(disk.keep(&mut stage, ann));
     }
     assert_eq!(disk.0.as_ref().unwrap().records.len(), 19);
     let ann = disk.next_life(&mut stage, (ann, 1));
@@ -101,14 +102,32 @@ fn what_was_edited_offline_is_there_in_the_next_life_and_merges() {
 }
 
 #[test]
+fn what_an_earlier_life_wrote_is_not_durable_before_the_relay_has_said_so() {
+    let mut stage = Stage::new(3, CALM, HubConfig::default());
+    stage.keep_rooms(true);
+    let ann = stage.peer(1, "room", Entrance::default());
+    let mut disk = Disk::default();
+    write(&mut stage, ann, 1);
+    assert!(disk.keep(&mut stage, ann));
+    let ann = disk.next_life(&mut stage, (ann, 1));
+    stage.committing = Duration::from_secs(3);
+    stage.connect(ann);
+    stage.until("settled", |stage| stage.at(ann).is_kept() && stage.at(ann).is_settled());
+    stage.run(Duration::from_secs(1));
+    assert!(!stage.at(ann).is_durable(), "nothing is on the disk yet");
+    stage.until("durable", |stage| stage.at(ann).is_durable());
+    assert_eq!(sizes(&stage, ann), [1]);
+}
+
+#[test]
 fn what_is_damaged_is_refused_and_changes_nothing() {
     let mut stage = Stage::new(2, CALM, HubConfig::default());
     let ann = stage.peer(1, "room", Entrance::default());
     let mut disk = Disk::default();
     write(&mut stage, ann, 1);
-    disk.keep(&mut stage, ann);
+    assert!(disk.keep(&mut stage, ann));
     write(&mut stage, ann, 2);
-    disk.keep(&mut stage, ann);
+    assert!(disk.keep(&mut stage, ann));
     let kept = disk.0.unwrap();
     let again = stage.peer(1, "room", Entrance::default());
     for place in 0..kept.records[0].0.len() {
@@ -143,9 +162,11 @@ fn what_was_kept_is_there_once_whatever_became_of_who_wrote_it() {
             write(&mut stage, ends[who], size);
             written.push(size);
             fresh[who].push(size);
-            if rng.next_u32() % 2 == 0 {
-                disks[who].keep(&mut stage, ends[who]);
-                kept.append(&mut fresh[who]);
+            for who in 0..3 {
+                // At any moment, not only when something was written.
+                if rng.next_u32() % 2 == 0 && disks[who].keep(&mut stage, ends[who]) {
+                    kept.append(&mut fresh[who]);
+                }
             }
             if rng.next_u32() % 4 == 0 {
                 stage.cut(ends[who]);

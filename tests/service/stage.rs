@@ -107,6 +107,8 @@ pub(crate) struct Stage {
     pub(crate) committing: Duration,
     /// Whether the disk has failed.
     pub(crate) has_failed: bool,
+    /// When the disk has done all that it was told: one thing after the other.
+    disk_free: Time,
     /// Commits that are under way, in the order in which they were begun.
     commits: VecDeque<(u64, Vec<Keeping>)>,
     /// How many commits there were, and bytes in them.
@@ -181,6 +183,7 @@ impl Stage {
             fetching: Duration::from_millis(3),
             committing: Duration::from_millis(9),
             has_failed: false,
+            disk_free: Time::ZERO,
             commits: VecDeque::new(),
             committed: (0, 0),
             boot: 1,
@@ -454,7 +457,7 @@ impl Stage {
     }
 
     fn begin_again(&mut self, config: HubConfig, boot: u32) {
-        self.boot = boot;
+        (self.boot, self.disk_free) = (boot, self.now);
         // By its clock, which goes on.
         self.hub = hub(HubConfig { joins_per_minute: 100_000, ..config }, boot);
         self.hub.keep_rooms(self.is_durable);
@@ -689,14 +692,14 @@ impl Stage {
                 Effect::Authorise { link, question } => self.asked.push((link, question)),
                 Effect::Commit { number, keepings } => {
                     self.commits.push_back((number, keepings));
-                    let at = self.now + self.committing;
-                    self.put(at, Due::Committed { boot: self.boot });
+                    self.disk_free = self.disk_free.max(self.now) + self.committing;
+                    self.put(self.disk_free, Due::Committed { boot: self.boot });
                 }
                 Effect::Acquaint { .. } | Effect::Share(_) => panic!("a relay is no neighbour"),
                 Effect::Tune { link, topic, tune } => retune(&mut self.tunes, (topic, link), tune),
                 Effect::Pass { link, topic, packet } => self.pass(link, topic, &packet),
                 Effect::Fetch { room } => {
-                    let at = self.now + self.fetching;
+                    let at = self.disk_free.max(self.now) + self.fetching;
                     self.put(at, Due::Fetched { room, boot: self.boot });
                 }
                 Effect::Disconnect { link } => {

@@ -152,7 +152,7 @@ fn one_process_has_a_store() {
     let other = DiskStore::open(&path, stage::config());
     assert!(matches!(other, Err(OpenError::InUse { .. })));
     drop(store);
-    let mut store = stage::reopen(&path);
+    let mut store = DiskStore::open(&path, stage::config()).unwrap();
     assert_eq!(store.fetch(&room("a")).unwrap().unwrap().image.0, "one");
     let nowhere = DiskStore::open(&folder.path().join("no/rooms"), stage::config());
     assert!(matches!(nowhere, Err(OpenError::Failed { .. })));

@@ -79,17 +79,6 @@ pub(crate) fn config() -> DiskStoreConfig {
     DiskStoreConfig { cache_bytes: 256 << 10, room_bytes: 1 << 20 }
 }
 
-/// A store that this process has just closed. A process that another test begins has its lock, too, until
-/// it runs.
-pub(crate) fn reopen(path: &Path) -> DiskStore {
-    loop {
-        match DiskStore::open(path, config()) {
-            Err(OpenError::InUse { .. }) => {}
-            opened => return opened.unwrap(),
-        }
-    }
-}
-
 pub(crate) fn open(medium: &FrailMedium) -> Result<DiskStore, OpenError> {
     DiskStore::open_on(Box::new(medium.clone()), Path::new("the disk"), config())
 }

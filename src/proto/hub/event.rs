@@ -51,7 +51,9 @@ pub enum HubEvent {
         ban_s: u32,
     },
     /// A member gave the relay a signal, or the relay itself did. Its giver counts it as heard: of more
-    /// than wait for the operator ([`HubConfig::event_capacity`](crate::proto::config::HubConfig::event_capacity)) the oldest are dropped all the same.
+    /// than wait for the operator
+    /// ([`HubConfig::event_capacity`](crate::proto::config::HubConfig::event_capacity)) the oldest are
+    /// dropped all the same.
     Signal {
         /// Where.
         room: RoomKey,

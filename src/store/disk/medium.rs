@@ -50,14 +50,26 @@ pub trait Medium: Debug + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-impl Medium for File {
+/// A file that this process has alone. It says so itself when it is done: a process that was begun
+/// meanwhile has the lock, too, until it runs.
+#[derive(Debug)]
+pub(super) struct Locked(pub(super) File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // If this fails, the lock goes with the last who has it.
+        self.0.unlock().ok();
+    }
+}
+
+impl Medium for Locked {
     fn size(&mut self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.0.metadata()?.len())
     }
 
     fn read_at(&mut self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
         while !out.is_empty() {
-            match read_some(self, out, offset) {
+            match read_some(&self.0, out, offset) {
                 Ok(0) => {
                     out.fill(0);
                     break;
@@ -75,13 +87,13 @@ impl Medium for File {
 
     #[cfg(unix)]
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.write_all_at(data, offset)
+        self.0.write_all_at(data, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&mut self, mut offset: u64, mut data: &[u8]) -> io::Result<()> {
         while !data.is_empty() {
-            match self.seek_write(data, offset) {
+            match self.0.seek_write(data, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     data = data.get(written..).unwrap_or_default();
@@ -96,14 +108,14 @@ impl Medium for File {
 
     fn cut(&mut self, size: u64) -> io::Result<()> {
         if self.size()? > size {
-            self.set_len(size)?;
+            self.0.set_len(size)?;
         }
         Ok(())
     }
 
     /// On macOS this asks the disk itself to write what it holds, as the standard library does.
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.0.sync_data()
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, ReadableDatabase};
 use thiserror::Error;
 
+use super::medium::Locked;
 use super::pages::HeadError;
 use super::{DiskStore, DiskStoreConfig, Medium, Pages, broken};
 use crate::store::StoreError;
@@ -102,7 +103,7 @@ impl DiskStore {
     pub fn open(path: &Path, config: DiskStoreConfig) -> Result<Self, OpenError> {
         match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => {
-                lock(&file, path)?;
+                let file = lock(file, path)?;
                 Self::open_on(Box::new(file), path, config)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Self::make(path, config),
@@ -120,12 +121,12 @@ impl DiskStore {
         options.mode(0o600);
         let file = options.read(true).write(true).create(true).truncate(false).open(&unfinished);
         let file = file.map_err(failed)?;
-        lock(&file, path)?;
+        let file = lock(file, path)?;
         // Whoever had the lock before may have finished it.
         if path.exists() {
             return Err(OpenError::InUse { path: path.to_path_buf() });
         }
-        file.set_len(0).map_err(failed)?;
+        file.0.set_len(0).map_err(failed)?;
         let store = Self::open_on(Box::new(file), path, config)?;
         fs::rename(&unfinished, path).map_err(failed)?;
         sync_folder(path).map_err(failed)?;
@@ -196,9 +197,9 @@ impl DiskStore {
     }
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
+fn lock(file: File, path: &Path) -> Result<Locked, OpenError> {
     match file.try_lock() {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Locked(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_path_buf() }),
         Err(TryLockError::Error(error)) => Err(OpenError::of(path, error)),
     }
