@@ -11,6 +11,8 @@ mod crowd;
 mod floor;
 mod report;
 mod stage;
+#[path = "../sockets/table.rs"]
+mod table;
 
 use std::error::Error;
 use std::io::{self, Write};

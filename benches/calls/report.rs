@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
 
 use crate::crowd::Outcome;
+use crate::table::{Times, table};
 
 /// What was measured.
 pub(crate) enum Report {
@@ -18,41 +17,21 @@ pub(crate) enum Report {
 /// How long calls took.
 pub(crate) struct Calls {
     way: &'static str,
-    count: usize,
     times: Times,
-}
-
-/// Some times, in milliseconds.
-#[derive(Clone, Copy)]
-struct Times {
-    middle: f64,
-    slow: f64,
-    slowest: f64,
-}
-
-impl Times {
-    fn of(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        let at = |hundredth: usize| {
-            let place = (times.len() * hundredth / 100).min(times.len().saturating_sub(1));
-            times.get(place).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
-        };
-        Self { middle: at(50), slow: at(99), slowest: at(100) }
-    }
 }
 
 impl Calls {
     pub(crate) fn new(way: &'static str, times: Vec<Duration>) -> Self {
-        Self { way, count: times.len(), times: Times::of(times) }
+        Self { way, times: Times::of(times) }
     }
 }
 
 pub(crate) fn write_json(reports: &[Report], out: &mut impl Write) -> io::Result<()> {
     for report in reports {
         let line = match report {
-            Report::Calls(Calls { way, count, times }) => json!({
+            Report::Calls(Calls { way, times }) => json!({
                 "way": way,
-                "calls": count,
+                "calls": times.count,
                 "p50_ms": times.middle,
                 "p99_ms": times.slow,
                 "max_ms": times.slowest,
@@ -96,9 +75,10 @@ pub(crate) fn write_tables(reports: &[Report], out: &mut impl Write) -> io::Resu
     ]);
     for report in reports {
         match report {
-            Report::Calls(Calls { way, count, times }) => {
+            Report::Calls(Calls { way, times }) => {
                 let shown = [times.middle, times.slow, times.slowest].map(|it| format!("{it:.3}"));
-                calls.add_row([(*way).to_owned(), count.to_string()].into_iter().chain(shown));
+                calls
+                    .add_row([(*way).to_owned(), times.count.to_string()].into_iter().chain(shown));
             }
             Report::Crowd(crowd) => {
                 let times = Times::of(crowd.ages.clone());
@@ -129,14 +109,4 @@ pub(crate) fn write_tables(reports: &[Report], out: &mut impl Write) -> io::Resu
         }
     }
     Ok(())
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

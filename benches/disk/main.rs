@@ -5,15 +5,19 @@
 //! `--help` lists. So many rooms have a peer each, which writes so many times a second and waits each
 //! time until its relay says that it is kept. Beside it, in the same run, what a file costs to which as
 //! many bytes are written and synced, by nobody else: the floor. Then a large room is read again, and a
-//! store with many rooms is opened.
+//! store with many rooms is opened; and a peer that has a store of its own was without a relay for so many
+//! edits, was begun again, and merges them with what others did.
 //!
 //! The relay is in this process, over sockets on loopback. The store is in the folder that cargo has
 //! for benchmarks, or in `--folder`: not on a disk in memory, where syncing is for nothing.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod again;
+mod offline;
 mod report;
 mod stage;
+#[path = "../sockets/table.rs"]
+mod table;
 mod writers;
 
 use std::error::Error;
@@ -54,6 +58,9 @@ struct Options {
     /// How many rooms there are to be opened.
     #[arg(long, default_value_t = 1_000)]
     many: usize,
+    /// How many edits are made without a relay.
+    #[arg(long, default_value_t = 10_000)]
+    edits: usize,
     /// Where the store is to be.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     folder: PathBuf,
@@ -76,6 +83,8 @@ enum Part {
     Large,
     /// Many rooms, of which one is opened.
     Many,
+    /// A peer that was without a relay, and was begun again since.
+    Offline,
 }
 
 impl Part {
@@ -90,6 +99,7 @@ impl Part {
             }
             Self::Large => Box::pin(again::large(folder.path(), options.large << 10)).await,
             Self::Many => Box::pin(again::many(folder.path(), options.many)).await,
+            Self::Offline => Box::pin(offline::merge(folder.path(), options.edits)).await,
         }
     }
 }
@@ -98,6 +108,7 @@ fn main() -> io::Result<ExitCode> {
     let mut options = Options::parse();
     if options.quick || !options.bench {
         (options.rooms, options.seconds, options.large, options.many) = (4, 1, 64, 4);
+        options.edits = 100;
     }
     if options.only.is_empty() {
         options.only = Part::value_variants().to_vec();

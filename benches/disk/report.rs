@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::json;
+
+use crate::table::{Times, table};
 
 /// What was measured.
 pub(crate) enum Report {
@@ -32,26 +32,18 @@ pub(crate) enum Report {
         /// Until a peer has the room.
         ready: Duration,
     },
-}
-
-/// Some times, in milliseconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Times {
-    count: usize,
-    middle: f64,
-    slow: f64,
-    slowest: f64,
-}
-
-impl Times {
-    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        let at = |hundredth: usize| {
-            let place = (times.len() * hundredth / 100).min(times.len().saturating_sub(1));
-            times.get(place).map_or(f64::NAN, |time| milliseconds(*time))
-        };
-        Self { count: times.len(), middle: at(50), slow: at(99), slowest: at(100) }
-    }
+    /// What was edited without a relay, merged by a peer that was begun again.
+    Offline {
+        edits: usize,
+        /// Until the peer shows it, without a relay.
+        opened: Duration,
+        /// Until it is in the room.
+        ready: Duration,
+        /// Until the relay has everything.
+        told: Duration,
+        /// Until another has everything.
+        merged: Duration,
+    },
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -79,6 +71,10 @@ pub(crate) fn write_json(reports: &[Report], out: &mut impl Write) -> io::Result
                 "stored": rooms, "room_bytes": bytes, "opened_ms": milliseconds(*opened),
                 "fetched_ms": milliseconds(*fetched), "ready_ms": milliseconds(*ready),
             }),
+            Report::Offline { edits, opened, ready, told, merged } => json!({
+                "edits": edits, "opened_ms": milliseconds(*opened), "ready_ms": milliseconds(*ready),
+                "told_ms": milliseconds(*told), "merged_ms": milliseconds(*merged),
+            }),
         };
         writeln!(out, "{line}")?;
     }
@@ -99,9 +95,10 @@ pub(crate) fn write_tables(reports: &[Report], out: &mut impl Write) -> io::Resu
         "KB/s",
     ]);
     let mut again = table(&["rooms", "bytes of one", "opened ms", "fetched ms", "ready ms"]);
+    let mut offline = table(&["edits offline", "opened ms", "ready ms", "told ms", "merged ms"]);
     let floor = reports.iter().find_map(|report| match report {
         Report::Floor(times) => Some(*times),
-        Report::Writers { .. } | Report::Again { .. } => None,
+        Report::Writers { .. } | Report::Again { .. } | Report::Offline { .. } => None,
     });
     for report in reports {
         match report {
@@ -127,22 +124,17 @@ pub(crate) fn write_tables(reports: &[Report], out: &mut impl Write) -> io::Resu
                 let first = [rooms.to_string(), bytes.to_string()];
                 again.add_row(first.into_iter().chain(shown));
             }
+            Report::Offline { edits, opened, ready, told, merged } => {
+                let shown = [*opened, *ready, *told, *merged];
+                let shown = shown.map(|it| format!("{:.1}", milliseconds(it)));
+                offline.add_row([edits.to_string()].into_iter().chain(shown));
+            }
         }
     }
-    for table in [writers, again] {
+    for table in [writers, again, offline] {
         if table.row_count() > 0 {
             writeln!(out, "{table}")?;
         }
     }
     Ok(())
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

@@ -73,6 +73,11 @@ impl Stage {
         Ok(Self { store, address, end, relay })
     }
 
+    /// Where it can be dialed.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A room, once it is ready.
     pub(crate) async fn enter(&self, room: &str) -> Result<Room<Hall>, Failure> {
         let mut room = Room::connect(ConnectOptions::new(room, KEY, &[&self.address]))?;

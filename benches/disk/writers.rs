@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Failure;
-use crate::report::{Report, Times};
+use crate::report::Report;
 use crate::stage::{Hall, PATIENCE, Stage};
+use crate::table::Times;
 
 /// Bytes that the floor writes: about those of a commit of all rooms.
 const BYTES: usize = 40_000;
