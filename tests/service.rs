@@ -16,6 +16,8 @@ mod lives;
 mod matches;
 #[path = "service/near.rs"]
 mod near;
+#[path = "service/owners.rs"]
+mod owners;
 #[path = "service/presence.rs"]
 mod presence;
 #[path = "service/raw.rs"]

@@ -356,7 +356,7 @@ fn a_relay_that_ends_keeps_its_rooms_and_owners_have_a_while_to_come_back() {
         stage.ready(eve);
         stage.run(Duration::from_secs(20));
         assert_eq!(stage.read(eve), 7);
-        assert_eq!(owners(&stage, eve), [(1, false), (2, false), (3, false)]);
+        assert_eq!(owners(&stage, eve), [(1, false), (3, false)], "the last had left");
     }
 }
 

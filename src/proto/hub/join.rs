@@ -30,6 +30,9 @@ impl Hub {
         let session = Session::of(join.incarnation);
         let peer = record.peer;
         self.enter_ownership(now, &key, (peer, link, session));
+        if let Some(room) = self.rooms.get_mut(&key).filter(|_| knows_anything(join)) {
+            room.logs_and_holdings().1.go_on();
+        }
         if self.rooms.get(&key).is_some_and(Room::is_blank) && knows_anything(join) {
             self.begin_recovery(now, &key, heads(join));
         }

@@ -99,6 +99,11 @@ impl Holdings {
         self.recovery.remember(until);
     }
 
+    /// Somebody has come back who was in the room before.
+    pub(super) const fn go_on(&mut self) {
+        self.recovery.go_on();
+    }
+
     /// A peer came in.
     pub(super) fn enter(&mut self, peer: PeerId, session: Session, link: Link) {
         let presence = Presence { session, link: Some(link), heard: Time::ZERO };

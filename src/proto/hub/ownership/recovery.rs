@@ -25,6 +25,8 @@ pub(super) struct Recovery {
     open: Option<([Vec<Hash>; 2], Time)>,
     /// Until when owners of before may come back.
     until: Option<Time>,
+    /// Whether anybody has come back who was here before.
+    is_continued: bool,
     /// What was claimed while nothing was judged: the last by each peer of each model.
     claims: BTreeMap<(PeerId, Path), Asked>,
 }
@@ -39,6 +41,11 @@ impl Recovery {
     /// A grant of before has come: its owner may come until a time.
     pub(super) fn remember(&mut self, until: Time) {
         self.until.get_or_insert(until);
+    }
+
+    /// Somebody has come back who was here before.
+    pub(super) const fn go_on(&mut self) {
+        self.is_continued = true;
     }
 
     /// Whether what comes is taken as it is.
@@ -78,7 +85,8 @@ impl Recovery {
 impl Holdings {
     /// Goes on with what was granted before the relay forgot. Owners of an earlier boot that are here
     /// keep what they have, under a new token; the others have until the grace is over. What was
-    /// granted in this boot was forgotten because everybody had left.
+    /// granted in this boot was forgotten because everybody had left; and if nobody of an earlier boot
+    /// has come back within the grace, the last of them had left with it.
     pub(super) fn recover(&mut self, log: &ChangeLog, grantor: &mut Grantor, now: Time) -> Decree {
         let mut decree = Decree::default();
         let Some(until) = self.recovery.until.filter(|_| !self.recovery.is_open()) else {
@@ -86,10 +94,16 @@ impl Holdings {
         };
         self.count_owners(log);
         let mut waits = false;
+        let is_over = now >= until && !self.recovery.is_continued;
         for (model, grant) in log.ledger().granted_from("") {
             let model = Path::parse(&model);
             let ours = grant.token.boot() == grantor.boot && !self.answered.contains_key(&model);
             let earlier = grant.token.boot() < grantor.boot;
+            let is_left = is_over && earlier && grant.terms.destroy_with_last;
+            if is_left {
+                end(&mut decree, (model, grant), true, grantor);
+                continue;
+            }
             if !(ours || earlier) || !grant.held {
                 continue;
             }
