@@ -185,6 +185,7 @@ impl Hub {
         let open = self.rooms.iter().filter(|(_, room)| !room.is_untouched());
         let rooms: Vec<RoomKey> = open.map(|(key, _)| key.clone()).collect();
         self.keep(now, &rooms);
+        self.commit_parting();
         for room in rooms {
             self.report(HubEvent::Closed { room });
         }

@@ -105,6 +105,45 @@ fn of_many_edits_as_many_commits_are_made_as_there_is_time_for() {
 }
 
 #[test]
+fn rooms_that_close_are_kept_together_and_there_for_who_comes_at_once() {
+    let (linger, interval) = (Duration::from_millis(100), Duration::from_secs(1));
+    let keeping = KeepingConfig { interval, ..KeepingConfig::default() };
+    let mut stage = stage(9, CALM, HubConfig { linger, keeping, ..HubConfig::default() });
+    let room = |number: usize| format!("room {number}");
+    let ends: Vec<usize> = (0..40)
+        .map(|number| {
+            let end = stage.enter(number, &room(number), Entrance::default());
+            stage.ready(end);
+            end
+        })
+        .collect();
+    stage.run(Duration::from_secs(10));
+    let before = stage.committed.0;
+    for (size, &end) in (0..).zip(&ends) {
+        add(&mut stage, end, size);
+        stage.leave(end);
+        stage.run(Duration::from_millis(4));
+    }
+    let is_open =
+        |stage: &Stage, number| stage.hub.rooms().any(|(open, _)| open.1 == name(&room(number)));
+    // The first is entered again as soon as it has closed: what is left of it is on its way by then.
+    stage.until("closed", |stage| !is_open(stage, 0));
+    let again = stage.enter(0, &room(0), Entrance::default());
+    stage.ready(again);
+    assert_eq!(sizes(&stage, again), [0].into());
+    stage.run(Duration::from_secs(5));
+    assert_eq!(stage.hub.rooms().count(), 1);
+    // One each second, and one for who came.
+    let commits = stage.committed.0 - before;
+    assert!(commits <= 5, "{commits} commits of 40 rooms");
+    for (size, number) in (0..).zip(0..40) {
+        let end = stage.enter(50, &room(number), Entrance::default());
+        stage.ready(end);
+        assert_eq!(sizes(&stage, end), [size].into());
+    }
+}
+
+#[test]
 fn a_room_of_many_records_is_kept_whole_again() {
     let keeping = KeepingConfig { records: 5, closing: 2, ..KeepingConfig::default() };
     let config = HubConfig { keeping, ..HubConfig::default() };
@@ -214,6 +253,28 @@ fn a_relay_whose_disk_fails_says_so_and_serves() {
     lose_everybody(&mut stage, HubConfig::default(), 2);
     let eve = enter(&mut stage, 3);
     assert_eq!(sizes(&stage, eve), [1].into());
+}
+
+#[test]
+fn who_waits_for_a_cut_while_the_room_closes_comes_into_what_was_kept() {
+    let linger = Duration::from_secs(1);
+    let mut stage = stage(8, CALM, HubConfig { linger, ..HubConfig::default() });
+    let ann = enter(&mut stage, 1);
+    for size in 0..50 {
+        add(&mut stage, ann, size);
+    }
+    stage.until("durable", |stage| stage.at(ann).is_durable());
+    stage.committing = Duration::from_secs(2);
+    let now = stage.now;
+    assert!(stage.hub.cut(&room_key(), DocumentId::MODELS, now));
+    let bob = stage.enter(2, "room", Entrance::default());
+    stage.run(Duration::from_millis(300));
+    stage.leave(ann);
+    stage.run(Duration::from_millis(1_500));
+    assert_eq!(stage.hub.rooms().count(), 0, "it has closed");
+    assert!(!stage.is_ready(bob));
+    stage.ready(bob);
+    assert_eq!(sizes(&stage, bob), (0..50).collect());
 }
 
 /// Peers that write, a relay whose power is lost again and again, and history that is cut often.

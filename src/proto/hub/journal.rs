@@ -44,6 +44,8 @@ pub(super) struct Journal {
     at: Option<Time>,
     /// Rooms to which something may have come since.
     stirred: BTreeSet<RoomKey>,
+    /// What is to be kept of rooms that have closed since.
+    parting: Vec<Keeping>,
     /// Rooms in which a cut is told to nobody before it is kept.
     held: BTreeSet<RoomKey>,
     /// Who wants to be told that all is kept that it brought: its own mark, and in which commit that is,
@@ -54,7 +56,8 @@ pub(super) struct Journal {
 impl Journal {
     /// When the next commit is to be begun, if there may be anything in it.
     pub(super) fn due(&self, config: &KeepingConfig) -> Option<Time> {
-        let waits = self.keeps == Keeps::Everything && !self.stirred.is_empty();
+        let is_new = !(self.stirred.is_empty() && self.parting.is_empty());
+        let waits = self.keeps == Keeps::Everything && is_new;
         let free = self.begun == self.ended;
         (waits && free).then(|| self.at.map_or(Time::ZERO, |at| at + config.interval))
     }
@@ -94,7 +97,6 @@ impl Hub {
     /// Rooms are over for this relay: what is not kept of them is.
     pub(super) fn keep(&mut self, now: Time, rooms: &[RoomKey]) {
         let (clock, number) = ((now, self.epoch), self.journal.begun + 1);
-        let mut keepings = Vec::new();
         for key in rooms {
             self.journal.stirred.remove(key);
             let Some(room) = self.rooms.get_mut(key).filter(|room| room.is_worth_keeping()) else {
@@ -112,11 +114,18 @@ impl Hub {
                     if room.trail().is_long(&self.config.keeping) {
                         room.trail_mut().lose();
                     }
-                    keepings.extend(room.news(key, (&self.config.keeping, number), clock));
+                    let keeping = room.news(key, (&self.config.keeping, number), clock);
+                    self.journal.parting.extend(keeping);
                 }
             }
         }
-        self.commit(keepings);
+    }
+
+    /// Begins a commit with what is to be kept of rooms that have closed: before one of them is fetched
+    /// again, and when there is no later one.
+    pub(super) fn commit_parting(&mut self) {
+        let parting = std::mem::take(&mut self.journal.parting);
+        self.commit(parting);
     }
 
     fn commit(&mut self, keepings: Vec<Keeping>) {
@@ -126,14 +135,15 @@ impl Hub {
         }
     }
 
-    /// Begins a commit with what came to open rooms, if it is time.
+    /// Begins a commit with what came to open rooms, and what is left of those that closed, if it is time.
     pub(super) fn tick_journal(&mut self, now: Time) {
         let config = &self.config.keeping;
         if self.journal.due(config).is_none_or(|due| due > now) {
             return;
         }
         let (clock, number) = ((now, self.epoch), self.journal.begun + 1);
-        let (mut keepings, mut bytes) = (Vec::new(), 0);
+        let mut keepings = std::mem::take(&mut self.journal.parting);
+        let mut bytes: usize = keepings.iter().map(Keeping::size).sum();
         for key in std::mem::take(&mut self.journal.stirred) {
             let Some(room) = self.rooms.get_mut(&key) else { continue };
             let is_whole = !room.is_restored() && room.has_columns();
@@ -190,6 +200,7 @@ impl Hub {
     fn keep_no_more(&mut self, now: Time, why: String) {
         let was_durable = self.journal.is_durable();
         self.journal.keeps = Keeps::NoMore;
+        self.journal.parting.clear();
         self.journal.ended = self.journal.begun;
         if was_durable {
             let rooms: Vec<RoomKey> = self.rooms.keys().cloned().collect();
