@@ -8,6 +8,8 @@ mod authorised;
 mod doors;
 #[path = "service/durable.rs"]
 mod durable;
+#[path = "service/images.rs"]
+mod images;
 #[path = "service/kept.rs"]
 mod kept;
 #[path = "service/lives.rs"]
