@@ -48,7 +48,7 @@ pub enum StoreError {
     },
     /// What is kept of this room is not what it was. It stays as it is, for whoever can make something
     /// of it: nothing is kept over it, and nothing of a commit that would was kept. Other rooms are what
-    /// they were.
+    /// they were. If a part of it cannot be read, that may pass: then it is what it was.
     #[error(
         "{} is damaged ({why}) and stays closed; nothing is kept over it, and other rooms are well: \
          import a copy of it, or delete it",
@@ -128,8 +128,8 @@ pub trait RoomStore: Debug + Send {
     ///
     /// # Errors
     ///
-    /// When that cannot be said: [`StoreError::Damaged`], of this room and for good, or
-    /// [`StoreError::Failed`]. Such a room must not be opened.
+    /// When that cannot be said: [`StoreError::Damaged`], of this room, for good or until its disk reads
+    /// it again, or [`StoreError::Failed`]. Such a room must not be opened.
     fn fetch(&mut self, room: &RoomKey) -> Result<Option<KeptRoom>, StoreError>;
 
     /// Keeps nothing of a room any more, be it damaged. Returns whether there was anything.

@@ -22,5 +22,7 @@ mod machine;
 mod pace;
 #[path = "store/stage.rs"]
 mod stage;
+#[path = "store/unreadable.rs"]
+mod unreadable;
 #[path = "store/upkeep.rs"]
 mod upkeep;

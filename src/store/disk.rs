@@ -12,6 +12,7 @@ mod view;
 #[cfg(any(test, feature = "sim"))]
 mod frail;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,14 +20,14 @@ use redb::{Database, ReadableDatabase};
 
 pub use self::export::{ExportError, read as read_export};
 #[cfg(any(test, feature = "sim"))]
-pub use self::frail::{Crash, FrailMedium, Operation};
+pub use self::frail::{Crash, FrailMedium, Operation, Spoiled};
 pub use self::medium::Medium;
 pub use self::opening::OpenError;
 pub use self::pages::MediumStatistics;
 use self::pages::Pages;
 pub use self::upkeep::{BackupError, Progress, Snapshot, StoredRoom};
 use self::value::key;
-use self::view::View;
+use self::view::{Unread, View};
 use super::{RoomStore, StoreError};
 use crate::proto::event::kept::{Keeping, KeptRoom};
 use crate::proto::id::RoomKey;
@@ -65,7 +66,9 @@ pub struct DiskStatistics {
 ///
 /// Everything in the file is checked when it is read. What holds the store together is there twice, and
 /// read from its copy if it is damaged; a room whose own bytes are damaged is named, and no other room is
-/// affected. A damaged copy is written anew when it is read.
+/// affected. A damaged copy is written anew when it is read. What the medium does not read (EIO) is like
+/// what is damaged, but nothing in the file says so of a room: it is closed until it reads again. When
+/// nothing can be read any more, the store fails.
 ///
 /// One process has the file, from [`open`](Self::open) until the store is dropped.
 pub struct DiskStore {
@@ -79,6 +82,9 @@ pub struct DiskStore {
     has_checked: bool,
     /// Generations that stay, since what came in their place is damaged.
     spared: Vec<u64>,
+    /// Rooms that could not be read when they were last asked for, and why. Of these the file says
+    /// nothing: the medium may read them another time.
+    unread: BTreeMap<RoomKey, String>,
 }
 
 impl fmt::Debug for DiskStore {
@@ -117,7 +123,8 @@ impl DiskStore {
     }
 
     fn view(&self) -> Result<View, StoreError> {
-        self.database.begin_read().map(View::new).map_err(broken)
+        let transaction = self.database.begin_read().map_err(broken)?;
+        Ok(View::new(transaction, self.pages.clone()))
     }
 
     fn read(&mut self, room: &RoomKey) -> Result<Option<KeptRoom>, StoreError> {
@@ -126,13 +133,21 @@ impl DiskStore {
         if let Some(why) = view.damage(&key)? {
             return Err(StoreError::Damaged { room: room.clone(), why });
         }
-        let read = view.room(&key).map_err(|unread| unread.of(room));
+        let read = view.room(&key);
         drop(view);
-        if let Err(StoreError::Damaged { why, .. }) = &read {
-            tracing::error!(room = %room.1, "a room is damaged and stays closed: {why}");
-            self.transact(|pen| pen.mark(&key, why))?;
+        self.unread.remove(room);
+        match &read {
+            Ok(_) | Err(Unread::Failed(_)) => {}
+            Err(Unread::Damaged(why)) => {
+                tracing::error!(room = %room.1, "a room is damaged and stays closed: {why}");
+                self.transact(|pen| pen.mark(&key, why))?;
+            }
+            Err(Unread::Unreadable(why)) => {
+                tracing::error!(room = %room.1, "a room cannot be read now: {why}");
+                self.unread.insert(room.clone(), why.clone());
+            }
         }
-        read
+        read.map_err(|unread| unread.of(room))
     }
 
     /// Which generations of a room are retired.
@@ -144,7 +159,9 @@ impl DiskStore {
     fn erase(&mut self, room: &RoomKey) -> Result<bool, StoreError> {
         let key = key(room);
         let generations = self.generations(&key)?;
-        self.transact(|pen| pen.remove(&key, &generations))
+        let was = self.transact(|pen| pen.remove(&key, &generations))?;
+        self.unread.remove(room);
+        Ok(was)
     }
 }
 

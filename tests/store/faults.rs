@@ -131,7 +131,8 @@ fn why_a_store_is_not_opened_is_said() {
             }
             medium.heal();
         }
-        assert!(failures > 5, "{kind:?}: {failures}");
+        // What is read is there twice; what is written is not.
+        assert!(failures > 3, "{kind:?}: {failures}");
     }
     let foreign = FrailMedium::new(b"SQLite format 3".to_vec());
     assert!(matches!(stage::open(&foreign), Err(OpenError::NotAStore { .. })));

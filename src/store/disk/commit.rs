@@ -18,6 +18,7 @@ struct Switch {
 impl DiskStore {
     /// Keeps all of it, with one commit; with a second one that takes it back, if it is not what is read.
     pub(super) fn keep(&mut self, keepings: Vec<Keeping>) -> Result<(), StoreError> {
+        self.refuse_unread(&keepings)?;
         self.check_retired()?;
         let limit = self.config.room_bytes;
         let spared = self.spared.clone();
@@ -43,6 +44,15 @@ impl DiskStore {
                 Err(StoreError::Failed { why })
             }
         }
+    }
+
+    /// Nothing is kept over a room that could not be read.
+    fn refuse_unread(&self, keepings: &[Keeping]) -> Result<(), StoreError> {
+        let rooms = keepings.iter().map(Keeping::room);
+        let refused = rooms.filter_map(|room| Some((room, self.unread.get(room)?))).next();
+        refused.map_or(Ok(()), |(room, why)| {
+            Err(StoreError::Damaged { room: room.clone(), why: why.clone() })
+        })
     }
 
     /// One commit of what `write` does, or nothing of it.
@@ -78,7 +88,7 @@ impl DiskStore {
         for switch in switches {
             match view.check(&switch.key) {
                 Ok(()) => {}
-                Err(Unread::Damaged(why)) => return Err(why),
+                Err(Unread::Damaged(why) | Unread::Unreadable(why)) => return Err(why),
                 Err(Unread::Failed(error)) => return Err(error.to_string()),
             }
         }
@@ -98,6 +108,10 @@ impl DiskStore {
                 Err(Unread::Damaged(why)) => {
                     self.spared.push(generation);
                     damaged.push((key, why));
+                }
+                Err(Unread::Unreadable(why)) => {
+                    tracing::error!(generation, "what was kept before stays: {why}");
+                    self.spared.push(generation);
                 }
                 Err(Unread::Failed(error)) => return Err(error),
             }

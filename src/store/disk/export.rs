@@ -133,6 +133,8 @@ impl DiskStore {
         self.transact(|pen| {
             pen.remove(&key, &generations)?;
             pen.put(&key, kept)
-        })
+        })?;
+        self.unread.remove(room);
+        Ok(())
     }
 }

@@ -1,7 +1,9 @@
-//! A disk in memory that loses power, fails and fills up when it is told to: for tests of stores and of
+//! A disk in memory that loses power, fails, fills up and cannot be read when it is told to: for tests of stores and of
 //! what stands on them.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Medium;
@@ -72,6 +74,12 @@ impl Crash {
     }
 }
 
+/// The sectors on which so many bytes are.
+fn sectors(offset: u64, len: usize) -> Range<u64> {
+    let size = SECTOR as u64;
+    offset / size..(offset + len as u64).div_ceil(size)
+}
+
 fn apply(image: &mut Vec<u8>, operation: &Operation, mut has_landed: impl FnMut(usize) -> bool) {
     match operation {
         Operation::Write { offset, data } => {
@@ -111,6 +119,18 @@ struct Disk {
     operations: u64,
     capacity: Option<u64>,
     is_lying: bool,
+    /// Sectors that cannot be read, and whether they can once they are written.
+    unreadable: BTreeMap<u64, Spoiled>,
+    is_gone: bool,
+}
+
+/// For how long a sector cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoiled {
+    /// Until it is written: the disk then has another one in its place.
+    UntilWritten,
+    /// Whatever is written.
+    ForGood,
 }
 
 /// A disk in memory. A clone is the same disk.
@@ -174,6 +194,27 @@ impl FrailMedium {
         self.disk().is_lying = true;
     }
 
+    /// From now on these sectors of 512 bytes cannot be read.
+    pub fn spoil(&self, sectors: Range<u64>, how: Spoiled) {
+        self.disk().unreadable.extend(sectors.map(|sector| (sector, how)));
+    }
+
+    /// Every sector can be read again, as it was.
+    pub fn unspoil(&self) {
+        self.disk().unreadable.clear();
+    }
+
+    /// Whether something was written to every sector that could not be read.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.disk().unreadable.is_empty()
+    }
+
+    /// From now on everything fails: the disk was pulled.
+    pub fn pull(&self) {
+        self.disk().is_gone = true;
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,6 +223,9 @@ impl FrailMedium {
 impl Disk {
     fn operate(&mut self) -> io::Result<()> {
         self.operations += 1;
+        if self.is_gone {
+            return Err(io::Error::other("no such device"));
+        }
         match &mut self.failure {
             Some((0, kind)) => {
                 let kind = *kind;
@@ -213,6 +257,9 @@ impl Medium for FrailMedium {
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut disk = self.disk();
         disk.operate()?;
+        if disk.unreadable.range(sectors(offset, out.len())).next().is_some() {
+            return Err(io::Error::other("a sector cannot be read"));
+        }
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(disk.now.len());
         let found = disk.now[from..].len().min(out.len());
         out[..found].copy_from_slice(&disk.now[from..from + found]);
@@ -233,6 +280,8 @@ impl Medium for FrailMedium {
         {
             *byte ^= 1;
         }
+        let written = sectors(offset, done);
+        disk.unreadable.retain(|sector, how| *how == Spoiled::ForGood || !written.contains(sector));
         disk.apply(Operation::Write { offset, data });
         operated
     }

@@ -1,5 +1,6 @@
 //! How a store is made, and opened again.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 #[cfg(unix)]
@@ -12,6 +13,7 @@ use thiserror::Error;
 
 use super::medium::Locked;
 use super::pages::HeadError;
+use super::view::Unread;
 use super::{DiskStore, DiskStoreConfig, Medium, Pages, broken};
 use crate::store::StoreError;
 
@@ -174,6 +176,7 @@ impl DiskStore {
             failed: None,
             has_checked: false,
             spared: Vec::new(),
+            unread: BTreeMap::new(),
         };
         store.prepare().map_err(|error| refused(error.to_string()))?;
         Ok(store)
@@ -190,8 +193,8 @@ impl DiskStore {
                 store.transact(|pen| pen.begin())?;
             }
             store.view()?.next().map(drop).map_err(|unread| match unread {
-                super::view::Unread::Damaged(why) => broken(why),
-                super::view::Unread::Failed(error) => error,
+                Unread::Damaged(why) | Unread::Unreadable(why) => broken(why),
+                Unread::Failed(error) => error,
             })
         })
     }

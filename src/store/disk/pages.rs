@@ -6,7 +6,12 @@
 //! instead, and if both are damaged, reading fails. Where a value of a room goes on over several pages,
 //! what follows the first is there once, and is handed on as it is: whoever reads the value finds that its
 //! own sum is wrong.
+//!
+//! What the medium does not read is like what is damaged: a copy is read instead, and written over it. A
+//! part of a value that cannot be read is handed on as a gap, so that redb goes on; whoever reads the value
+//! has it read again. Reading fails only if neither copy can be read.
 
+mod gaps;
 mod head;
 mod sums;
 
@@ -32,6 +37,8 @@ const GROUP: u64 = 32;
 const SPAN: u64 = 2 * GROUP + 2;
 /// Pages of the file before the first group: the head and its copy.
 const HEADS: u64 = 2;
+/// Of so many pages of one value that cannot be read, the rest is not tried: each may take a disk seconds.
+const TRIES: usize = 8;
 /// The most copies of pages that wait to be written anew. Of more, none is, until it is read again.
 const HEALS: usize = 1024;
 
@@ -59,10 +66,14 @@ pub struct MediumStatistics {
     pub read: u64,
     /// Bytes that were written.
     pub written: u64,
-    /// Pages of which one of two copies was damaged, and is, or is about to be, written anew.
+    /// Pages of which one of two copies was damaged or could not be read, and is, or is about to be,
+    /// written anew.
     pub healed: u64,
-    /// Pages of the structure that were read damaged, with no good copy: at the first, the store fails.
+    /// Pages of the structure of which no copy was good, or none could be read: at the first, the store
+    /// fails.
     pub damaged: u64,
+    /// Pages, copies of pages and sums that the medium did not read (EIO).
+    pub unreadable: u64,
 }
 
 #[derive(Debug)]
@@ -77,6 +88,8 @@ struct State {
     /// Pages that were written since they were last read back, and whether they have a copy. A page may be
     /// written again as part of something else.
     fresh: BTreeMap<u64, bool>,
+    /// Whether redb has been handed a gap.
+    has_gaps: bool,
     statistics: MediumStatistics,
     /// How the medium first failed. From then on nothing is written: what it holds is not known.
     fault: Option<(io::ErrorKind, String)>,
@@ -100,6 +113,7 @@ impl Pages {
             sums: Sums::default(),
             heals: Vec::new(),
             fresh: BTreeMap::new(),
+            has_gaps: false,
             statistics: MediumStatistics {
                 healed: u64::from(!is_whole),
                 ..MediumStatistics::default()
@@ -118,7 +132,8 @@ impl Pages {
     }
 
     /// Whether all that was written since this or [`Self::pass`] was last called is on the medium, as far
-    /// as the system tells. One of them after each commit: what is remembered grows with what is written.
+    /// as the system tells. Of two copies, one may not be readable. One of them after each commit: what is
+    /// remembered grows with what is written.
     pub(super) fn read_back(&self) -> io::Result<bool> {
         let mut state = self.state();
         let mut is_good = true;
@@ -126,12 +141,24 @@ impl Pages {
         for (page, has_copy) in mem::take(&mut state.fresh) {
             let sums = state.sums(page)?;
             let (place, copy_place) = place(page);
-            for place in [Some(place), has_copy.then_some(copy_place)].into_iter().flatten() {
-                state.read(place, &mut bytes)?;
-                is_good &= sums.contains(&sum(page, &bytes));
+            let first = state.read(place, &mut bytes);
+            is_good &= first.is_err() || sums.contains(&sum(page, &bytes));
+            if has_copy {
+                let copy = state.read(copy_place, &mut bytes);
+                is_good &= copy.is_err() || sums.contains(&sum(page, &bytes));
+                first.or(copy)?;
+            } else {
+                first?;
             }
         }
         Ok(is_good)
+    }
+
+    /// A value that was not good when redb read it, with the parts of it that could not be read then;
+    /// nothing, if everything could be read.
+    pub(super) fn mended(&self, value: &[u8]) -> Option<io::Result<Vec<u8>>> {
+        let mut state = self.state();
+        state.has_gaps.then(|| state.close_gaps(value))
     }
 
     /// What the medium said when it first failed.
@@ -147,9 +174,11 @@ impl Pages {
 impl State {
     fn read(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let read = self.medium.read_at(offset, out);
-        self.noted(read)?;
-        self.statistics.read += out.len() as u64;
-        Ok(())
+        match &read {
+            Ok(()) => self.statistics.read += out.len() as u64,
+            Err(_) => self.statistics.unreadable += 1,
+        }
+        read
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -178,39 +207,71 @@ impl State {
     /// What may be the sum of a page: what both copies of the sums say.
     fn sums(&mut self, page: u64) -> io::Result<[Sum; 2]> {
         let Self { medium, sums, statistics, .. } = self;
-        let sums = sums.of(page, medium.as_mut(), &mut statistics.read);
+        let sums = sums.of(page, medium.as_mut(), statistics);
         self.noted(sums)
     }
 
     /// Checks the page that is in `out`, as it stands where it is kept first, against its sum and its
-    /// copy, and puts right what can be.
-    fn check(&mut self, page: u64, out: &mut [u8]) -> io::Result<()> {
+    /// copy, and puts right what can be. `read` is how reading it went.
+    fn check(&mut self, page: u64, out: &mut [u8], read: io::Result<()>) -> io::Result<()> {
         let sums = self.sums(page)?;
         if sums == [[0; 16]; 2] {
             out.fill(0);
             return Ok(());
         }
-        let found = sum(page, out);
         let (place, copy_place) = place(page);
         let mut copy = vec![0; PAGE];
-        self.read(copy_place, &mut copy)?;
-        if sums.contains(&found) {
+        let copied = self.read(copy_place, &mut copy);
+        let good = |read: &io::Result<()>, bytes: &[u8]| {
+            read.as_ref().ok().map(|()| sum(page, bytes)).filter(|sum| sums.contains(sum))
+        };
+        if let Some(found) = good(&read, out) {
             self.settle(page, found, sums);
-            if copy != out {
+            if copied.is_err() || copy != out {
                 self.heal(copy_place, out);
             }
             return Ok(());
         }
-        let copied = sum(page, &copy);
-        if sums.contains(&copied) {
+        if let Some(found) = good(&copied, &copy) {
             out.copy_from_slice(&copy);
-            self.settle(page, copied, sums);
+            self.settle(page, found, sums);
             self.heal(place, out);
             return Ok(());
         }
         self.statistics.damaged += 1;
-        let why = format!("page {page} is damaged, and so is its copy");
-        self.noted(Err(io::Error::new(io::ErrorKind::InvalidData, why)))
+        let error = match read.and(copied) {
+            Ok(()) => {
+                let why = format!("page {page} is damaged, and so is its copy");
+                io::Error::new(io::ErrorKind::InvalidData, why)
+            }
+            Err(error) => {
+                let why = format!("page {page} cannot be read ({error}), nor from its copy");
+                io::Error::new(error.kind(), why)
+            }
+        };
+        self.noted(Err(error))
+    }
+
+    /// A page that goes on a value cannot be read, and is handed on as a gap. The first page of the value
+    /// was read just before: of a medium that is gone nothing gets here.
+    fn leave(&mut self, page: u64, out: &mut [u8], error: &io::Error) {
+        tracing::error!(page, "a page of the store cannot be read: {error}");
+        self.has_gaps = true;
+        gaps::fill(page, out);
+    }
+
+    /// `value` as it is once what is missing in it can be read.
+    fn close_gaps(&mut self, value: &[u8]) -> io::Result<Vec<u8>> {
+        let mut bytes = value.to_vec();
+        let mut read = vec![0; PAGE];
+        for gap in gaps::find(value) {
+            // Whoever keeps a room may have written what looks like a gap.
+            if gap.page < self.head.len / PAGE as u64 {
+                self.read(place(gap.page).0, &mut read)?;
+                gap.close(&mut bytes, &read);
+            }
+        }
+        Ok(bytes)
     }
 
     /// Both copies of the sums shall say of a page what the page is.
@@ -288,16 +349,27 @@ impl StorageBackend for Pages {
         if (first + count) * PAGE as u64 > state.head.len {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "beyond the end"));
         }
-        let mut checked = 1;
+        let (mut checked, mut missing) = (1, 0);
         let mut page = first;
         let mut rest = out;
         while page < first + count {
             let beside = run(page, first + count - page);
             let (now, later) = rest.split_at_mut(beside as usize * PAGE);
-            state.read(place(page).0, now)?;
+            let is_read = missing < TRIES && state.read(place(page).0, now).is_ok();
             for (bytes, page) in now.chunks_mut(PAGE).zip(page..) {
-                if page < first + checked {
-                    state.check(page, bytes)?;
+                let is_checked = page < first + checked;
+                let read = if is_read {
+                    Ok(())
+                } else if is_checked || missing < TRIES {
+                    state.read(place(page).0, bytes)
+                } else {
+                    Err(io::Error::other("not tried, after others"))
+                };
+                if is_checked {
+                    state.check(page, bytes, read)?;
+                } else if let Err(error) = read {
+                    state.leave(page, bytes, &error);
+                    missing += 1;
                 }
                 if page == first {
                     checked = structure(bytes, count);
@@ -317,7 +389,7 @@ impl StorageBackend for Pages {
         if len < state.head.len {
             let end = HEADS + pages.div_ceil(GROUP) * SPAN;
             let State { medium, sums, statistics, .. } = &mut *state;
-            let cut = sums.forget_from(pages, medium.as_mut(), &mut statistics.read);
+            let cut = sums.forget_from(pages, medium.as_mut(), statistics);
             let cut = cut.and_then(|()| medium.cut(end * PAGE as u64));
             state.noted(cut)?;
             drop(state.fresh.split_off(&pages));
@@ -371,7 +443,7 @@ impl StorageBackend for Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::disk::FrailMedium;
+    use crate::store::disk::{FrailMedium, Spoiled};
 
     /// Five pages, across two groups, that redb wrote at once.
     fn written(begin: &[u8]) -> (FrailMedium, Vec<u8>) {
@@ -454,6 +526,29 @@ mod tests {
         pages.write(32 * PAGE as u64, &[3; PAGE]).unwrap();
         assert!(!pages.read_back().unwrap());
         assert!(pages.read_back().unwrap(), "it was told once");
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_from_one_copy_at_least() {
+        let medium = FrailMedium::default();
+        let pages = Pages::open(Box::new(medium.clone())).unwrap();
+        pages.set_len(40 * PAGE as u64).unwrap();
+        let value: Vec<u8> = MAGIC.into_iter().chain([2; 3 * PAGE - MAGIC.len()]).collect();
+        let (first, copy) = place(20);
+        for (spoiled, is_read) in [
+            (vec![first], true),
+            (vec![copy], true),
+            (vec![first, copy], false),
+            (vec![place(22).0], false),
+        ] {
+            for place in spoiled {
+                medium.spoil(place / 512 + 3..place / 512 + 4, Spoiled::ForGood);
+            }
+            pages.write(20 * PAGE as u64, &value).unwrap();
+            assert_eq!(pages.read_back().ok(), is_read.then_some(true));
+            medium.unspoil();
+        }
+        assert!(pages.fault().is_none(), "it may be written again");
     }
 
     #[test]

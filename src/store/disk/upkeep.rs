@@ -28,6 +28,14 @@ pub struct StoredRoom {
     pub damaged: Option<String>,
 }
 
+/// A room with which something is wrong.
+struct Finding {
+    room: RoomKey,
+    why: String,
+    /// Whether that stays: a part that cannot be read may be read another time.
+    is_lasting: bool,
+}
+
 /// How far something is that goes over all rooms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Progress {
@@ -84,26 +92,33 @@ impl Snapshot {
         Ok(rooms)
     }
 
-    /// Reads every room and returns those that are damaged, with what is wrong with them. `progress` is
-    /// told after each room.
+    /// Reads every room and returns those that are damaged, or of which a part cannot be read, with what
+    /// is wrong with them. `progress` is told after each room.
     ///
     /// # Errors
     ///
     /// [`StoreError::Failed`].
     pub fn verify(
         &self,
-        mut progress: impl FnMut(Progress),
+        progress: impl FnMut(Progress),
     ) -> Result<Vec<(RoomKey, String)>, StoreError> {
+        let found = self.survey(progress)?;
+        Ok(found.into_iter().map(|found| (found.room, found.why)).collect())
+    }
+
+    fn survey(&self, mut progress: impl FnMut(Progress)) -> Result<Vec<Finding>, StoreError> {
         let rooms = self.rooms()?;
         let mut done = Progress { of_bytes: total(&rooms), ..Progress::default() };
         let mut damaged = Vec::new();
         for stored in rooms {
-            let found = match self.view.check(&key(&stored.room)) {
-                Ok(()) => stored.damaged,
-                Err(Unread::Damaged(why)) => stored.damaged.or(Some(why)),
+            let (found, is_lasting) = match self.view.check(&key(&stored.room)) {
+                Ok(()) => (None, true),
+                Err(Unread::Damaged(why)) => (Some(why), true),
+                Err(Unread::Unreadable(why)) => (Some(why), stored.damaged.is_some()),
                 Err(Unread::Failed(error)) => return Err(error),
             };
-            damaged.extend(found.map(|why| (stored.room, why)));
+            let why = stored.damaged.or(found);
+            damaged.extend(why.map(|why| Finding { room: stored.room, why, is_lasting }));
             done.rooms += 1;
             done.bytes += stored.bytes;
             progress(done);
@@ -125,7 +140,7 @@ impl Snapshot {
     }
 
     /// Makes a store at `path` with all that is in this one, and returns which rooms are not in it
-    /// because they are damaged, with what is wrong with them. `progress` is told after each room. What
+    /// because they are damaged or cannot be read, with what is wrong with them. `progress` is told after each room. What
     /// ends early leaves a store with some of the rooms.
     ///
     /// # Errors
@@ -153,7 +168,9 @@ impl Snapshot {
                     held += kept.as_ref().map_or(0, KeptRoom::bytes);
                     batch.extend(kept.map(|kept| (stored.room, kept)));
                 }
-                Err(Unread::Damaged(why)) => damaged.push((stored.room, why)),
+                Err(Unread::Damaged(why) | Unread::Unreadable(why)) => {
+                    damaged.push((stored.room, why));
+                }
                 Err(Unread::Failed(error)) => return Err(error.into()),
             }
             if held >= BATCH {
@@ -199,7 +216,8 @@ impl DiskStore {
         self.ask(|store| Snapshot { view: store.view()?, config: store.config.clone() }.rooms())
     }
 
-    /// Reads every room, as [`Snapshot::verify`]. Those that are found damaged stay closed from now on.
+    /// Reads every room, as [`Snapshot::verify`]. Those that are found damaged stay closed from now on; of
+    /// those that cannot be read nothing is remembered.
     ///
     /// # Errors
     ///
@@ -210,22 +228,20 @@ impl DiskStore {
     ) -> Result<Vec<(RoomKey, String)>, StoreError> {
         self.ask(|store| {
             let snapshot = Snapshot { view: store.view()?, config: store.config.clone() };
-            let damaged = snapshot.verify(progress)?;
-            drop(snapshot);
-            let view = store.view()?;
+            let found = snapshot.survey(progress)?;
             let mut unmarked = Vec::new();
-            for (room, why) in &damaged {
-                if view.damage(&key(room))?.is_none() {
+            for Finding { room, why, .. } in found.iter().filter(|found| found.is_lasting) {
+                if snapshot.view.damage(&key(room))?.is_none() {
                     unmarked.push((key(room), why));
                 }
             }
-            drop(view);
+            drop(snapshot);
             if !unmarked.is_empty() {
                 store.transact(|pen| {
                     unmarked.iter().try_for_each(|(key, why)| pen.mark(key, why))
                 })?;
             }
-            Ok(damaged)
+            Ok(found.into_iter().map(|found| (found.room, found.why)).collect())
         })
     }
 }

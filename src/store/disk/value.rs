@@ -68,6 +68,12 @@ impl Place<'_> {
 
     /// What a value is of, and its sum; or what is wrong with it.
     pub(super) fn open(self, value: &[u8]) -> Result<(&[u8], Sum), &'static str> {
+        let (bytes, is, said) = self.parse(value)?;
+        if is == said { Ok((bytes, is)) } else { Err("has another sum") }
+    }
+
+    /// What a value is of, if its sum is right; the sum that it then has, and the one that it says.
+    pub(super) fn parse(self, value: &[u8]) -> Result<(&[u8], Sum, Sum), &'static str> {
         let value = value.strip_prefix(&MAGIC).ok_or("is no value")?;
         let [version, a, b, c, d, rest @ ..] = value else { return Err("has no length") };
         let Some((bytes, sum)) = rest.split_last_chunk::<16>() else { return Err("has no sum") };
@@ -77,10 +83,7 @@ impl Place<'_> {
         if usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])) != Ok(bytes.len()) {
             return Err("has another length");
         }
-        if self.sum(bytes) != *sum {
-            return Err("has another sum");
-        }
-        Ok((bytes, *sum))
+        Ok((bytes, self.sum(bytes), *sum))
     }
 }
 

@@ -1,12 +1,14 @@
 //! What is committed, read and checked: rows of rooms, and what they say is kept.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable};
 
-use super::broken;
 use super::value::{
-    DAMAGED, IMAGES, META, Place, RECORDS, RETIRED, ROOMS, Row, chained, number, room,
+    DAMAGED, IMAGES, META, Place, RECORDS, RETIRED, ROOMS, Row, Sum, chained, number, room,
 };
+use super::{Pages, broken};
 use crate::proto::event::kept::{KeptRoom, RoomImage, RoomRecord};
 use crate::proto::id::RoomKey;
 use crate::store::StoreError;
@@ -16,6 +18,8 @@ use crate::store::StoreError;
 pub(super) enum Unread {
     /// It is not what was written.
     Damaged(String),
+    /// It may be what was written: the medium does not read all of it now.
+    Unreadable(String),
     /// It cannot be known.
     Failed(StoreError),
 }
@@ -29,7 +33,9 @@ impl From<StoreError> for Unread {
 impl Unread {
     pub(super) fn of(self, room: &RoomKey) -> StoreError {
         match self {
-            Self::Damaged(why) => StoreError::Damaged { room: room.clone(), why },
+            Self::Damaged(why) | Self::Unreadable(why) => {
+                StoreError::Damaged { room: room.clone(), why }
+            }
             Self::Failed(error) => error,
         }
     }
@@ -39,16 +45,19 @@ impl Unread {
 pub(super) type Said = (RoomKey, Result<Row, String>);
 
 /// The store as it was at one moment. What is committed later does not show.
-pub(super) struct View(ReadTransaction);
+pub(super) struct View {
+    transaction: ReadTransaction,
+    pages: Pages,
+}
 
 impl View {
-    pub(super) const fn new(transaction: ReadTransaction) -> Self {
-        Self(transaction)
+    pub(super) const fn new(transaction: ReadTransaction, pages: Pages) -> Self {
+        Self { transaction, pages }
     }
 
     /// The number of the next generation.
     pub(super) fn next(&self) -> Result<u64, Unread> {
-        let table = self.0.open_table(META).map_err(broken)?;
+        let table = self.transaction.open_table(META).map_err(broken)?;
         let value = table.get("next").map_err(broken)?;
         let value =
             value.ok_or_else(|| Unread::Damaged("no number of the next generation".into()))?;
@@ -58,14 +67,14 @@ impl View {
 
     /// What is said to be kept of a room.
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<Row>, Unread> {
-        let table = self.0.open_table(ROOMS).map_err(broken)?;
+        let table = self.transaction.open_table(ROOMS).map_err(broken)?;
         let value = table.get(key).map_err(broken)?;
         value.map(|value| row(key, value.value()).map_err(Unread::Damaged)).transpose()
     }
 
     /// Why a room was found damaged, if it was.
     pub(super) fn damage(&self, key: &[u8]) -> Result<Option<String>, StoreError> {
-        let table = self.0.open_table(DAMAGED).map_err(broken)?;
+        let table = self.transaction.open_table(DAMAGED).map_err(broken)?;
         let value = table.get(key).map_err(broken)?;
         Ok(value.map(|value| damage(key, value.value())))
     }
@@ -89,13 +98,15 @@ impl View {
     /// well in the end.
     fn read(&self, key: &[u8], row: &Row, mut take: impl FnMut(&[u8])) -> Result<(), Unread> {
         let generation = row.generation;
-        let images = self.0.open_table(IMAGES).map_err(broken)?;
+        let images = self.transaction.open_table(IMAGES).map_err(broken)?;
         let image = images.get(generation).map_err(broken)?;
         let image = image.ok_or_else(|| Unread::Damaged("its image is missing".into()))?;
         let place = Place::Image(key, generation);
-        let (bytes, mut chain) = place.open(image.value()).map_err(wrong("its image"))?;
-        take(bytes);
-        let records = self.0.open_table(RECORDS).map_err(broken)?;
+        let mut doubt = None;
+        let (bytes, mut chain) =
+            self.part(place, image.value(), &mut doubt, || "its image".into())?;
+        take(&bytes);
+        let records = self.transaction.open_table(RECORDS).map_err(broken)?;
         let (mut count, mut total) = (0, 0);
         for entry in records.range((generation, 0)..=(generation, u64::MAX)).map_err(broken)? {
             let (at, value) = entry.map_err(broken)?;
@@ -106,10 +117,9 @@ impl View {
                 )));
             }
             let place = Place::Record(key, generation, count);
-            let (bytes, sum) = place.open(value.value()).map_err(|what| {
-                Unread::Damaged(format!("its record {count} of {} {what}", row.records))
-            })?;
-            take(bytes);
+            let name = || format!("its record {count} of {}", row.records);
+            let (bytes, sum) = self.part(place, value.value(), &mut doubt, name)?;
+            take(&bytes);
             chain = chained(chain, sum);
             count += 1;
             total += bytes.len() as u64;
@@ -118,14 +128,48 @@ impl View {
             return Err(Unread::Damaged(format!("it has {count} records of {}", row.records)));
         }
         if chain != row.chain || total != row.record_bytes || bytes.len() as u64 != row.image {
-            return Err(Unread::Damaged("it is not what its row says".into()));
+            let other = || Unread::Damaged("it is not what its row says".into());
+            return Err(doubt.map_or_else(other, Unread::Unreadable));
         }
         Ok(())
     }
 
+    /// An image or a record, and its sum. If only the sum that it says cannot be read, that is left in
+    /// `doubt`: whether it is good is for the chain to say.
+    fn part<'v>(
+        &self,
+        place: Place<'_>,
+        value: &'v [u8],
+        doubt: &mut Option<String>,
+        name: impl Fn() -> String,
+    ) -> Result<(Cow<'v, [u8]>, Sum), Unread> {
+        let what = match place.open(value) {
+            Ok((bytes, sum)) => return Ok((Cow::Borrowed(bytes), sum)),
+            Err(what) => what,
+        };
+        let unreadable = match self.pages.mended(value) {
+            None => return Err(Unread::Damaged(format!("{} {what}", name()))),
+            Some(Ok(mended)) => {
+                if let Ok((bytes, sum)) = place.open(&mended) {
+                    return Ok((Cow::Owned(bytes.to_vec()), sum));
+                }
+                // What could not be read may be moved since, or too short to be known.
+                format!("{} {what}, and a part of the store cannot be read", name())
+            }
+            Some(Err(error)) => format!("a part of it cannot be read: {error}"),
+        };
+        match place.parse(value) {
+            Ok((bytes, sum, _)) => {
+                doubt.get_or_insert(unreadable);
+                Ok((Cow::Borrowed(bytes), sum))
+            }
+            Err(_) => Err(Unread::Unreadable(unreadable)),
+        }
+    }
+
     /// Every room of which something is kept, in order, with its row.
     pub(super) fn rows(&self) -> Result<Vec<Said>, StoreError> {
-        let table = self.0.open_table(ROOMS).map_err(broken)?;
+        let table = self.transaction.open_table(ROOMS).map_err(broken)?;
         let mut rows = Vec::new();
         for entry in table.iter().map_err(broken)? {
             let (key, value) = entry.map_err(broken)?;
@@ -140,7 +184,7 @@ impl View {
 
     /// Generations that are not kept any more, with the keys of their rooms.
     pub(super) fn retired(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let table = self.0.open_table(RETIRED).map_err(broken)?;
+        let table = self.transaction.open_table(RETIRED).map_err(broken)?;
         let mut retired = Vec::new();
         for entry in table.iter().map_err(broken)? {
             let (generation, value) = entry.map_err(broken)?;

@@ -46,19 +46,27 @@ pub(in crate::store::disk) struct Head {
 }
 
 impl Head {
-    /// The newer of the two copies that are good; and whether both say the same. An empty medium has one
-    /// that says nothing.
+    /// The newer of the two copies that are good; and whether both can be read and say the same. An empty
+    /// medium has one that says nothing.
     pub(super) fn read(medium: &mut dyn Medium) -> Result<(Self, bool), HeadError> {
         if medium.size()? == 0 {
             return Ok((Self { sequence: 0, len: 0, header: [0; HEADER] }, true));
         }
         let mut copies = [[0; SECTOR]; 2];
-        medium.read_at(0, &mut copies[0])?;
-        medium.read_at(PAGE as u64, &mut copies[1])?;
+        let mut unread = None;
+        for (place, copy) in [0, PAGE as u64].into_iter().zip(&mut copies) {
+            if let Err(error) = medium.read_at(place, copy) {
+                copy.fill(0);
+                unread = Some(error);
+            }
+        }
         let is_whole = copies[0] == copies[1];
         let good = copies.iter().filter(|sector| sum(sector) == sector[SECTOR - 16..]);
         let newest = good.max_by_key(|sector| number(sector, 16));
         let Some(newest) = newest else {
+            if let Some(error) = unread {
+                return Err(error.into());
+            }
             let is_store = copies.iter().any(|sector| sector.starts_with(&MAGIC));
             return Err(if is_store { HeadError::Damaged } else { HeadError::Foreign });
         };

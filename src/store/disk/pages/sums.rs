@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::{GROUP, HEADS, PAGE, SECTOR, SPAN, Sum};
+use super::{GROUP, HEADS, MediumStatistics, PAGE, SECTOR, SPAN, Sum};
 use crate::store::disk::medium::Medium;
 
 /// The most groups whose sums are remembered: 4 MiB of them, for 512 MiB of pages. Of more, those are
@@ -36,9 +36,9 @@ impl Sums {
         &mut self,
         page: u64,
         medium: &mut dyn Medium,
-        read: &mut u64,
+        statistics: &mut MediumStatistics,
     ) -> io::Result<[Sum; 2]> {
-        let group = self.group(page / GROUP, medium, read)?;
+        let group = self.group(page / GROUP, medium, statistics)?;
         Ok([0, 1].map(|copy: usize| {
             let mut sum = [0; 16];
             sum.copy_from_slice(&group.copies[copy][at(page)..at(page) + 16]);
@@ -61,11 +61,11 @@ impl Sums {
         &mut self,
         page: u64,
         medium: &mut dyn Medium,
-        read: &mut u64,
+        statistics: &mut MediumStatistics,
     ) -> io::Result<()> {
         drop(self.0.split_off(&page.div_ceil(GROUP)));
         if !page.is_multiple_of(GROUP) {
-            let group = self.group(page / GROUP, medium, read)?;
+            let group = self.group(page / GROUP, medium, statistics)?;
             for copy in &mut group.copies {
                 copy[at(page)..].fill(0);
             }
@@ -84,22 +84,32 @@ impl Sums {
         sectors
     }
 
+    /// The sums of a group. If one copy cannot be read, the other stands for it, and is written over it.
     fn group(
         &mut self,
         number: u64,
         medium: &mut dyn Medium,
-        read: &mut u64,
+        statistics: &mut MediumStatistics,
     ) -> io::Result<&mut Group> {
         if !self.0.contains_key(&number) {
             if self.0.len() >= GROUPS {
                 self.0.retain(|_, group| group.is_new);
             }
-            let mut group = Group { copies: [[0; SECTOR]; 2], is_new: false };
-            for (place, copy) in places(number).into_iter().zip(&mut group.copies) {
-                medium.read_at(place, copy)?;
-                *read += SECTOR as u64;
+            let mut copies = [[0; SECTOR]; 2];
+            let [first, second] = places(number);
+            let read =
+                [medium.read_at(first, &mut copies[0]), medium.read_at(second, &mut copies[1])];
+            let unreadable = read.iter().filter(|read| read.is_err()).count() as u64;
+            statistics.read += (2 - unreadable) * SECTOR as u64;
+            statistics.unreadable += unreadable;
+            match read {
+                [Ok(()), Ok(())] => {}
+                [Err(_), Ok(())] => copies[0] = copies[1],
+                [Ok(()), Err(_)] => copies[1] = copies[0],
+                [Err(error), Err(_)] => return Err(error),
             }
-            self.0.insert(number, group);
+            statistics.healed += unreadable;
+            self.0.insert(number, Group { copies, is_new: unreadable > 0 });
         }
         self.0.get_mut(&number).ok_or_else(|| io::Error::other("no such group"))
     }
