@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 
 use parlor::proto::id::RoomKey;
-use parlor::store::disk::{FrailMedium, OpenError, Spoiled};
+use parlor::store::disk::{ExportError, FrailMedium, OpenError, Spoiled};
 use parlor::store::{DiskStore, RoomStore, StoreError};
 
 use super::stage::{self, Dice, Kept, more, room, whole};
@@ -316,20 +316,93 @@ fn a_store_serves_and_commits_without_any_of_its_copies() {
     }
 }
 
+/// Of what the file grows by from now on only copies can be read.
+fn spoil_beyond(medium: &FrailMedium) {
+    let end = medium.bytes().len() as u64 / PAGE;
+    for page in (end..end + 2000).filter(|page| (1..33).contains(&((page - 2) % 66))) {
+        medium.spoil(page * 8..page * 8 + 8, Spoiled::ForGood);
+    }
+}
+
 #[test]
 fn what_is_kept_whole_counts_only_once_it_can_be_read() {
-    let (image, kept) = store(&mut Dice::new(stage::seed()));
-    let end = image.len() as u64 / SECTOR;
+    let mut dice = Dice::new(stage::seed());
+    let (image, mut kept) = store(&mut dice);
     let medium = FrailMedium::new(image);
     let mut store = stage::open(&medium).unwrap();
-    // Whatever the file grows by.
-    medium.spoil(end..end + (8 << 20) / SECTOR, Spoiled::ForGood);
-    let mut dice = Dice::new(stage::seed());
-    let told = store.commit(vec![whole("a", dice.bytes(100_000)), whole("h", dice.bytes(400_000))]);
+    spoil_beyond(&medium);
+    let image = dice.bytes(400_000);
+    let keepings = vec![
+        more("b", "with it"),
+        more("h", "with it"),
+        whole("a", "with it"),
+        whole("h", image.clone()),
+        more("h", "with it"),
+        whole("c", "with it"),
+        whole("c", "and again"),
+        whole("new", "with it"),
+        more("d", "with it"),
+    ];
+    let told = store.commit(keepings);
     assert!(matches!(told, Err(StoreError::Failed { .. })), "{told:?}");
+    assert!(told.unwrap_err().to_string().contains("was taken back"));
     drop(store);
     medium.unspoil();
+    let mut store = stage::open(&medium).unwrap();
+    assert_eq!(stage::kept(&mut store), kept, "all of it or nothing");
+    assert_eq!(store.fetch(&room("new")).unwrap(), None);
+    assert_eq!(store.verify(|_| {}).unwrap(), []);
+    // What it had begun is not kept for ever.
+    let is_there = |medium: &FrailMedium| {
+        let needles = image.chunks(32).skip(1000).step_by(50).take(20);
+        let bytes = medium.bytes();
+        needles.filter(|needle| bytes.windows(32).any(|window| window == *needle)).count() > 2
+    };
+    assert!(is_there(&medium));
+    for name in ["a", "b", "c", "d", "a", "b", "c", "d"] {
+        let keepings = vec![whole(name, dice.bytes(300_000))];
+        stage::keep(&mut kept, &keepings);
+        store.commit(keepings).unwrap();
+    }
+    assert!(!is_there(&medium), "its place was used again");
+    drop(store);
     assert_eq!(stage::kept(&mut stage::open(&medium).unwrap()), kept);
+}
+
+#[test]
+fn what_is_imported_counts_only_once_it_can_be_read() {
+    let mut dice = Dice::new(stage::seed());
+    let mut other = stage::open(&stage::fresh()).unwrap();
+    other.commit(vec![whole("h", dice.bytes(400_000)), more("h", "x")]).unwrap();
+    let file = other.export(&room("h")).unwrap().unwrap();
+    // In place of a room that is well, of one that is marked as damaged, and of nothing.
+    let (image, kept) = store(&mut dice);
+    let mut damaged = image.clone();
+    let at = place(&image, &kept[&room("h")].image.0[150_000..]);
+    damaged[usize::try_from(at).unwrap()] ^= 1;
+    for (image, name, is_damaged) in
+        [(&image, "h", false), (&damaged, "h", true), (&image, "new", false)]
+    {
+        let medium = FrailMedium::new(image.clone());
+        let mut store = stage::open(&medium).unwrap();
+        let before = store.fetch(&room(name));
+        assert_eq!(before.is_err(), is_damaged);
+        spoil_beyond(&medium);
+        let told = store.import(&room(name), &file);
+        assert!(matches!(told, Err(ExportError::Store(StoreError::Failed { .. }))), "{told:?}");
+        drop(store);
+        medium.unspoil();
+        let mut store = stage::open(&medium).unwrap();
+        let listed = store.rooms().unwrap();
+        let listed = listed.iter().filter(|stored| stored.damaged.is_some()).count();
+        assert_eq!(listed, usize::from(is_damaged));
+        assert_eq!(store.fetch(&room(name)), before);
+        store.import(&room(name), &file).unwrap();
+        assert_eq!(store.fetch(&room(name)), other.fetch(&room("h")));
+        store.commit(vec![more(name, "on"), more("a", "on")]).unwrap();
+        drop(store);
+        assert_eq!(stage::open(&medium).unwrap().verify(|_| {}).unwrap(), []);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is kept at once: one transaction, what it leaves for the next one to remove, and reading back.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::value::{DAMAGED, IMAGES, META, Place, RECORDS, RETIRED, ROOMS, Row, key};
@@ -9,10 +11,19 @@ use crate::proto::event::kept::{Keeping, KeptRoom};
 use crate::proto::id::RoomKey;
 use crate::store::StoreError;
 
-/// A room that was kept whole, and what was kept of it before.
-struct Switch {
-    key: Vec<u8>,
-    before: Option<Row>,
+/// What a commit did, for who has to take it back.
+#[derive(Default)]
+pub(super) struct Done {
+    /// The rooms that it touched, and what was said of each before.
+    before: BTreeMap<Vec<u8>, Before>,
+    /// Generations that it began, and of which room each is.
+    begun: Vec<(u64, Vec<u8>)>,
+}
+
+/// What the tables said of a room, as it stood there, be it damaged.
+struct Before {
+    row: Option<Vec<u8>>,
+    damage: Option<Vec<u8>>,
 }
 
 impl DiskStore {
@@ -22,28 +33,30 @@ impl DiskStore {
         self.check_retired()?;
         let limit = self.config.room_bytes;
         let spared = self.spared.clone();
-        let switches = self.transact(|pen| {
+        let done = self.transact(|pen| {
             pen.clear(&spared)?;
-            let mut switches = Vec::new();
+            let mut done = Done::default();
             for keeping in keepings {
-                pen.keep(keeping, limit, &mut switches)?;
+                pen.keep(keeping, limit, &mut done)?;
             }
-            Ok(switches)
+            Ok(done)
         })?;
-        if switches.is_empty() {
+        self.settle(&done)
+    }
+
+    /// What began a generation counts once it was read back; if it is not what was written, all of it is
+    /// taken back.
+    pub(super) fn settle(&mut self, done: &Done) -> Result<(), StoreError> {
+        if done.begun.is_empty() {
             self.pages.pass();
             return Ok(());
         }
-        match self.read_back(&switches) {
-            Ok(()) => Ok(()),
-            Err(why) => {
-                let taken_back = self.transact(|pen| pen.take_back(&switches));
-                let back =
-                    if taken_back.is_ok() { "and was taken back" } else { "and may be there" };
-                let why = format!("what was written is not what is read ({why}), {back}");
-                Err(StoreError::Failed { why })
-            }
-        }
+        self.read_back(done).map_err(|why| {
+            let taken_back = self.transact(|pen| pen.take_back(done));
+            let back = if taken_back.is_ok() { "and was taken back" } else { "and may be there" };
+            let why = format!("what was written is not what is read ({why}), {back}");
+            StoreError::Failed { why }
+        })
     }
 
     /// Nothing is kept over a room that could not be read.
@@ -78,15 +91,15 @@ impl DiskStore {
         }
     }
 
-    fn read_back(&self, switches: &[Switch]) -> Result<(), String> {
+    fn read_back(&self, done: &Done) -> Result<(), String> {
         match self.pages.read_back() {
             Ok(true) => {}
             Ok(false) => return Err("pages differ".into()),
             Err(error) => return Err(error.to_string()),
         }
         let view = self.view().map_err(|error| error.to_string())?;
-        for switch in switches {
-            match view.check(&switch.key) {
+        for (_, key) in &done.begun {
+            match view.check(key) {
                 Ok(()) => {}
                 Err(Unread::Damaged(why) | Unread::Unreadable(why)) => return Err(why),
                 Err(Unread::Failed(error)) => return Err(error.to_string()),
@@ -152,21 +165,17 @@ impl<'t> Pen<'t> {
         self.set_next(1)
     }
 
-    fn keep(
-        &mut self,
-        keeping: Keeping,
-        limit: usize,
-        switches: &mut Vec<Switch>,
-    ) -> Result<(), StoreError> {
+    fn keep(&mut self, keeping: Keeping, limit: usize, done: &mut Done) -> Result<(), StoreError> {
         match keeping {
             Keeping::Whole { room, image } => {
                 let size = image.0.len();
                 if size > limit {
                     return Err(StoreError::TooLarge { room, limit, size });
                 }
-                let (key, before) = self.row(&room)?;
-                self.put_image(&key, before, &image.0)?;
-                switches.push(Switch { key, before });
+                let (key, row) = self.row(&room)?;
+                self.note(&key, done)?;
+                let begun = self.put_image(&key, row, &image.0)?;
+                done.begun.push((begun.generation, key));
             }
             Keeping::More { room, record } => {
                 let (key, row) = self.row(&room)?;
@@ -176,10 +185,36 @@ impl<'t> Pen<'t> {
                 if size > limit {
                     return Err(StoreError::TooLarge { room, limit, size });
                 }
+                self.note(&key, done)?;
                 self.put_record(&key, row, &record.0)?;
             }
         }
         Ok(())
+    }
+
+    /// Remembers what was said of a room, before anything else is.
+    fn note(&self, key: &[u8], done: &mut Done) -> Result<(), StoreError> {
+        if !done.before.contains_key(key) {
+            let row = self.rooms.get(key).map_err(broken)?;
+            let damage = self.damaged.get(key).map_err(broken)?;
+            let [row, damage] =
+                [row, damage].map(|value| value.map(|value| value.value().to_vec()));
+            done.before.insert(key.to_vec(), Before { row, damage });
+        }
+        Ok(())
+    }
+
+    /// Keeps all of a room in place of whatever was kept of it, be it damaged.
+    pub(super) fn replace(&mut self, key: &[u8], kept: &KeptRoom) -> Result<Done, StoreError> {
+        let mut done = Done::default();
+        self.note(key, &mut done)?;
+        // Which generation it had is not known if its row is damaged. It stays, where nothing finds it.
+        let row = self.rooms.get(key).map_err(broken)?;
+        let row = row.and_then(|value| view::row(key, value.value()).ok());
+        let begun = self.put(key, row, kept)?;
+        done.begun.push((begun.generation, key.to_vec()));
+        self.damaged.remove(key).map_err(broken)?;
+        Ok(done)
     }
 
     /// An image under a generation of its own; what was kept before waits to be removed.
@@ -205,13 +240,18 @@ impl<'t> Pen<'t> {
         self.put_row(key, row.with(record.len(), sum))
     }
 
-    /// All of a room of which nothing is kept.
-    pub(super) fn put(&mut self, key: &[u8], kept: &KeptRoom) -> Result<(), StoreError> {
-        let mut row = self.put_image(key, None, &kept.image.0)?;
+    /// All of a room, under a generation of its own.
+    pub(super) fn put(
+        &mut self,
+        key: &[u8],
+        before: Option<Row>,
+        kept: &KeptRoom,
+    ) -> Result<Row, StoreError> {
+        let mut row = self.put_image(key, before, &kept.image.0)?;
         for record in &kept.records {
             row = self.put_record(key, row, &record.0)?;
         }
-        Ok(())
+        Ok(row)
     }
 
     fn put_row(&mut self, key: &[u8], row: Row) -> Result<Row, StoreError> {
@@ -274,15 +314,24 @@ impl<'t> Pen<'t> {
         Ok(())
     }
 
-    /// What was kept before is kept again.
-    fn take_back(&mut self, switches: &[Switch]) -> Result<(), StoreError> {
-        for Switch { key, before } in switches.iter().rev() {
-            match before {
-                Some(row) => {
-                    self.put_row(key, *row)?;
-                    self.retired.remove(row.generation).map_err(broken)?;
-                }
-                None => drop(self.rooms.remove(key.as_slice()).map_err(broken)?),
+    /// What was kept before is kept again, and nothing else; what was begun goes with a later commit.
+    fn take_back(&mut self, done: &Done) -> Result<(), StoreError> {
+        for (generation, key) in &done.begun {
+            self.retire(*generation, key)?;
+        }
+        for (key, Before { row, damage }) in &done.before {
+            if let Some(damage) = damage {
+                self.damaged.insert(key.as_slice(), damage.as_slice()).map_err(broken)?;
+            }
+            let Some(value) = row else {
+                self.rooms.remove(key.as_slice()).map_err(broken)?;
+                continue;
+            };
+            self.rooms.insert(key.as_slice(), value.as_slice()).map_err(broken)?;
+            if let Ok(row) = view::row(key, value) {
+                self.retired.remove(row.generation).map_err(broken)?;
+                let later = (row.generation, row.records)..=(row.generation, u64::MAX);
+                self.records.retain_in(later, |_, _| false).map_err(broken)?;
             }
         }
         Ok(())

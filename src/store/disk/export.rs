@@ -116,7 +116,8 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// When the file is not one, or cannot be kept. What was kept of the room is kept on then.
+    /// When the file is not one, or cannot be kept: it counts once it was read back. What was kept of the
+    /// room is kept on then.
     pub fn import(&mut self, room: &RoomKey, bytes: &[u8]) -> Result<(), ExportError> {
         let (_, kept) = read(bytes)?;
         Ok(self.ask(|store| store.replace(room, &kept))?)
@@ -130,10 +131,9 @@ impl DiskStore {
         }
         let key = key(room);
         let generations = self.generations(&key)?;
-        self.transact(|pen| {
-            pen.remove(&key, &generations)?;
-            pen.put(&key, kept)
-        })?;
+        let done = self.transact(|pen| pen.replace(&key, kept))?;
+        self.settle(&done)?;
+        self.spared.retain(|generation| !generations.contains(generation));
         self.unread.remove(room);
         Ok(())
     }

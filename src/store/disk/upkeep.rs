@@ -189,7 +189,9 @@ impl Snapshot {
 fn put_all(copy: &mut DiskStore, batch: &mut Vec<(RoomKey, KeptRoom)>) -> Result<(), StoreError> {
     let rooms = std::mem::take(batch);
     copy.ask(|copy| {
-        copy.transact(|pen| rooms.iter().try_for_each(|(room, kept)| pen.put(&key(room), kept)))
+        copy.transact(|pen| {
+            rooms.iter().try_for_each(|(room, kept)| pen.put(&key(room), None, kept).map(drop))
+        })
     })
 }
 
