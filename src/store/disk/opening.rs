@@ -96,8 +96,8 @@ impl DiskStore {
     /// store has the file alone until it is dropped. Costs reading what holds it together, a few pages,
     /// however many rooms it has.
     ///
-    /// A store that is made can be read by its owner alone. While it is made it stands in `PATH.unfinished`, so that there is all of it at `path` or
-    /// nothing.
+    /// A store that is made can be read by its owner alone. While it is made it stands in
+    /// `PATH.unfinished`, so that there is all of it at `path` or nothing.
     ///
     /// # Errors
     ///
@@ -114,24 +114,9 @@ impl DiskStore {
     }
 
     fn make(path: &Path, config: DiskStoreConfig) -> Result<Self, OpenError> {
-        let failed = |error| OpenError::of(path, error);
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        let unfinished = PathBuf::from(unfinished);
-        let mut options = OpenOptions::new();
-        #[cfg(unix)]
-        options.mode(0o600);
-        let file = options.read(true).write(true).create(true).truncate(false).open(&unfinished);
-        let file = file.map_err(failed)?;
-        let file = lock(file, path)?;
-        // Whoever had the lock before may have finished it.
-        if path.exists() {
-            return Err(OpenError::InUse { path: path.to_path_buf() });
-        }
-        file.0.set_len(0).map_err(failed)?;
+        let (unfinished, file) = Unfinished::begin(path)?;
         let store = Self::open_on(Box::new(file), path, config)?;
-        fs::rename(&unfinished, path).map_err(failed)?;
-        sync_folder(path).map_err(failed)?;
+        unfinished.finish()?;
         Ok(store)
     }
 
@@ -182,6 +167,14 @@ impl DiskStore {
         Ok(store)
     }
 
+    /// The same store, opened anew: what is read from it now is what is on its medium.
+    pub(super) fn reopened(self, name: &Path) -> Result<Self, OpenError> {
+        let Self { database, pages, config, .. } = self;
+        drop(database);
+        let medium = pages.into_medium().ok_or_else(|| OpenError::InUse { path: name.into() })?;
+        Self::open_on(medium, name, config)
+    }
+
     /// A store without tables gets them; that it has them all is checked.
     fn prepare(&mut self) -> Result<(), StoreError> {
         self.ask(|store| {
@@ -197,6 +190,46 @@ impl DiskStore {
                 Unread::Failed(error) => error,
             })
         })
+    }
+}
+
+/// A file that has not got its name yet: while it is made it stands in `PATH.unfinished`.
+pub(super) struct Unfinished<'p> {
+    path: &'p Path,
+    at: PathBuf,
+}
+
+impl<'p> Unfinished<'p> {
+    /// An empty file, in place of what was left of one.
+    pub(super) fn begin(path: &'p Path) -> Result<(Self, Locked), OpenError> {
+        let failed = |error| OpenError::of(path, error);
+        let mut at = path.as_os_str().to_owned();
+        at.push(".unfinished");
+        let at = PathBuf::from(at);
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        options.mode(0o600);
+        let file = options.read(true).write(true).create(true).truncate(false).open(&at);
+        let file = lock(file.map_err(failed)?, path)?;
+        // Whoever had the lock before may have finished it.
+        if path.exists() {
+            return Err(OpenError::InUse { path: path.to_path_buf() });
+        }
+        file.0.set_len(0).map_err(failed)?;
+        Ok((Self { path, at }, file))
+    }
+
+    /// Gives it its name: what is in it is synced, and whoever made it has it still.
+    pub(super) fn finish(&self) -> Result<(), OpenError> {
+        let renamed = fs::rename(&self.at, self.path).and_then(|()| sync_folder(self.path));
+        renamed.map_err(|error| OpenError::of(self.path, error))
+    }
+
+    /// Removes it.
+    pub(super) fn abandon(&self) {
+        if let Err(error) = fs::remove_file(&self.at) {
+            tracing::warn!(file = %self.at.display(), "what was begun is not removed: {error}");
+        }
     }
 }
 

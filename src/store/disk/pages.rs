@@ -122,6 +122,12 @@ impl Pages {
         }))))
     }
 
+    /// What this stands on, if nobody else has these pages.
+    pub(super) fn into_medium(self) -> Option<Box<dyn Medium>> {
+        let state = Arc::into_inner(self.0)?;
+        Some(state.into_inner().unwrap_or_else(PoisonError::into_inner).medium)
+    }
+
     pub(super) fn statistics(&self) -> MediumStatistics {
         self.state().statistics
     }

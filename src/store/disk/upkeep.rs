@@ -5,9 +5,10 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use super::opening::Unfinished;
 use super::value::key;
 use super::view::{Unread, View};
-use super::{DiskStore, DiskStoreConfig, OpenError, export};
+use super::{DiskStore, DiskStoreConfig, Medium, MediumStatistics, OpenError, export};
 use crate::proto::event::kept::KeptRoom;
 use crate::proto::id::RoomKey;
 use crate::store::StoreError;
@@ -54,6 +55,12 @@ pub enum BackupError {
     /// There is something where it should be.
     #[error("something is there already: a backup replaces nothing")]
     Exists,
+    /// What was written is not what is read.
+    #[error("the copy is not what was written ({why}): there is no backup; look at its disk")]
+    Differs {
+        /// What differs.
+        why: String,
+    },
     /// It cannot be made.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -140,36 +147,73 @@ impl Snapshot {
     }
 
     /// Makes a store at `path` with all that is in this one, and returns which rooms are not in it
-    /// because they are damaged or cannot be read, with what is wrong with them. `progress` is told after each room. What
-    /// ends early leaves a store with some of the rooms.
+    /// because they are damaged or cannot be read, with what is wrong with them. `progress` is told after
+    /// each room. The copy stands in `PATH.unfinished` until it is whole, synced and was read again: what
+    /// ends early leaves nothing at `path`. Costs reading every room twice.
     ///
     /// # Errors
     ///
-    /// When there is something at `path`, it cannot be made, or either store fails.
+    /// When there is something at `path`, it cannot be made, or either store fails. Then nothing is left.
     pub fn back_up(
         &self,
         path: &Path,
-        mut progress: impl FnMut(Progress),
+        progress: impl FnMut(Progress),
     ) -> Result<Vec<(RoomKey, String)>, BackupError> {
         if path.exists() {
             return Err(BackupError::Exists);
         }
-        let mut copy = DiskStore::open(path, self.config.clone())?;
+        let (unfinished, file) = Unfinished::begin(path)?;
+        let copied = self.copied(Box::new(file), path, progress).and_then(|(copy, without)| {
+            unfinished.finish()?;
+            drop(copy);
+            Ok(without)
+        });
+        if copied.is_err() {
+            unfinished.abandon();
+        }
+        copied
+    }
+
+    /// As [`Self::back_up`], on a medium that is empty and that nobody else has. Errors call it `name`.
+    /// What ends early leaves some of the rooms there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, or either store fails.
+    pub fn back_up_on(
+        &self,
+        medium: Box<dyn Medium>,
+        name: &Path,
+        progress: impl FnMut(Progress),
+    ) -> Result<Vec<(RoomKey, String)>, BackupError> {
+        self.copied(medium, name, progress).map(|(_, without)| without)
+    }
+
+    /// A store with all rooms that are well, and was read again; and the others.
+    fn copied(
+        &self,
+        medium: Box<dyn Medium>,
+        name: &Path,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<(DiskStore, Vec<(RoomKey, String)>), BackupError> {
+        let mut copy = DiskStore::open_on(medium, name, self.config.clone())?;
         let rooms = self.rooms()?;
         let mut done = Progress { of_bytes: total(&rooms), ..Progress::default() };
-        let (mut damaged, mut batch, mut held) = (Vec::new(), Vec::new(), 0);
+        let (mut without, mut batch, mut held) = (Vec::new(), Vec::new(), 0);
+        let mut written = Vec::new();
         for stored in rooms {
-            let read = match stored.damaged {
-                Some(why) => Err(Unread::Damaged(why)),
+            let read = match &stored.damaged {
+                Some(why) => Err(Unread::Damaged(why.clone())),
                 None => self.view.room(&key(&stored.room)),
             };
             match read {
                 Ok(kept) => {
                     held += kept.as_ref().map_or(0, KeptRoom::bytes);
-                    batch.extend(kept.map(|kept| (stored.room, kept)));
+                    batch.extend(kept.map(|kept| (stored.room.clone(), kept)));
+                    written.push(stored.clone());
                 }
                 Err(Unread::Damaged(why) | Unread::Unreadable(why)) => {
-                    damaged.push((stored.room, why));
+                    without.push((stored.room, why));
                 }
                 Err(Unread::Failed(error)) => return Err(error.into()),
             }
@@ -182,8 +226,31 @@ impl Snapshot {
             progress(done);
         }
         put_all(&mut copy, &mut batch)?;
-        Ok(damaged)
+        let mut copy = copy.reopened(name)?;
+        compare(&mut copy, &written)?;
+        Ok((copy, without))
     }
+}
+
+/// Whether a copy that was opened anew is what was written.
+fn compare(copy: &mut DiskStore, written: &[StoredRoom]) -> Result<(), BackupError> {
+    let differs = |why| BackupError::Differs { why };
+    let read = copy.ask(|copy| {
+        let snapshot = Snapshot { view: copy.view()?, config: copy.config.clone() };
+        Ok((snapshot.rooms()?, snapshot.survey(|_| {})?))
+    })?;
+    let (rooms, damaged) = read;
+    if let Some(Finding { room, why, .. }) = damaged.into_iter().next() {
+        return Err(differs(format!("the room {:?}: {why}", room.1)));
+    }
+    if rooms != written {
+        return Err(differs("it has other rooms".into()));
+    }
+    let MediumStatistics { healed, unreadable, .. } = copy.statistics().medium;
+    if healed + unreadable > 0 {
+        return Err(differs("one of two copies of a page".into()));
+    }
+    Ok(())
 }
 
 fn put_all(copy: &mut DiskStore, batch: &mut Vec<(RoomKey, KeptRoom)>) -> Result<(), StoreError> {
@@ -192,7 +259,10 @@ fn put_all(copy: &mut DiskStore, batch: &mut Vec<(RoomKey, KeptRoom)>) -> Result
         copy.transact(|pen| {
             rooms.iter().try_for_each(|(room, kept)| pen.put(&key(room), None, kept).map(drop))
         })
-    })
+    })?;
+    // All of it is read in the end.
+    copy.pages.pass();
+    Ok(())
 }
 
 fn total(rooms: &[StoredRoom]) -> u64 {
