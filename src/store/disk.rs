@@ -80,7 +80,7 @@ pub struct DiskStore {
     failed: Option<String>,
     /// Whether what an earlier run retired was looked at.
     has_checked: bool,
-    /// Generations that stay, since what came in their place is damaged.
+    /// Generations that stay, since what came in their place is damaged or cannot be read.
     spared: Vec<u64>,
     /// Rooms that could not be read when they were last asked for, and why. Of these the file says
     /// nothing: the medium may read them another time.
@@ -140,10 +140,12 @@ impl DiskStore {
             Ok(_) | Err(Unread::Failed(_)) => {}
             Err(Unread::Damaged(why)) => {
                 tracing::error!(room = %room.1, "a room is damaged and stays closed: {why}");
-                self.transact(|pen| pen.mark(&key, why))?;
+                self.quarantine(&[(key, why.clone())])?;
             }
             Err(Unread::Unreadable(why)) => {
                 tracing::error!(room = %room.1, "a room cannot be read now: {why}");
+                let generations = self.generations(&key)?;
+                self.spared.extend(generations);
                 self.unread.insert(room.clone(), why.clone());
             }
         }
@@ -152,7 +154,8 @@ impl DiskStore {
 
     /// Which generations of a room are retired.
     fn generations(&self, key: &[u8]) -> Result<Vec<u64>, StoreError> {
-        let retired = self.view()?.retired()?.into_iter().filter(|(_, of)| of == key);
+        let retired = self.view()?.retired()?;
+        let retired = retired.into_iter().filter(|(_, of)| of.as_deref() == Some(key));
         Ok(retired.map(|(generation, _)| generation).collect())
     }
 

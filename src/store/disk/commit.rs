@@ -116,12 +116,18 @@ impl DiskStore {
         let view = self.view()?;
         let mut damaged = Vec::new();
         for (generation, key) in view.retired()? {
+            let Some(key) = key else {
+                tracing::error!(generation, "of which room it was cannot be said: it stays");
+                self.spared.push(generation);
+                continue;
+            };
+            if view.damage(&key)?.is_some() {
+                self.spared.push(generation);
+                continue;
+            }
             match view.check(&key) {
                 Ok(()) => {}
-                Err(Unread::Damaged(why)) => {
-                    self.spared.push(generation);
-                    damaged.push((key, why));
-                }
+                Err(Unread::Damaged(why)) => damaged.push((key, why)),
                 Err(Unread::Unreadable(why)) => {
                     tracing::error!(generation, "what was kept before stays: {why}");
                     self.spared.push(generation);
@@ -130,11 +136,21 @@ impl DiskStore {
             }
         }
         drop(view);
-        for (key, why) in damaged {
-            self.transact(|pen| pen.mark(&key, &why))?;
-        }
+        self.quarantine(&damaged)?;
         self.has_checked = true;
         Ok(())
+    }
+
+    /// Nothing is kept over these rooms from now on, and what was kept of them before stays.
+    pub(super) fn quarantine(&mut self, damaged: &[(Vec<u8>, String)]) -> Result<(), StoreError> {
+        for (key, _) in damaged {
+            let generations = self.generations(key)?;
+            self.spared.extend(generations);
+        }
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        self.transact(|pen| damaged.iter().try_for_each(|(key, why)| pen.mark(key, why)))
     }
 }
 
@@ -338,7 +354,7 @@ impl<'t> Pen<'t> {
     }
 
     /// Nothing is kept over this room from now on.
-    pub(super) fn mark(&mut self, key: &[u8], why: &str) -> Result<(), StoreError> {
+    fn mark(&mut self, key: &[u8], why: &str) -> Result<(), StoreError> {
         let (value, _) = Place::Damage(key).seal(why.as_bytes());
         self.damaged.insert(key, value.as_slice()).map_err(broken)?;
         Ok(())
@@ -361,5 +377,131 @@ impl<'t> Pen<'t> {
         }
         let marked = self.damaged.remove(key).map_err(broken)?.is_some();
         Ok(was || marked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use redb::ReadableDatabase;
+
+    use super::*;
+    use crate::proto::event::kept::{RoomImage, RoomRecord};
+    use crate::proto::id::{AppId, RoomName};
+    use crate::store::RoomStore;
+    use crate::store::disk::{DiskStoreConfig, FrailMedium};
+
+    fn room(name: &str) -> RoomKey {
+        (AppId([1; 8]), RoomName::new(name).unwrap())
+    }
+
+    fn whole(name: &str, image: &'static str) -> Keeping {
+        Keeping::Whole { room: room(name), image: RoomImage(image.into()) }
+    }
+
+    fn open(medium: FrailMedium) -> DiskStore {
+        let config = DiskStoreConfig::default();
+        DiskStore::open_on(Box::new(medium), Path::new("the disk"), config).unwrap()
+    }
+
+    /// A store in which generation 1 of the room `h` was retired by generation 2.
+    fn store() -> (FrailMedium, DiskStore) {
+        let medium = FrailMedium::default();
+        let mut store = open(medium.clone());
+        let record = RoomRecord("more".into());
+        let more = Keeping::More { room: room("h"), record };
+        store.commit(vec![whole("h", "before"), more]).unwrap();
+        store.commit(vec![whole("h", "after")]).unwrap();
+        assert_eq!(images(&store), [1, 2]);
+        (medium, store)
+    }
+
+    /// The generations of which there are images; nothing else is kept of others.
+    fn images(store: &DiskStore) -> Vec<u64> {
+        let read = store.database.begin_read().unwrap();
+        let entries = read.open_table(IMAGES).unwrap();
+        let images: Vec<_> =
+            entries.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
+        for entry in read.open_table(RECORDS).unwrap().iter().unwrap() {
+            assert!(images.contains(&entry.unwrap().0.value().0));
+        }
+        images
+    }
+
+    fn on(store: &mut DiskStore) {
+        for image in ["one", "two", "three"] {
+            store.commit(vec![whole("a", image)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_retired_goes_and_never_what_came_in_its_place() {
+        let (medium, store) = store();
+        let killed = FrailMedium::new(medium.bytes());
+        drop(store);
+        for medium in [killed, medium] {
+            let mut store = open(medium);
+            assert_eq!(images(&store), [1, 2]);
+            store.commit(vec![whole("a", "one")]).unwrap();
+            assert_eq!(images(&store), [2, 3]);
+            assert_eq!(store.view().unwrap().retired().unwrap(), []);
+            let kept = store.fetch(&room("h")).unwrap().unwrap();
+            assert_eq!((kept.image.0, kept.records.len()), ("after".into(), 0));
+        }
+    }
+
+    /// What becomes of generation 1 if something was written wrong in the tables, before the store is
+    /// opened again and while it is open.
+    fn stays(write: impl Fn(&mut Pen<'_>) -> Result<(), StoreError>, is_named: bool) {
+        let (medium, mut first) = store();
+        first.transact(|pen| write(pen)).unwrap();
+        let killed = FrailMedium::new(medium.bytes());
+        drop((first, medium));
+        for is_read in [false, true] {
+            let mut store = open(FrailMedium::new(killed.bytes()));
+            if is_read {
+                assert_eq!(store.fetch(&room("h")).is_err(), is_named);
+            }
+            on(&mut store);
+            assert_eq!(images(&store), [1, 2, 4, 5], "read first: {is_read}");
+            assert_eq!(store.fetch(&room("h")).is_err(), is_named);
+            assert!(store.remove(&room("h")).unwrap());
+            on(&mut store);
+            assert!(!images(&store).contains(&2) || is_named);
+        }
+    }
+
+    #[test]
+    fn what_was_retired_stays_while_what_came_in_its_place_is_not_well() {
+        let key = key(&room("h"));
+        let wrong = &b"no value"[..];
+        stays(|pen| pen.rooms.insert(key.as_slice(), wrong).map(drop).map_err(broken), true);
+        stays(|pen| pen.images.insert(2, wrong).map(drop).map_err(broken), true);
+        stays(|pen| pen.mark(&key, "it was found before"), true);
+        stays(|pen| pen.retired.insert(1, wrong).map(drop).map_err(broken), false);
+    }
+
+    #[test]
+    fn what_was_retired_stays_if_what_came_in_its_place_is_found_damaged_before_it_goes() {
+        for is_verified in [false, true] {
+            let (_, mut store) = store();
+            on(&mut store);
+            store.commit(vec![whole("h", "newer")]).unwrap();
+            assert_eq!(images(&store), [2, 5, 6]);
+            let wrong = &b"no value"[..];
+            let write = |pen: &mut Pen<'_>| pen.images.insert(6, wrong).map(drop).map_err(broken);
+            store.transact(write).unwrap();
+            if is_verified {
+                assert_eq!(store.verify(|_| {}).unwrap().len(), 1);
+            } else {
+                store.fetch(&room("h")).unwrap_err();
+            }
+            on(&mut store);
+            assert_eq!(images(&store), [2, 6, 8, 9]);
+            assert!(store.remove(&room("h")).unwrap());
+            on(&mut store);
+            assert_eq!(images(&store), [11, 12]);
+        }
     }
 }

@@ -304,15 +304,11 @@ impl DiskStore {
             let mut unmarked = Vec::new();
             for Finding { room, why, .. } in found.iter().filter(|found| found.is_lasting) {
                 if snapshot.view.damage(&key(room))?.is_none() {
-                    unmarked.push((key(room), why));
+                    unmarked.push((key(room), why.clone()));
                 }
             }
             drop(snapshot);
-            if !unmarked.is_empty() {
-                store.transact(|pen| {
-                    unmarked.iter().try_for_each(|(key, why)| pen.mark(key, why))
-                })?;
-            }
+            store.quarantine(&unmarked)?;
             Ok(found.into_iter().map(|found| (found.room, found.why)).collect())
         })
     }

@@ -44,6 +44,9 @@ impl Unread {
 /// What a row is for, and what it says.
 pub(super) type Said = (RoomKey, Result<Row, String>);
 
+/// A generation that is not kept any more, and the key of its room, if that is not damaged.
+pub(super) type Retired = (u64, Option<Vec<u8>>);
+
 /// The store as it was at one moment. What is committed later does not show.
 pub(super) struct View {
     transaction: ReadTransaction,
@@ -182,18 +185,15 @@ impl View {
         Ok(rows)
     }
 
-    /// Generations that are not kept any more, with the keys of their rooms.
-    pub(super) fn retired(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    /// Generations that are not kept any more.
+    pub(super) fn retired(&self) -> Result<Vec<Retired>, StoreError> {
         let table = self.transaction.open_table(RETIRED).map_err(broken)?;
         let mut retired = Vec::new();
         for entry in table.iter().map_err(broken)? {
             let (generation, value) = entry.map_err(broken)?;
             let generation = generation.value();
-            match Place::Retired(generation).open(value.value()) {
-                Ok((key, _)) => retired.push((generation, key.to_vec())),
-                // It stays. That costs its room on the disk.
-                Err(what) => tracing::error!(generation, "a generation that was kept {what}"),
-            }
+            let key = Place::Retired(generation).open(value.value());
+            retired.push((generation, key.ok().map(|(key, _)| key.to_vec())));
         }
         Ok(retired)
     }
