@@ -14,6 +14,8 @@ mod faults;
 mod flips;
 #[path = "store/format.rs"]
 mod format;
+#[path = "store/full.rs"]
+mod full;
 #[path = "store/kill.rs"]
 mod kill;
 #[path = "store/machine.rs"]

@@ -114,8 +114,13 @@ impl DiskStore {
         }
         // It sees no damaged page; should it panic nevertheless, that is not to end a relay.
         let asked = catch_unwind(AssertUnwindSafe(|| ask(self)));
-        let asked = asked.unwrap_or_else(|_| Err(broken("the database panicked")));
-        if let Err(StoreError::Failed { why }) = &asked {
+        let mut asked = asked.unwrap_or_else(|_| Err(broken("the database panicked")));
+        if let Err(StoreError::Failed { why }) = &mut asked {
+            // The database may say only that something failed before.
+            let fault = self.pages.fault().map(|fault| fault.to_string());
+            if let Some(fault) = fault.filter(|fault| !why.contains(fault)) {
+                *why = format!("{fault}; {why}");
+            }
             tracing::error!("the store failed: {why}");
             self.failed = Some(why.clone());
         }
