@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +20,7 @@ use parlor::proto::audio::stream::Topic;
 use parlor::proto::config::HubConfig;
 use parlor::room::{ConnectOptions, Room};
 use parlor::{AudioInputOptions, Identity, PeerConfig, PeerId, State, VoiceEvent, VoiceOptions};
+use tokio::task::JoinSet;
 
 use super::listening::{Member, hears, run, run_until, start, tone};
 use super::{Host, PATIENCE, within};
@@ -215,6 +218,87 @@ async fn who_has_direct_links_is_heard_without_a_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_find_each_other_by_their_relays_circuits() {
     Box::pin(goes_on("/tcp/", [(); 3].map(|()| circuits()).to_vec())).await;
+}
+
+/// A way to a relay by UDP, for one who uses it, which leads nowhere while it `is_cut`. Returns where it
+/// begins.
+async fn way(relay: &str, is_cut: Arc<AtomicBool>, tasks: &mut JoinSet<()>) -> String {
+    let parts: Vec<&str> = relay.split('/').collect();
+    let at = format!("{}:{}", parts[2], parts[4]);
+    let (near, far) = (socket().await, socket().await);
+    far.connect(at).await.unwrap();
+    let begins = near.local_addr().unwrap();
+    tasks.spawn(async move {
+        let mut guest = None;
+        let (mut there, mut back) = ([0; 2_048], [0; 2_048]);
+        loop {
+            // An error is the other's, who is not there any more.
+            tokio::select! {
+                Ok((len, from)) = near.recv_from(&mut there) => {
+                    guest = Some(from);
+                    if !is_cut.load(Ordering::Relaxed) {
+                        far.send(&there[..len]).await.ok();
+                    }
+                }
+                Ok(len) = far.recv(&mut back) => {
+                    if let Some(guest) = guest.filter(|_| !is_cut.load(Ordering::Relaxed)) {
+                        near.send_to(&back[..len], guest).await.ok();
+                    }
+                }
+            }
+        }
+    });
+    format!("/ip4/127.0.0.1/udp/{}/quic-v1/p2p/{}", begins.port(), parts[7])
+}
+
+async fn socket() -> tokio::net::UdpSocket {
+    tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_alone_loses_the_relay_hears_and_is_heard() {
+    let mut host = start().await;
+    let direct = host.addresses.clone();
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    let quic = direct.iter().find(|at| at.contains("quic") && at.contains("127.0.0.1")).unwrap();
+    let way = way(quic, Arc::clone(&is_cut), &mut tasks).await;
+    let mut configs = named(&[2, 3]).into_iter().map(Some).chain([None]);
+    let mut members = Vec::new();
+    for (who, pitch, addresses) in
+        [(2, 200.0, vec![way]), (3, 330.0, direct.clone()), (4, 0.0, direct)]
+    {
+        host.addresses = addresses;
+        members.push(member(&host, who, pitch, "quic", configs.next().unwrap()));
+    }
+    members[..2].iter_mut().for_each(Member::speak);
+    members.iter_mut().for_each(Member::listen);
+    hears(&mut members, &[true, true]).await;
+    run_until(&mut members, |members| {
+        members.iter().map(|it| it.room.neighbours().count()).eq([1, 1, 0])
+    })
+    .await;
+    is_cut.store(true, Ordering::Relaxed);
+    // Both ends of its link have to find that out.
+    run_until(&mut members, |members| {
+        let is_lost = matches!(members[0].room.state(), State::Reconnecting { .. });
+        is_lost && members[1].room.members().count() == 2
+    })
+    .await;
+    let heard = run(&mut members, Duration::from_secs(1)).await;
+    let late = |heard: &[f32], pitch| tone(&heard[heard.len() / 2..], pitch);
+    assert!(late(&heard[1], 200.0) > 0.015 && late(&heard[0], 330.0) > 0.015);
+    assert!(late(&heard[2], 200.0) < 0.002, "who is not near hears only whom the relay has");
+    assert!(late(&heard[2], 330.0) > 0.015);
+    is_cut.store(false, Ordering::Relaxed);
+    run_until(&mut members, |members| {
+        members.iter().all(|it| *it.room.state() == State::Ready && it.room.members().count() == 3)
+    })
+    .await;
+    hears(&mut members, &[true, true]).await;
+    run_until(&mut members, |members| members.iter().all(|it| it.room.streams().count() == 2))
+        .await;
+    host.stop().await;
 }
 
 /// Who speaks the gossip of direct links and nothing else, by an identity, with who listens there.

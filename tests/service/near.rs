@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use parlor::proto::audio::stream::{Hearing, Share, Shared, Stream, StreamName, Topic};
+use parlor::proto::audio::stream::{Hearing, Share, Shared, Stream, StreamEnd, StreamName, Topic};
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::event::{Event, Input};
@@ -238,9 +238,12 @@ fn what_reopens_goes_over_without_a_word_and_what_does_not_is_closed() {
             [VoiceEvent::Closed { name, peer, why: None }, VoiceEvent::Opened(after)]
         );
     }
-    // Who does not come back is closed.
+    // Who does not come back is heard for as long as it is near.
     let late = stream(&stage, 0, 2).unwrap();
     stage.run(stage.handover);
+    assert_eq!(stage.turns(0), []);
+    assert!(stage.hears(0, 2));
+    stage.neighbours((0, 2), false);
     let closed = VoiceEvent::Closed { name: late.name, peer: late.peer, why: None };
     assert_eq!(stage.turns(0), [closed]);
     assert!(!stage.hears(0, 2));
@@ -360,8 +363,73 @@ fn who_was_never_a_member_is_no_neighbour() {
     stage.lose(&[3]);
     assert_eq!(stage.at(3).streams().count(), 0);
     assert!(stage.ends[3].shares.is_empty());
-    // Who has lost the relay alone hears those who have it.
+}
+
+#[test]
+fn who_alone_loses_the_relay_hears_and_is_heard_by_those_who_are_near() {
+    let mut stage = four();
+    let before = stream(&stage, 1, 0).unwrap();
+    let far = stream(&stage, 3, 0).unwrap();
     stage.lose(&[0]);
-    assert!(stage.hears(0, 1) && stage.hears(0, 2));
-    assert!(!stage.hears(1, 0), "to those the relay has closed it");
+    for near in [1, 2] {
+        assert!(stage.hears(0, near) && stage.hears(near, 0), "{near}");
+        assert!(!stage.hears(near, 3 - near), "they have a relay");
+        assert_eq!(stage.turns(near), [], "it goes on");
+    }
+    let Stream { name, peer, .. } = far;
+    let closed = |why| VoiceEvent::Closed { name, peer, why };
+    assert_eq!(stage.turns(3), [closed(Some(StreamEnd::Left))]);
+    // Whom one does not want to hear it does not.
+    let me = stage.id(0);
+    stage.want(1, Hearing { but: BTreeSet::from([me]), ..Hearing::default() });
+    assert!(!stage.hears(1, 0) && stage.hears(2, 0));
+    stage.want(1, Hearing::default());
+    assert!(stage.hears(1, 0));
+    // When it is back it is the relay's to pass it on.
+    stage.find(0);
+    let after = stream(&stage, 1, 0).unwrap();
+    let opened = VoiceEvent::Opened(after);
+    assert_eq!(stage.turns(1), [closed(None), opened]);
+    assert_eq!((before.epoch, stage.hears(1, 0)), (after.epoch, false));
+    stage.run(stage.handover + MOMENT);
+    assert_eq!(stage.turns(1), []);
+    assert_eq!(stage.ends[1].shares.len(), 1, "its own, for whom the relay loses");
+}
+
+#[test]
+fn whom_the_relay_has_lost_is_heard_for_as_long_as_it_is_near_and_no_longer() {
+    let mut stage = four();
+    let name = stream(&stage, 1, 0).unwrap().name;
+    let peer = stage.id(0);
+    let closed = VoiceEvent::Closed { name, peer, why: None };
+    stage.lose(&[0]);
+    stage.neighbours((0, 1), false);
+    assert_eq!(stage.turns(1), [closed.clone()]);
+    assert!(stage.hears(2, 0));
+    stage.run(stage.alone);
+    assert_eq!(stage.turns(2), [closed.clone()]);
+    assert!((1..3).all(|end| !stage.hears(end, 0)));
+    // Who loses the relay later, and finds it first, goes on hearing it.
+    let mut stage = four();
+    stage.lose(&[0]);
+    stage.lose(&[1]);
+    stage.find(1);
+    stage.turns(1);
+    stage.run(stage.handover + MOMENT);
+    assert!(stage.hears(1, 0) && stage.hears(0, 1));
+    assert_eq!(stage.turns(1), []);
+    // What it does not open there again is over soon after it is back.
+    let now = stage.now;
+    stage.at_mut(0).close_stream(0, now);
+    stage.find(0);
+    stage.run(stage.handover + MOMENT);
+    assert_eq!(stage.turns(1), [closed]);
+    // Who is put out is not heard, near or not.
+    let mut stage = four();
+    stage.run(MOMENT);
+    let gone = stage.id(1);
+    stage.done(0, &Request::Kick { peer: gone, ban: Duration::from_secs(60) });
+    stage.run(MOMENT);
+    assert!(!stage.hears(0, 1) && !stage.hears(2, 1));
+    assert_eq!(stream(&stage, 2, 1), None);
 }

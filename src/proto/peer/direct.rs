@@ -19,10 +19,14 @@ pub(super) struct Direct {
     near: BTreeSet<PeerId>,
     /// What goes by them, by its topics there.
     shared: BTreeMap<Topic, Shared>,
-    /// Streams that were open when the link to a relay was lost, and go on without it.
+    /// Streams that were open when the link to a relay was lost, this peer's or their member's, and go on
+    /// without it.
     held: BTreeSet<StreamName>,
     /// Until when they do.
     until: Option<Time>,
+    /// Members whom the relay had lost, and has again: until when those go on that they have not opened
+    /// there.
+    back: BTreeMap<PeerId, Time>,
     /// Whom nobody heard when the link was lost, until a relay has said who that is.
     silenced: BTreeSet<PeerId>,
 }
@@ -44,6 +48,11 @@ impl Direct {
 
     fn is_near(&self, peer: PeerId) -> bool {
         self.near.contains(&peer) && self.known.contains_key(&peer)
+    }
+
+    /// Whether the relay has lost somebody who is near.
+    fn is_only_near(&self, peer: PeerId) -> bool {
+        self.is_near(peer) && self.known.get(&peer).is_some_and(Option::is_some)
     }
 }
 
@@ -67,6 +76,7 @@ impl Peer {
     /// Somebody came into the room or went out of it.
     pub(super) fn acquaint(&mut self, event: &Event, now: Time) {
         if let Event::Joined(Member { peer, .. }) = event {
+            self.expect(*peer, now);
             let has_room = self.direct.known.len() < self.config.acquaintances;
             let is_known = self.direct.known.contains_key(peer);
             if *peer != self.peer() && (is_known || has_room) {
@@ -90,6 +100,26 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// Somebody is at the relay whose streams may go on without it: soon they do not.
+    fn expect(&mut self, peer: PeerId, now: Time) {
+        let mut held = self.direct.held.iter().filter_map(|name| self.voice.stream(*name));
+        if self.direct.until.is_none() && held.any(|stream| stream.peer == peer) {
+            self.direct.back.insert(peer, now + self.config.handover);
+        }
+    }
+
+    /// A stream is closed at the relay because its member is gone. If only the relay has lost that one, it
+    /// goes on without it. Returns whether it does.
+    pub(super) fn goes_on(&mut self, name: StreamName) -> bool {
+        let stream = self.voice.stream(name).filter(|_| Some(name.client) != self.client);
+        let goes_on = stream.is_some_and(|stream| self.direct.is_only_near(stream.peer));
+        if goes_on {
+            self.direct.held.insert(name);
+            self.share();
+        }
+        goes_on
     }
 
     /// The link to the relay is gone: who was known is until a time, or not any more.
@@ -118,6 +148,7 @@ impl Peer {
             self.let_go();
             return;
         };
+        self.direct.back.clear();
         if was_in {
             let me = self.peer();
             let is_any = self.neighbours().next().is_some();
@@ -139,7 +170,16 @@ impl Peer {
     fn let_go(&mut self) {
         self.direct.until = None;
         self.direct.silenced.clear();
+        self.direct.back.clear();
         self.drop_held(|_| true);
+    }
+
+    /// A relay is there again: only of those whom it has lost anything goes on without it.
+    fn let_members_go(&mut self) {
+        self.direct.until = None;
+        let (me, members) = (self.peer(), self.roster.members().map(|member| member.peer));
+        let members: BTreeSet<PeerId> = members.chain([me]).collect();
+        self.drop_held(|stream| members.contains(&stream.peer));
     }
 
     /// A relay has let this peer in again: what goes on without it soon does not.
@@ -231,7 +271,12 @@ impl Peer {
     pub(super) fn tick_direct(&mut self, now: Time) {
         let is_over = |until: Option<Time>| until.is_some_and(|until| until <= now);
         if is_over(self.direct.until) {
-            self.let_go();
+            if self.client.is_some() { self.let_members_go() } else { self.let_go() }
+        }
+        let back = self.direct.back.iter().filter(|(_, until)| **until <= now);
+        for peer in back.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.direct.back.remove(&peer);
+            self.drop_held(|stream| stream.peer == peer);
         }
         let known = self.direct.known.iter().filter(|(_, until)| is_over(**until));
         let over: Vec<PeerId> = known.map(|(peer, _)| *peer).collect();
@@ -240,6 +285,7 @@ impl Peer {
 
     /// When [`Self::tick_direct`] has something to do.
     pub(super) fn direct_due(&self) -> Option<Time> {
-        self.direct.known.values().flatten().copied().chain(self.direct.until).min()
+        let Direct { known, back, until, .. } = &*self.direct;
+        known.values().flatten().chain(back.values()).chain(until).min().copied()
     }
 }

@@ -298,7 +298,10 @@ impl Peer {
                 if self.direct.holds(name) => {}
             VoiceTold::Closed { name, why } => {
                 self.voice.forget_report(name);
-                if let Some(stream) = self.voice.streams.remove(&name) {
+                if why == StreamEnd::Left && self.goes_on(name) {
+                    let topic = self.voice.stream(name).map(|stream| stream.topic);
+                    topic.into_iter().for_each(|topic| self.tune(topic, Tune::Off));
+                } else if let Some(stream) = self.voice.streams.remove(&name) {
                     self.share();
                     self.tune(stream.topic, Tune::Off);
                     if Some(name.client) != self.client {
