@@ -197,6 +197,57 @@ fn a_room_that_cannot_be_read_is_closed_until_it_can() {
 }
 
 #[test]
+fn what_is_damaged_is_remembered_only_once_everything_can_be_read() {
+    let (medium, kept) = spoiled(Spoiled::ForGood);
+    let mut image = medium.bytes();
+    let at = place(&image, &kept[&room("g")].image.0[30_000..]);
+    image[usize::try_from(at).unwrap()] ^= 1;
+    let spoiled = place(&image, &kept[&room("h")].image.0[150_000..]) / SECTOR;
+    let medium = FrailMedium::new(image);
+    medium.spoil(spoiled..spoiled + 1, Spoiled::ForGood);
+    for is_marked in [false, true] {
+        let mut store = stage::open(&medium).unwrap();
+        assert_eq!(store.fetch(&room("h")).is_err(), !is_marked);
+        for _ in 0..2 {
+            let told = store.fetch(&room("g"));
+            assert!(matches!(told, Err(StoreError::Damaged { .. })), "{told:?}");
+            store.commit(vec![whole("g", "new")]).unwrap_err();
+        }
+        let listed = store.rooms().unwrap();
+        let marked = listed.into_iter().filter(|stored| stored.damaged.is_some());
+        let marked: Vec<_> = marked.map(|stored| stored.room).collect();
+        assert_eq!(marked, if is_marked { vec![room("g")] } else { vec![] });
+        medium.unspoil();
+    }
+}
+
+#[test]
+fn what_was_kept_before_stays_while_what_came_in_its_place_cannot_be_read() {
+    let mut dice = Dice::new(stage::seed());
+    let (before, after) = (dice.bytes(200_000), dice.bytes(200_000));
+    let medium = stage::fresh();
+    let mut store = stage::open(&medium).unwrap();
+    store.commit(vec![whole("h", before.clone())]).unwrap();
+    store.commit(vec![whole("h", after.clone())]).unwrap();
+    drop(store);
+    let is_there = || {
+        let needle = &before[100_000..100_032];
+        medium.bytes().windows(32).any(|window| window == needle)
+    };
+    let spoiled = place(&medium.bytes(), &after[100_000..]) / SECTOR;
+    medium.spoil(spoiled..spoiled + 1, Spoiled::ForGood);
+    for is_there_still in [true, false] {
+        let mut store = stage::open(&medium).unwrap();
+        for name in ["a", "b", "c", "d", "a", "b", "c", "d"] {
+            store.commit(vec![whole(name, dice.bytes(200_000))]).unwrap();
+        }
+        assert_eq!(is_there(), is_there_still);
+        medium.unspoil();
+        assert_eq!(store.fetch(&room("h")).unwrap().unwrap().image.0, after.clone());
+    }
+}
+
+#[test]
 fn a_room_is_whole_if_only_its_own_sum_cannot_be_read() {
     let mut dice = Dice::new(stage::seed());
     let bytes = dice.bytes(40_000);

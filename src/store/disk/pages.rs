@@ -95,6 +95,16 @@ struct State {
     fault: Option<(io::ErrorKind, String)>,
 }
 
+/// How far it is with pages that redb reads at once.
+struct Reading {
+    first: u64,
+    count: u64,
+    /// How many of them are checked: one, until what that says is known.
+    checked: u64,
+    /// How many are handed on as gaps.
+    missing: usize,
+}
+
 /// What redb writes to. A clone is the same.
 #[derive(Clone, Debug)]
 pub(super) struct Pages(Arc<Mutex<State>>);
@@ -258,12 +268,34 @@ impl State {
         self.noted(Err(error))
     }
 
-    /// A page that goes on a value cannot be read, and is handed on as a gap. The first page of the value
-    /// was read just before: of a medium that is gone nothing gets here.
-    fn leave(&mut self, page: u64, out: &mut [u8], error: &io::Error) {
-        tracing::error!(page, "a page of the store cannot be read: {error}");
-        self.has_gaps = true;
-        gaps::fill(page, out);
+    /// Reads pages that lie beside each other, for redb. One that goes on a value and cannot be read is
+    /// handed on as a gap. The first page of the value was read just before: of a medium that is gone
+    /// nothing gets there.
+    fn read_beside(&mut self, page: u64, out: &mut [u8], reading: &mut Reading) -> io::Result<()> {
+        let is_read = reading.missing < TRIES && self.read(place(page).0, out).is_ok();
+        for (bytes, page) in out.chunks_mut(PAGE).zip(page..) {
+            let is_checked = page < reading.first + reading.checked;
+            let is_tried = is_checked || reading.missing < TRIES;
+            let read = match (is_read, is_tried) {
+                (true, _) => Ok(()),
+                (false, true) => self.read(place(page).0, bytes),
+                (false, false) => Err(io::Error::other("not tried, after others")),
+            };
+            if is_checked {
+                self.check(page, bytes, read)?;
+            } else if let Err(error) = read {
+                if is_tried {
+                    tracing::error!(page, "a page of the store cannot be read: {error}");
+                }
+                self.has_gaps = true;
+                gaps::fill(page, bytes);
+                reading.missing += 1;
+            }
+            if page == reading.first {
+                reading.checked = structure(bytes, reading.count);
+            }
+        }
+        Ok(())
     }
 
     /// `value` as it is once what is missing in it can be read.
@@ -355,32 +387,13 @@ impl StorageBackend for Pages {
         if (first + count) * PAGE as u64 > state.head.len {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "beyond the end"));
         }
-        let (mut checked, mut missing) = (1, 0);
+        let mut reading = Reading { first, count, checked: 1, missing: 0 };
         let mut page = first;
         let mut rest = out;
         while page < first + count {
             let beside = run(page, first + count - page);
             let (now, later) = rest.split_at_mut(beside as usize * PAGE);
-            let is_read = missing < TRIES && state.read(place(page).0, now).is_ok();
-            for (bytes, page) in now.chunks_mut(PAGE).zip(page..) {
-                let is_checked = page < first + checked;
-                let read = if is_read {
-                    Ok(())
-                } else if is_checked || missing < TRIES {
-                    state.read(place(page).0, bytes)
-                } else {
-                    Err(io::Error::other("not tried, after others"))
-                };
-                if is_checked {
-                    state.check(page, bytes, read)?;
-                } else if let Err(error) = read {
-                    state.leave(page, bytes, &error);
-                    missing += 1;
-                }
-                if page == first {
-                    checked = structure(bytes, count);
-                }
-            }
+            state.read_beside(page, now, &mut reading)?;
             page += beside;
             rest = later;
         }

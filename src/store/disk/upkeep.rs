@@ -137,7 +137,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// When it is damaged, or the store failed.
+    /// When it is damaged or cannot be read, or the store failed.
     pub fn export(&self, room: &RoomKey) -> Result<Option<Vec<u8>>, StoreError> {
         if let Some(why) = self.view.damage(&key(room))? {
             return Err(StoreError::Damaged { room: room.clone(), why });
