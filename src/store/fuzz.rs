@@ -1,4 +1,5 @@
-//! What a fuzz target calls: any bytes as a life of a store on disk, with failures and losses of power.
+//! What a fuzz target calls: any bytes as a life of a store on disk, with failures, losses of power and
+//! sectors that cannot be read.
 #![expect(clippy::panic, reason = "a fuzz target reports by panicking")]
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use arbitrary::{Arbitrary, Unstructured};
 
-use super::disk::FrailMedium;
+use super::disk::{FrailMedium, Spoiled};
 use super::{DiskStore, DiskStoreConfig, RoomStore, StoreError};
 use crate::proto::event::kept::{Keeping, KeptRoom, RoomImage, RoomRecord};
 use crate::proto::id::{AppId, RoomKey, RoomName};
@@ -27,6 +28,8 @@ enum Step {
     /// So many operations later, one fails.
     Fail(u8, bool),
     Verify,
+    /// A sector that cannot be read, for a while.
+    Spoil(u16),
 }
 
 /// A store, its disk, and what it should keep.
@@ -113,6 +116,7 @@ impl Life {
                 };
                 self.ask(self.kept.clone(), verify);
             }
+            Step::Spoil(sector) => self.spoil(sector.into()),
         }
     }
 
@@ -134,6 +138,26 @@ impl Life {
             }
         }
         self.ask(after, |store| store.commit(keepings));
+    }
+
+    /// While a sector cannot be read, rooms are what they were, or are named; and then all are.
+    fn spoil(&mut self, sector: u64) {
+        if self.is_failing {
+            return;
+        }
+        let sectors = self.medium.bytes().len() as u64 / 512;
+        let sector = sector % sectors.max(1);
+        self.medium.spoil(sector..sector + 1, Spoiled::ForGood);
+        self.open();
+        for (room, kept) in &self.kept {
+            match self.store.as_mut().map(|store| store.fetch(room)) {
+                Some(Ok(found)) => assert_eq!(found.as_ref(), Some(kept)),
+                Some(Err(StoreError::Damaged { .. })) => {}
+                told => panic!("sector {sector}: {told:?}"),
+            }
+        }
+        self.medium.unspoil();
+        self.check();
     }
 
     /// Asks for something after which `after` is kept.
