@@ -20,10 +20,21 @@ pub(super) struct Done {
     begun: Vec<(u64, Vec<u8>)>,
 }
 
-/// What the tables said of a room, as it stood there, be it damaged.
-struct Before {
-    row: Option<Vec<u8>>,
-    damage: Option<Vec<u8>>,
+/// What the tables said of a room.
+enum Before {
+    /// It was well.
+    Read(Option<Row>),
+    /// As it stood there, be it damaged.
+    Stood { row: Option<Vec<u8>>, damage: Option<Vec<u8>> },
+}
+
+impl Done {
+    /// Remembers what was said of a room, before anything else is.
+    fn note(&mut self, key: &[u8], row: Option<Row>) {
+        if !self.before.contains_key(key) {
+            self.before.insert(key.to_vec(), Before::Read(row));
+        }
+    }
 }
 
 impl DiskStore {
@@ -189,7 +200,7 @@ impl<'t> Pen<'t> {
                     return Err(StoreError::TooLarge { room, limit, size });
                 }
                 let (key, row) = self.row(&room)?;
-                self.note(&key, done)?;
+                done.note(&key, row);
                 let begun = self.put_image(&key, row, &image.0)?;
                 done.begun.push((begun.generation, key));
             }
@@ -201,21 +212,9 @@ impl<'t> Pen<'t> {
                 if size > limit {
                     return Err(StoreError::TooLarge { room, limit, size });
                 }
-                self.note(&key, done)?;
+                done.note(&key, Some(row));
                 self.put_record(&key, row, &record.0)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Remembers what was said of a room, before anything else is.
-    fn note(&self, key: &[u8], done: &mut Done) -> Result<(), StoreError> {
-        if !done.before.contains_key(key) {
-            let row = self.rooms.get(key).map_err(broken)?;
-            let damage = self.damaged.get(key).map_err(broken)?;
-            let [row, damage] =
-                [row, damage].map(|value| value.map(|value| value.value().to_vec()));
-            done.before.insert(key.to_vec(), Before { row, damage });
         }
         Ok(())
     }
@@ -223,13 +222,14 @@ impl<'t> Pen<'t> {
     /// Keeps all of a room in place of whatever was kept of it, be it damaged.
     pub(super) fn replace(&mut self, key: &[u8], kept: &KeptRoom) -> Result<Done, StoreError> {
         let mut done = Done::default();
-        self.note(key, &mut done)?;
+        let row = self.rooms.get(key).map_err(broken)?.map(|value| value.value().to_vec());
         // Which generation it had is not known if its row is damaged. It stays, where nothing finds it.
-        let row = self.rooms.get(key).map_err(broken)?;
-        let row = row.and_then(|value| view::row(key, value.value()).ok());
-        let begun = self.put(key, row, kept)?;
+        let known = row.as_ref().and_then(|value| view::row(key, value).ok());
+        let begun = self.put(key, known, kept)?;
         done.begun.push((begun.generation, key.to_vec()));
-        self.damaged.remove(key).map_err(broken)?;
+        let damage = self.damaged.remove(key).map_err(broken)?;
+        let damage = damage.map(|value| value.value().to_vec());
+        done.before.insert(key.to_vec(), Before::Stood { row, damage });
         Ok(done)
     }
 
@@ -335,7 +335,11 @@ impl<'t> Pen<'t> {
         for (generation, key) in &done.begun {
             self.retire(*generation, key)?;
         }
-        for (key, Before { row, damage }) in &done.before {
+        for (key, before) in &done.before {
+            let (row, damage) = match before {
+                Before::Read(row) => (row.map(|row| Place::Row(key).seal(&row.to_bytes()).0), None),
+                Before::Stood { row, damage } => (row.clone(), damage.as_ref()),
+            };
             if let Some(damage) = damage {
                 self.damaged.insert(key.as_slice(), damage.as_slice()).map_err(broken)?;
             }
@@ -344,7 +348,7 @@ impl<'t> Pen<'t> {
                 continue;
             };
             self.rooms.insert(key.as_slice(), value.as_slice()).map_err(broken)?;
-            if let Ok(row) = view::row(key, value) {
+            if let Ok(row) = view::row(key, &value) {
                 self.retired.remove(row.generation).map_err(broken)?;
                 let later = (row.generation, row.records)..=(row.generation, u64::MAX);
                 self.records.retain_in(later, |_, _| false).map_err(broken)?;
