@@ -4,6 +4,7 @@ use crate::net::relay::Machine;
 use crate::proto::event::signal::Signalled;
 use crate::proto::event::{Effect, Input};
 use crate::proto::hub::{Hub, HubEvent};
+use crate::proto::id::RoomKey;
 use crate::proto::time::Time;
 
 impl Machine for Hub {
@@ -29,6 +30,10 @@ impl Machine for Hub {
 
     fn keep_rooms(&mut self, is_durable: bool) {
         Self::keep_rooms(self, is_durable);
+    }
+
+    fn is_open(&self, room: &RoomKey) -> bool {
+        Self::is_open(self, room)
     }
 
     fn publish(&mut self) {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::operator::{OperatorError, Request};
 use crate::proto::event::Input;
 use crate::proto::event::kept::{Keeping, Unfetched};
 use crate::proto::id::RoomKey;
@@ -32,28 +33,29 @@ pub(crate) enum Order {
         /// Which.
         room: RoomKey,
     },
+    /// Let an operator do something to a room that is closed.
+    Allow(Request),
 }
 
 impl Order {
-    /// The same, with nothing in it.
-    fn name(&self) -> Self {
-        match self {
-            Self::Commit { number, .. } => Self::Commit { number: *number, keepings: Vec::new() },
-            Self::Fetch { room } => Self::Fetch { room: room.clone() },
-        }
-    }
-
-    /// The answer to one that is not carried out.
-    pub(crate) fn refused(self) -> Input {
+    /// What the machine is answered if this is not carried out. An operator is, when it is dropped.
+    pub(crate) fn refused(&self) -> Option<Input> {
         let why = GONE.to_owned();
         match self {
-            Self::Commit { number, .. } => Input::Committed { number, outcome: Err(why) },
-            Self::Fetch { room } => Input::Fetched { room, kept: Err(Unfetched::Failed { why }) },
+            Self::Commit { number, .. } => {
+                Some(Input::Committed { number: *number, outcome: Err(why) })
+            }
+            Self::Fetch { room } => {
+                let kept = Err(Unfetched::Failed { why });
+                Some(Input::Fetched { room: room.clone(), kept })
+            }
+            Self::Allow(_) => None,
         }
     }
 }
 
-/// A store at work: orders go in, and are carried out one after the other; an answer to each comes out.
+/// A store at work: orders go in, and are carried out one after the other; an answer to each comes out,
+/// but to what operators do, who are answered themselves.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     orders: mpsc::Sender<Order>,
@@ -75,6 +77,16 @@ impl Keeper {
         self.orders.try_send(order).map_err(|error| match error {
             TrySendError::Full(order) | TrySendError::Closed(order) => order,
         })
+    }
+
+    /// Lets an operator do something behind all that was ordered; or refuses it, if too much waits or the
+    /// store has ended.
+    pub(crate) fn allow(&self, request: Request) {
+        match self.orders.try_reserve() {
+            Ok(place) => place.send(Order::Allow(request)),
+            Err(TrySendError::Full(())) => request.refuse(OperatorError::Busy),
+            Err(TrySendError::Closed(())) => request.refuse(OperatorError::Ended),
+        }
     }
 
     /// The next answer, if there is a store that has ended none; never, if there is none.
@@ -112,14 +124,19 @@ struct Work {
 }
 
 impl Work {
-    fn carry_out(&mut self, order: Order) -> Input {
+    fn carry_out(&mut self, order: Order) -> Option<Input> {
         match order {
             Order::Commit { number, keepings } => {
-                Input::Committed { number, outcome: self.commit(keepings) }
+                Some(Input::Committed { number, outcome: self.commit(keepings) })
             }
             Order::Fetch { room } => {
                 let kept = self.store.fetch(&room).map_err(|why| why.unfetched());
-                Input::Fetched { room, kept }
+                Some(Input::Fetched { room, kept })
+            }
+            Order::Allow(request) => {
+                // It is closed: what comes to it next stands behind what is kept of it now.
+                self.broken.remove(&request.allow());
+                None
             }
         }
     }
@@ -154,7 +171,7 @@ fn work(
 ) {
     let mut work = Some(Work { store, broken: BTreeSet::new() });
     while let Some(order) = orders.blocking_recv() {
-        let refused = order.name();
+        let refused = order.refused();
         let answer = match work.take() {
             // What has panicked is in a state that nobody knows.
             Some(mut alive) => catch_unwind(AssertUnwindSafe(|| {
@@ -167,11 +184,13 @@ fn work(
             })
             .unwrap_or_else(|_| {
                 tracing::error!("the store panicked: nothing is kept any more");
-                refused.refused()
+                refused
             }),
-            None => refused.refused(),
+            None => refused,
         };
-        // An error means that nobody is interested any more.
-        answers.blocking_send(answer).ok();
+        if let Some(answer) = answer {
+            // An error means that nobody is interested any more.
+            answers.blocking_send(answer).ok();
+        }
     }
 }

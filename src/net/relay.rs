@@ -7,16 +7,18 @@ use futures::future::{self, BoxFuture};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Error;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::net::clock::Clock;
 use crate::net::config::RelayNetConfig;
 use crate::net::keeper::{Keeper, Order};
 use crate::net::links::Links;
+use crate::net::operator::{Operator, OperatorError, Request};
 use crate::net::swarm::Network;
 use crate::proto::authorisation::{Question, Verdict};
 use crate::proto::event::{Effect, Input};
-use crate::proto::id::{Identity, Link};
+use crate::proto::id::{Identity, Link, RoomKey};
 use crate::proto::time::Time;
 use crate::store::RoomStore;
 
@@ -47,6 +49,11 @@ pub trait Machine {
     /// There is a store from now on, for [`Effect::Commit`] and [`Effect::Fetch`], and what it keeps
     /// outlives the relay or not. By default it is not used.
     fn keep_rooms(&mut self, _is_durable: bool) {}
+    /// Whether a room is open, or was asked for with [`Effect::Fetch`] without an answer yet: then what is
+    /// kept of it cannot be replaced beside the machine. By default none ever is.
+    fn is_open(&self, _room: &RoomKey) -> bool {
+        false
+    }
     /// Asks an application's server whether a peer may come in, for [`Effect::Authorise`]. The answer
     /// goes back to the machine, unless the relay ends before. By default there is nobody to ask.
     fn authorise(&self, _question: Question) -> BoxFuture<'static, Option<Verdict>> {
@@ -95,6 +102,8 @@ pub struct Relay<M> {
     addresses: Vec<String>,
     config: RelayNetConfig,
     store: Option<Box<dyn RoomStore>>,
+    operator: Operator,
+    requests: mpsc::Receiver<Request>,
 }
 
 impl<M: Machine> Relay<M> {
@@ -135,7 +144,9 @@ impl<M: Machine> Relay<M> {
             let peer = identity.peer();
             addresses.extend(found.iter().map(|address| format!("{address}/p2p/{peer}")));
         }
-        Ok(Self { machine, clock, links, network, addresses, config, store: None })
+        let (operator, requests) = Operator::new();
+        let store = None;
+        Ok(Self { machine, clock, links, network, addresses, config, store, operator, requests })
     }
 
     /// Keeps rooms in a store, and opens them from there: if what that keeps outlives this relay, all that
@@ -154,6 +165,12 @@ impl<M: Machine> Relay<M> {
         &self.addresses
     }
 
+    /// Who can do something to closed rooms while this relay runs.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
+    }
+
     /// The clock that the machine is told the time of.
     #[must_use]
     pub const fn clock(&self) -> Clock {
@@ -164,7 +181,7 @@ impl<M: Machine> Relay<M> {
     /// link once they are out, and returns it, at most twice
     /// [`NetConfig::linger`](crate::net::NetConfig::linger) later.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> M {
-        let Self { mut machine, clock, links, network, config, store, .. } = self;
+        let Self { mut machine, clock, links, network, config, store, mut requests, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(Box::pin(network.run()));
         let keeper = store.map(|store| Keeper::begin(store, config.orders));
@@ -183,6 +200,7 @@ impl<M: Machine> Relay<M> {
                     machine.handle(clock.now(), Input::Authorised { link, verdict });
                 },
                 input = Keeper::next(&mut outside.keeper) => machine.handle(clock.now(), input),
+                Some(request) = requests.recv() => outside.allow(&machine, request),
                 input = outside.links.next_input() => match input {
                     Some(input) => is_news = outside.hear(&mut machine, input),
                     None => break,
@@ -201,6 +219,8 @@ impl<M: Machine> Relay<M> {
                 deadline = machine.poll_timeout();
             }
         }
+        // What was not begun is not done.
+        drop(requests);
         machine.shut_down(clock.now());
         outside.settle(&mut machine);
         let Outside { mut links, keeper, .. } = outside;
@@ -270,8 +290,21 @@ impl Outside {
             Some(keeper) => keeper.order(order).err(),
             None => Some(order),
         };
-        if let Some(order) = refused {
-            machine.handle(self.clock.now(), order.refused());
+        if let Some(answer) = refused.and_then(|order| order.refused()) {
+            machine.handle(self.clock.now(), answer);
+        }
+    }
+
+    /// Lets an operator do something to a room, if that is closed: behind all that is to be kept of it,
+    /// for the machine has asked for that by now, and before anything that it asks for later.
+    fn allow<M: Machine>(&self, machine: &M, request: Request) {
+        match &self.keeper {
+            None => request.refuse(OperatorError::NoStore),
+            Some(_) if machine.is_open(request.room()) => {
+                let room = request.room().1.clone();
+                request.refuse(OperatorError::Open { room });
+            }
+            Some(keeper) => keeper.allow(request),
         }
     }
 

@@ -235,6 +235,13 @@ impl Hub {
         self.rooms.iter().map(|(key, room)| (key, room.len()))
     }
 
+    /// Whether a room is open, or being fetched for somebody who comes. What is kept of any other may be
+    /// replaced, behind all effects that were taken before this is asked and before any later one.
+    #[must_use]
+    pub fn is_open(&self, room: &RoomKey) -> bool {
+        self.rooms.contains_key(room) || self.fetching.contains(room)
+    }
+
     /// The log of a document of a room.
     #[must_use]
     pub fn log(&self, room: &RoomKey, document: DocumentId) -> Option<&ChangeLog> {

@@ -60,6 +60,28 @@ fn digests(stage: &Stage, end: usize) -> [[u8; 8]; 2] {
 }
 
 #[test]
+fn a_room_is_open_from_when_it_is_looked_for_until_it_is_given_away() {
+    let mut stage = stage(20, CALM);
+    assert!(!stage.hub.is_open(&room_key()));
+    let ann = stage.enter(1, "room", Entrance::default());
+    stage.ready(ann);
+    edit(&mut stage, ann, |store, _| {
+        store.update_root(|root: &mut Nothing| root.count = 7).unwrap();
+    });
+    stage.leave(ann);
+    stage.run(Duration::from_secs(5));
+    assert!(stage.hub.is_open(&room_key()), "it is kept when it closes");
+    stage.run(CLOSES);
+    assert!(!stage.hub.is_open(&room_key()));
+    stage.fetching = Duration::from_secs(1);
+    let bob = stage.enter(2, "room", Entrance::default());
+    stage.until("looked for", |stage| stage.hub.is_open(&room_key()));
+    assert_eq!(stage.hub.rooms().count(), 0, "what is kept is on its way");
+    stage.ready(bob);
+    assert!(stage.hub.is_open(&room_key()));
+}
+
+#[test]
 fn a_room_that_closed_opens_again_as_it_was() {
     for weather in [CALM, ROUGH] {
         let mut stage = stage(1, weather);

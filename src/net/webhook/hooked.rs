@@ -94,6 +94,10 @@ impl Machine for HookedHub {
         self.hub.keep_rooms(is_durable);
     }
 
+    fn is_open(&self, room: &RoomKey) -> bool {
+        self.hub.is_open(room)
+    }
+
     fn publish(&mut self) {
         while let Some(event) = self.hub.poll_event() {
             log(&event);
