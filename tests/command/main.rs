@@ -9,6 +9,8 @@ mod ownership;
 mod process;
 mod regions;
 mod rooms;
+#[cfg(unix)]
+mod running;
 mod state;
 mod token;
 mod voice;

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Relays(RelaysArguments),
     /// Ask a relay about rooms, without coming into any.
     Lobby(LobbyArguments),
-    /// See to the rooms that a relay keeps on its disk, while it does not run.
+    /// See to the rooms that a relay keeps on its disk, while it runs or does not.
     #[command(subcommand)]
     Rooms(RoomsCommand),
     /// Write a room as an automerge file, or its values as JSON.

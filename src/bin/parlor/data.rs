@@ -11,10 +11,17 @@ use crate::failure::Failure;
 const STATE: &str = "relay";
 /// Its rooms.
 const ROOMS: &str = "rooms.parlor";
+/// Where it takes orders while it runs.
+const SOCKET: &str = "rooms.socket";
 
 /// Where its rooms are, in a relay's folder.
 pub(crate) fn store_path(data: &Path) -> PathBuf {
     data.join(ROOMS)
+}
+
+/// Where a relay that runs takes orders, in its folder.
+pub(crate) fn socket_path(data: &Path) -> PathBuf {
+    data.join(SOCKET)
 }
 
 /// A folder with all that a relay keeps.
@@ -43,6 +50,11 @@ impl DataFolder {
     /// The file that says who the relay is.
     pub(crate) fn state(&self) -> PathBuf {
         self.0.join(STATE)
+    }
+
+    /// Where it takes orders.
+    pub(crate) fn socket(&self) -> PathBuf {
+        socket_path(&self.0)
     }
 
     /// Its rooms.

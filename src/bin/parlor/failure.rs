@@ -5,9 +5,10 @@ use std::io;
 use std::process::ExitCode;
 
 use parlor::room::{ConnectError, RoomGone};
+use serde::{Deserialize, Serialize};
 
 /// Why, in words that say what to do.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Failure {
     /// It was asked wrongly: status 2.
     Usage(String),

@@ -3,13 +3,16 @@
 mod hooks;
 
 use std::future;
+use std::sync::{Arc, Mutex};
 
-use parlor::net::{Clock, DEFAULT_LISTEN, Relay, RelayError, RelayNetConfig, RelayState};
+use parlor::net::{
+    Clock, DEFAULT_LISTEN, HookedHub, Operator, Relay, RelayError, RelayNetConfig, RelayState,
+};
 use parlor::proto::config::HubConfig;
 use parlor::proto::hub::Hub;
-use parlor::proto::id::{AppId, AppKey};
+use parlor::proto::id::{AppId, AppKey, Identity};
 use parlor::proto::token::{TokenConfig, TokenKey, TokenRing};
-use parlor::store::{MemoryStore, MemoryStoreConfig, RoomStore};
+use parlor::store::{DiskStore, MemoryStore, MemoryStoreConfig, RoomStore};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
@@ -17,6 +20,7 @@ use crate::arguments::{RelayArguments, app_keys, seed};
 use crate::data::DataFolder;
 use crate::failure::Failure;
 use crate::output::{FAINT, Output, paint};
+use crate::rooms::{Clerk, Hatch};
 
 /// What the operator of a relay without a state is told.
 const FORGETFUL: &str = "ownership does not survive a restart of this relay: pass --state FILE, and it does; \
@@ -32,8 +36,12 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
     let state = data.as_ref().map(DataFolder::state).or_else(|| arguments.state.clone());
     let state = state.as_deref().map(RelayState::begin).transpose();
     let state = state.map_err(Failure::failed)?;
-    let store: Box<dyn RoomStore> = match &data {
-        Some(data) => Box::new(data.open()?),
+    let kept = match &data {
+        Some(data) => Some((data, Arc::new(Mutex::new(data.open()?)))),
+        None => None,
+    };
+    let store: Box<dyn RoomStore> = match &kept {
+        Some((_, store)) => Box::new(Arc::clone(store)),
         None => Box::new(MemoryStore::new(MemoryStoreConfig::default())),
     };
     let (identity, boot) = match &state {
@@ -48,18 +56,12 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         apps.iter().for_each(|app| hub.require_tokens(*app, ring.clone()));
     }
     let (hub, couriers) = hooks::hook(hub, &apps, &arguments.hooks)?;
-    let config =
-        RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
-    let given: Vec<&str> = arguments.listen.iter().map(String::as_str).collect();
-    let listen = if given.is_empty() { &DEFAULT_LISTEN[..] } else { &given };
-    let relay = Relay::bind(&identity, listen, config, hub).await.map_err(|error| match error {
-        RelayError::Address { .. } | RelayError::NoAddress => Failure::usage(error),
-        _ => Failure::failed(error),
-    })?;
+    let relay = bind(&identity, hub, arguments).await?;
     let relay = relay.with_store(store);
     for address in relay.addresses() {
         output.tell(&json!({ "address": address }), address)?;
     }
+    let hatch = kept.map(|kept| open_hatch(kept, relay.operator(), output)).transpose()?.flatten();
     let peer = identity.peer().to_string();
     let ready = json!({ "ready": true, "relay": peer, "boot": boot, "applications": applications });
     output.tell(&ready, paint(FAINT, "ready; pass one of these to --relay; ctrl-C ends it"))?;
@@ -76,8 +78,47 @@ pub(crate) async fn run(arguments: &RelayArguments) -> Result<(), Failure> {
         })
         .await;
     drop(hub);
+    if let Some(hatch) = hatch {
+        hatch.close().await;
+    }
     couriers.finish().await;
     output.tell(&json!({ "ended": true }), paint(FAINT, "ended"))
+}
+
+/// The relay, at its addresses.
+async fn bind(
+    identity: &Identity,
+    hub: HookedHub,
+    arguments: &RelayArguments,
+) -> Result<Relay<HookedHub>, Failure> {
+    let config =
+        RelayNetConfig { exempt_loopback: arguments.exempt_loopback, ..RelayNetConfig::default() };
+    let given: Vec<&str> = arguments.listen.iter().map(String::as_str).collect();
+    let listen = if given.is_empty() { &DEFAULT_LISTEN[..] } else { &given };
+    Relay::bind(identity, listen, config, hub).await.map_err(|error| match error {
+        RelayError::Address { .. } | RelayError::NoAddress => Failure::usage(error),
+        _ => Failure::failed(error),
+    })
+}
+
+/// Takes orders beside the relay, if that can be; or says that it cannot.
+fn open_hatch(
+    (data, store): (&DataFolder, Arc<Mutex<DiskStore>>),
+    operator: Operator,
+    output: Output,
+) -> Result<Option<Hatch>, Failure> {
+    let path = data.socket();
+    match Hatch::open(&path, Clerk::beside(store, operator)) {
+        Ok(hatch) => Ok(Some(hatch)),
+        Err(why) => {
+            let warning = format!(
+                "cannot take orders at {} ({why}): `parlor rooms` will need this relay to end",
+                path.display()
+            );
+            output.tell(&json!({ "warning": warning }), paint(FAINT, &warning))?;
+            Ok(None)
+        }
+    }
 }
 
 /// The keys of tokens, if any are asked for.

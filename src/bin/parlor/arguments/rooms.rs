@@ -17,19 +17,21 @@ pub(crate) enum RoomsCommand {
         /// The file. It must be new.
         file: PathBuf,
     },
-    /// Keep a room that was exported, in place of all that is kept of it, be it damaged.
+    /// Keep a room that was exported, in place of all that is kept of it, be it damaged. Nobody may be in
+    /// it.
     Import {
         #[command(flatten)]
         store: StoreArguments,
         /// The file.
         file: PathBuf,
     },
-    /// Keep nothing of a room any more, be it damaged.
+    /// Keep nothing of a room any more, be it damaged. Nobody may be in it.
     Delete(RoomArguments),
     /// Read every room. What is damaged is named and stays closed from then on. Ends with 1 if something
     /// is.
     Verify(StoreArguments),
-    /// Make a store with all rooms that are well. Ends with 1 if some are not.
+    /// Make a store with all rooms that are well, as they are at one moment. Ends with 1 if some are not.
+    /// A relay that runs makes it itself, as its own user.
     Backup {
         #[command(flatten)]
         store: StoreArguments,
@@ -40,7 +42,8 @@ pub(crate) enum RoomsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreArguments {
-    /// The folder that a relay was given with --data. The relay must have ended.
+    /// The folder that a relay was given with --data. The relay may run; where that cannot be, this says
+    /// so.
     pub(crate) data: PathBuf,
     /// Write for programs: one JSON object per line.
     #[arg(long)]
