@@ -235,11 +235,12 @@ impl Hub {
         self.rooms.iter().map(|(key, room)| (key, room.len()))
     }
 
-    /// Whether a room is open, or being fetched for somebody who comes. What is kept of any other may be
-    /// replaced, behind all effects that were taken before this is asked and before any later one.
+    /// Whether a room is open, or being fetched for somebody who comes, or what is left of it is not on its
+    /// way to be kept yet. What is kept of any other may be replaced, behind all effects that were taken before this is asked and before any later one.
     #[must_use]
     pub fn is_open(&self, room: &RoomKey) -> bool {
-        self.rooms.contains_key(room) || self.fetching.contains(room)
+        let is_here = self.rooms.contains_key(room) || self.fetching.contains(room);
+        is_here || self.journal.is_parting(room)
     }
 
     /// The log of a document of a room.

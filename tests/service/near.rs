@@ -1,6 +1,7 @@
 //! Voices without a relay: which streams go on by direct links, of whom, and until when.
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::time::Duration;
 
 use parlor::proto::audio::stream::{Hearing, Share, Shared, Stream, StreamEnd, StreamName, Topic};
@@ -404,10 +405,10 @@ fn whom_the_relay_has_lost_is_heard_for_as_long_as_it_is_near_and_no_longer() {
     let closed = VoiceEvent::Closed { name, peer, why: None };
     stage.lose(&[0]);
     stage.neighbours((0, 1), false);
-    assert_eq!(stage.turns(1), [closed.clone()]);
+    assert_eq!(stage.turns(1), slice::from_ref(&closed));
     assert!(stage.hears(2, 0));
     stage.run(stage.alone);
-    assert_eq!(stage.turns(2), [closed.clone()]);
+    assert_eq!(stage.turns(2), slice::from_ref(&closed));
     assert!((1..3).all(|end| !stage.hears(end, 0)));
     // Who loses the relay later, and finds it first, goes on hearing it.
     let mut stage = four();

@@ -72,6 +72,11 @@ impl Journal {
         self.keeps == Keeps::Everything
     }
 
+    /// Whether a room has closed of which something is to be kept with the next commit.
+    pub(super) fn is_parting(&self, key: &RoomKey) -> bool {
+        self.parting.iter().any(|keeping| keeping.room() == key)
+    }
+
     /// Something may have come to a room.
     pub(super) fn stir(&mut self, key: &RoomKey) {
         if self.is_durable() && !self.stirred.contains(key) {
