@@ -131,11 +131,14 @@ impl Work {
             }
             Order::Fetch { room } => {
                 let kept = self.store.fetch(&room).map_err(|why| why.unfetched());
+                if kept.is_ok() {
+                    // What comes to it next stands behind that.
+                    self.broken.remove(&room);
+                }
                 Some(Input::Fetched { room, kept })
             }
             Order::Allow(request) => {
-                // It is closed: what comes to it next stands behind what is kept of it now.
-                self.broken.remove(&request.allow());
+                request.allow();
                 None
             }
         }

@@ -52,9 +52,9 @@ impl Operator {
     /// no store: whoever gave the relay its store keeps a share of it
     /// ([`RoomStore`](crate::store::RoomStore) is implemented for `Arc<Mutex<_>>`).
     ///
-    /// Commits of all rooms wait meanwhile, and so does who comes into a closed one. A task that panics counts as a
-    /// panic of the store: nothing is kept any more. If this is dropped, what it has asked for is done
-    /// nevertheless. It waits as long as the relay does not [run](super::Relay::run).
+    /// Commits of all rooms wait meanwhile, and so does who comes into a closed one. A task that panics
+    /// counts as a panic of the store: nothing is kept any more. If this is dropped, what it has asked for
+    /// is done nevertheless. It waits as long as the relay does not [run](super::Relay::run).
     ///
     /// # Errors
     ///
@@ -92,10 +92,9 @@ impl Request {
         &self.room
     }
 
-    /// Does it, and says of which room it was.
-    pub(crate) fn allow(self) -> RoomKey {
+    /// Does it.
+    pub(crate) fn allow(self) {
         (self.task)(Ok(()));
-        self.room
     }
 
     /// Says that it is not done.

@@ -49,8 +49,9 @@ pub trait Machine {
     /// There is a store from now on, for [`Effect::Commit`] and [`Effect::Fetch`], and what it keeps
     /// outlives the relay or not. By default it is not used.
     fn keep_rooms(&mut self, _is_durable: bool) {}
-    /// Whether a room is open, or was asked for with [`Effect::Fetch`] without an answer yet: then what is
-    /// kept of it cannot be replaced beside the machine. By default none ever is.
+    /// Whether a room is open, or was asked for with [`Effect::Fetch`] without an answer yet, or something of
+    /// it is to be kept that was not asked for with [`Effect::Commit`] yet: then what is kept of it cannot
+    /// be replaced beside the machine. By default none ever is.
     fn is_open(&self, _room: &RoomKey) -> bool {
         false
     }

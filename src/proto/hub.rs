@@ -236,7 +236,8 @@ impl Hub {
     }
 
     /// Whether a room is open, or being fetched for somebody who comes, or what is left of it is not on its
-    /// way to be kept yet. What is kept of any other may be replaced, behind all effects that were taken before this is asked and before any later one.
+    /// way to be kept yet. What is kept of any other may be replaced, behind all effects that were taken
+    /// before this is asked and before any later one.
     #[must_use]
     pub fn is_open(&self, room: &RoomKey) -> bool {
         let is_here = self.rooms.contains_key(room) || self.fetching.contains(room);

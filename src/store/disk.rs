@@ -12,7 +12,7 @@ mod view;
 #[cfg(any(test, feature = "sim"))]
 mod frail;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -81,7 +81,7 @@ pub struct DiskStore {
     /// Whether what an earlier run retired was looked at.
     has_checked: bool,
     /// Generations that stay, since what came in their place is damaged or cannot be read.
-    spared: Vec<u64>,
+    spared: BTreeSet<u64>,
     /// Rooms that could not be read when they were last asked for, and why. Of these the file says
     /// nothing: the medium may read them another time.
     unread: BTreeMap<RoomKey, String>,

@@ -425,6 +425,15 @@ fn whom_the_relay_has_lost_is_heard_for_as_long_as_it_is_near_and_no_longer() {
     stage.find(0);
     stage.run(stage.handover + MOMENT);
     assert_eq!(stage.turns(1), [closed]);
+    // Whom it loses again goes on again, for as long as before.
+    let mut stage = four();
+    stage.lose(&[0]);
+    stage.find(0);
+    stage.lose(&[0]);
+    stage.turns(1);
+    stage.run(stage.handover + MOMENT);
+    assert!(stage.hears(1, 0));
+    assert_eq!(stage.turns(1), []);
     // Who is put out is not heard, near or not.
     let mut stage = four();
     stage.run(MOMENT);

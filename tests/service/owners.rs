@@ -74,6 +74,25 @@ fn expected(before: &BTreeMap<i64, Option<usize>>, back: &[bool]) -> BTreeMap<i6
 }
 
 #[test]
+fn what_nobody_owns_goes_with_the_last_peer_too() {
+    for comes_back in [false, true] {
+        let mut stage = Stage::new(7, CALM, HubConfig::default());
+        stage.keep_rooms(true);
+        let ann = stage.enter(1, "room", Entrance::default());
+        stage.ready(ann);
+        own(&mut stage, ann, 2, false);
+        stage.run(Duration::from_secs(2));
+        stage.ends[ann].cut = !comes_back;
+        stage.crash(HubConfig::default(), 2);
+        let eve = stage.enter(9, "room", Entrance::default());
+        stage.ready(eve);
+        assert_eq!(things(&stage, eve).len(), 1);
+        stage.run(Duration::from_secs(20));
+        assert_eq!(things(&stage, eve).len(), usize::from(comes_back));
+    }
+}
+
+#[test]
 fn owners_have_a_while_to_come_back_after_a_loss_of_power_and_lifetimes_end() {
     let (mut gone, mut kept, mut alone) = (0, 0, 0);
     for seed in seeds(24, 1_000) {

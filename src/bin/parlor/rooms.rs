@@ -20,6 +20,7 @@ use parlor::store::{DiskStore, DiskStoreConfig};
 pub(crate) use self::clerk::Clerk;
 pub(crate) use self::hatch::Hatch;
 use self::order::{Order, Outcome, Wanted};
+use self::show::Doing;
 use crate::arguments::rooms::{RoomArguments, RoomsCommand, StoreArguments};
 use crate::data::{socket_path, store_path};
 use crate::failure::Failure;
@@ -48,7 +49,7 @@ struct Errand<'a> {
     /// Where a room goes that is handed out.
     file: Option<&'a Path>,
     /// What it is called if it takes its time.
-    doing: Option<&'static str>,
+    doing: Option<Doing>,
 }
 
 impl<'a> Errand<'a> {
@@ -58,23 +59,28 @@ impl<'a> Errand<'a> {
             RoomsCommand::Show(room) => Self::brief(&room.store, Order::Show(wanted(room))),
             RoomsCommand::Export { room, file } => {
                 let file = Some(file.as_path());
-                Self { file, ..Self::brief(&room.store, Order::Export(wanted(room))) }
+                let doing = Some(Doing::One("exporting"));
+                Self { file, doing, ..Self::brief(&room.store, Order::Export(wanted(room))) }
             }
             RoomsCommand::Import { store, file } => {
                 let name = file.display().to_string();
                 let bytes = fs::read(file)
                     .map_err(|error| Failure::usage(format_args!("cannot read {name}: {error}")))?;
-                Self::brief(store, Order::Import { name, bytes: bytes.into() })
+                let order = Order::Import { name, bytes: bytes.into() };
+                Self { doing: Some(Doing::One("importing")), ..Self::brief(store, order) }
             }
             RoomsCommand::Delete(room) => Self::brief(&room.store, Order::Delete(wanted(room))),
             RoomsCommand::Verify(store) => {
-                Self { doing: Some("verifying"), ..Self::brief(store, Order::Verify) }
+                Self { doing: Some(Doing::Rooms("verifying")), ..Self::brief(store, Order::Verify) }
             }
             RoomsCommand::Backup { store, file } => {
                 let file = path::absolute(file).map_err(|error| {
                     Failure::usage(format_args!("{} is no path: {error}", file.display()))
                 })?;
-                Self { doing: Some("copying"), ..Self::brief(store, Order::BackUp { file }) }
+                Self {
+                    doing: Some(Doing::Rooms("copying")),
+                    ..Self::brief(store, Order::BackUp { file })
+                }
             }
         })
     }

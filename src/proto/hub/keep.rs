@@ -30,7 +30,9 @@ impl Hub {
         let room = knock.room().clone();
         self.wait_before_room(link, knock);
         if self.fetching.insert(room.clone()) {
-            self.commit_parting();
+            if self.journal.is_parting(&room) {
+                self.commit_parting();
+            }
             self.effects.push_back(Effect::Fetch { room });
         }
     }

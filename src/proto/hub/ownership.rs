@@ -99,7 +99,7 @@ impl Holdings {
         self.recovery.remember(until);
     }
 
-    /// Somebody has come back who was in the room before.
+    /// Somebody has come who knows something of the room.
     pub(super) const fn go_on(&mut self) {
         self.recovery.go_on();
     }

@@ -92,6 +92,7 @@ impl Peer {
             match reason {
                 // It may be that only the relay has lost it.
                 LeaveReason::Lost | LeaveReason::Replaced => {
+                    self.direct.back.remove(peer);
                     let until = now + self.config.alone;
                     self.direct.known.entry(*peer).and_modify(|known| *known = Some(until));
                 }

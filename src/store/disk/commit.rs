@@ -1,6 +1,6 @@
 //! What is kept at once: one transaction, what it leaves for the next one to remove, and reading back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -129,11 +129,11 @@ impl DiskStore {
         for (generation, key) in view.retired()? {
             let Some(key) = key else {
                 tracing::error!(generation, "of which room it was cannot be said: it stays");
-                self.spared.push(generation);
+                self.spared.insert(generation);
                 continue;
             };
             if view.damage(&key)?.is_some() {
-                self.spared.push(generation);
+                self.spared.insert(generation);
                 continue;
             }
             match view.check(&key) {
@@ -141,7 +141,7 @@ impl DiskStore {
                 Err(Unread::Damaged(why)) => damaged.push((key, why)),
                 Err(Unread::Unreadable(why)) => {
                     tracing::error!(generation, "what was kept before stays: {why}");
-                    self.spared.push(generation);
+                    self.spared.insert(generation);
                 }
                 Err(Unread::Failed(error)) => return Err(error),
             }
@@ -309,7 +309,7 @@ impl<'t> Pen<'t> {
     }
 
     /// Removes what earlier commits retired.
-    fn clear(&mut self, spared: &[u64]) -> Result<(), StoreError> {
+    fn clear(&mut self, spared: &BTreeSet<u64>) -> Result<(), StoreError> {
         let mut generations = Vec::new();
         for entry in self.retired.iter().map_err(broken)? {
             generations.push(entry.map_err(broken)?.0.value());

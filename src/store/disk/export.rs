@@ -111,8 +111,8 @@ impl DiskStore {
     }
 
     /// Keeps what is in a file that was exported as `room`, in place of all that was kept of that, be it
-    /// damaged. Which room the file is of is said by [`read_export`](super::read_export); a relay opens it under the name that it is
-    /// imported as, if nothing in it says otherwise.
+    /// damaged. Which room the file is of is said by [`read_export`](super::read_export); a relay opens it
+    /// under the name that it is imported as, if nothing in it says otherwise.
     ///
     /// # Errors
     ///

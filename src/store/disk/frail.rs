@@ -1,5 +1,5 @@
-//! A disk in memory that loses power, fails, fills up and cannot be read when it is told to: for tests of stores and of
-//! what stands on them.
+//! A disk in memory that loses power, fails, fills up and cannot be read when it is told to: for tests of
+//! stores and of what stands on them.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};

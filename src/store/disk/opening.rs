@@ -1,6 +1,6 @@
 //! How a store is made, and opened again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 #[cfg(unix)]
@@ -160,7 +160,7 @@ impl DiskStore {
             commits: 0,
             failed: None,
             has_checked: false,
-            spared: Vec::new(),
+            spared: BTreeSet::new(),
             unread: BTreeMap::new(),
         };
         store.prepare().map_err(|error| refused(error.to_string()))?;

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Write};
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,6 +17,9 @@ use serde_json::{Value as Json, json};
 use super::order::{Damaged, Listed, Outcome};
 use crate::failure::Failure;
 use crate::output::{BAD, Output, paint};
+
+/// How often what shows that something goes on turns.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Tells what came of it. A room that is handed out goes into `file`.
 pub(super) fn tell(output: Output, outcome: Outcome, file: Option<&Path>) -> Result<(), Failure> {
@@ -99,13 +103,30 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What takes its time, in a word.
+#[derive(Clone, Copy)]
+pub(super) enum Doing {
+    /// With all rooms, of which it is said how many are done.
+    Rooms(&'static str),
+    /// With one, which is done or not.
+    One(&'static str),
+}
+
 /// Shows people at a terminal how far it is.
-pub(super) fn bar(output: Output, doing: &'static str) -> ProgressBar {
+pub(super) fn bar(output: Output, doing: Doing) -> ProgressBar {
     let target =
         if output.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes}");
+    let (words, template) = match doing {
+        Doing::Rooms(words) => (words, "{msg} [{bar:30}] {bytes}/{total_bytes}"),
+        Doing::One(words) => (words, "{spinner} {msg} {elapsed}"),
+    };
+    let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, target).with_style(style).with_message(doing)
+    let bar = ProgressBar::with_draw_target(None, target).with_style(style).with_message(words);
+    if matches!(doing, Doing::One(_)) {
+        bar.enable_steady_tick(TICK);
+    }
+    bar
 }
 
 pub(super) fn advance(bar: &ProgressBar, progress: Progress) {

@@ -25,7 +25,8 @@ pub(super) struct Recovery {
     open: Option<([Vec<Hash>; 2], Time)>,
     /// Until when owners of before may come back.
     until: Option<Time>,
-    /// Whether anybody has come back who was here before.
+    /// Whether anybody has come who knows something of the room: by that who was here before is told from
+    /// who was not.
     is_continued: bool,
     /// What was claimed while nothing was judged: the last by each peer of each model.
     claims: BTreeMap<(PeerId, Path), Asked>,
@@ -43,7 +44,7 @@ impl Recovery {
         self.until.get_or_insert(until);
     }
 
-    /// Somebody has come back who was here before.
+    /// Somebody has come who knows something of the room.
     pub(super) const fn go_on(&mut self) {
         self.is_continued = true;
     }
@@ -85,8 +86,8 @@ impl Recovery {
 impl Holdings {
     /// Goes on with what was granted before the relay forgot. Owners of an earlier boot that are here
     /// keep what they have, under a new token; the others have until the grace is over. What was
-    /// granted in this boot was forgotten because everybody had left; and if nobody of an earlier boot
-    /// has come back within the grace, the last of them had left with it.
+    /// granted in this boot was forgotten because everybody had left; and if nobody who knows
+    /// anything of the room has come within the grace, the last of them had left with it.
     pub(super) fn recover(&mut self, log: &ChangeLog, grantor: &mut Grantor, now: Time) -> Decree {
         let mut decree = Decree::default();
         let Some(until) = self.recovery.until.filter(|_| !self.recovery.is_open()) else {
@@ -104,6 +105,7 @@ impl Holdings {
                 end(&mut decree, (model, grant), true, grantor);
                 continue;
             }
+            waits |= earlier && now < until && grant.terms.destroy_with_last;
             if !(ours || earlier) || !grant.held {
                 continue;
             }
