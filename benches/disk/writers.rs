@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use parlor::room::Room;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::Failure;
@@ -42,25 +43,28 @@ pub(crate) fn floor(folder: &Path, length: Duration) -> Result<Report, Failure> 
 /// Rooms of one peer each, which writes and waits until that is kept.
 pub(crate) async fn measure(folder: &Path, plan: Plan) -> Result<Report, Failure> {
     let stage = Stage::begin(folder, 1).await?;
-    let mut rooms = Vec::new();
-    for number in 0..plan.rooms {
-        rooms.push(Box::pin(stage.enter(&format!("room {number}"))).await?);
+    let (begin, begins) = watch::channel(None);
+    let mut writers = JoinSet::new();
+    let every = Duration::from_secs(1) / plan.rate.max(1);
+    for number in 0..u32::try_from(plan.rooms)? {
+        let room = Box::pin(stage.enter(&format!("room {number}"))).await?;
+        // Not all at the same moment.
+        let first = every * number / u32::try_from(plan.rooms)?;
+        writers.spawn(Box::pin(write(room, (first, every, plan.length), begins.clone())));
     }
     // What comes with joins is over by then.
     sleep(Duration::from_secs(2)).await;
     let (before, began) = (stage.statistics(), Instant::now());
-    let mut writers = JoinSet::new();
-    let every = Duration::from_secs(1) / plan.rate.max(1);
-    for (number, room) in (0..).zip(rooms) {
-        // Not all at the same moment.
-        let first = every * number / u32::try_from(plan.rooms)?.max(1);
-        writers.spawn(Box::pin(write(room, (first, every), began + plan.length)));
-    }
-    let mut times = Vec::new();
+    begin.send_replace(Some(began));
+    // A room that is dropped waits for its last words: the relay must go on meanwhile.
+    let (mut times, mut rooms) = (Vec::new(), Vec::new());
     while let Some(one) = writers.join_next().await {
-        times.extend(one??);
+        let (room, its) = one??;
+        rooms.push(room);
+        times.extend(its);
     }
     let (took, after) = (began.elapsed(), stage.statistics());
+    spawn_blocking(move || drop(rooms)).await?;
     stage.end().await?;
     Ok(Report::Writers {
         rooms: plan.rooms,
@@ -72,14 +76,21 @@ pub(crate) async fn measure(folder: &Path, plan: Plan) -> Result<Report, Failure
     })
 }
 
+/// Writes at moments that were fixed before; one that comes while the last is not kept yet is left out.
 async fn write(
     mut room: Room<Hall>,
-    (first, every): (Duration, Duration),
-    until: Instant,
-) -> Result<Vec<Duration>, Failure> {
+    (first, every, length): (Duration, Duration, Duration),
+    begins: watch::Receiver<Option<Instant>>,
+) -> Result<(Room<Hall>, Vec<Duration>), Failure> {
     let mut times = Vec::new();
-    let mut next = Instant::now() + first;
-    while next < until {
+    let began = loop {
+        if let Some(began) = *begins.borrow() {
+            break began;
+        }
+        room.wait(Duration::from_millis(20)).await;
+    };
+    let mut next = began + first;
+    while next < began + length {
         while let Some(left) = next.checked_duration_since(Instant::now()) {
             room.wait(left).await;
         }
@@ -87,7 +98,9 @@ async fn write(
         room.update_root(|hall: &mut Hall| hall.count += 1)?;
         room.durable(PATIENCE).await?;
         times.push(at.elapsed());
-        next = (at + every).max(Instant::now());
+        while next <= Instant::now() {
+            next += every;
+        }
     }
-    Ok(times)
+    Ok((room, times))
 }

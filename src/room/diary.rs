@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::proto::event::kept::Keeping;
@@ -25,6 +25,8 @@ pub(super) struct Diary {
     answers: Mutex<Receiver<Result<(), StoreError>>>,
     is_busy: bool,
     next: Time,
+    /// It has the store for as long as it runs.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Diary {
@@ -32,7 +34,7 @@ impl Diary {
     pub(super) fn begin(store: SharedStore) -> std::io::Result<Self> {
         let (orders, ordered) = sync_channel::<Keeping>(1);
         let (answering, answers) = sync_channel(1);
-        thread::Builder::new().name("parlor-store".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("parlor-store".to_owned()).spawn(move || {
             while let Ok(keeping) = ordered.recv() {
                 let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
                 let outcome = store.commit(vec![keeping]);
@@ -43,7 +45,8 @@ impl Diary {
             }
         })?;
         let (orders, answers) = (Some(orders), Mutex::new(answers));
-        Ok(Self { orders, answers, is_busy: false, next: Time::ZERO })
+        let thread = Some(thread);
+        Ok(Self { orders, answers, is_busy: false, next: Time::ZERO, thread })
     }
 
     /// Whether nothing is on its way.
@@ -83,7 +86,7 @@ impl Diary {
         if self.has_failed() || self.is_busy { None } else { Some(self.next) }
     }
 
-    /// Keeps what is new, and waits for it.
+    /// Keeps what is new, and waits for it; then the store is only whose it was before.
     pub(super) fn end(&mut self, peer: &mut Peer) -> Result<(), StoreError> {
         for _ in 0..2 {
             if self.is_busy {
@@ -94,6 +97,11 @@ impl Diary {
                 })?;
             }
             self.keep(peer);
+        }
+        self.orders = None;
+        if let Some(thread) = self.thread.take().filter(|_| !self.is_busy) {
+            // It has nothing to do any more; and that it panicked was an answer.
+            thread.join().ok();
         }
         Ok(())
     }

@@ -280,6 +280,7 @@ async fn what_was_edited_offline_is_there_at_the_next_start_and_merges() {
     notes.insert(&mut room, 5, ", world").unwrap();
     // One that ends in good order waits for its store.
     drop(room);
+    assert_eq!(Arc::strong_count(&own), 1, "another process can have it");
     let store = Arc::new(Mutex::new(MemoryStore::new(MemoryStoreConfig::default())));
     let host = Box::pin(start(&store, 1)).await;
     let mut room = keeping(&own, &host.addresses);

@@ -348,3 +348,40 @@ fn nothing_is_lost_that_was_said_to_be_kept() {
         assert!(brought > 0 && forgotten > 0, "{brought}, {forgotten}: nothing was tried");
     }
 }
+
+#[test]
+fn many_rooms_that_are_written_in_are_all_kept_soon() {
+    let mut stage = stage(10, CALM, HubConfig::default());
+    stage.committing = Duration::from_millis(12);
+    let ends: Vec<usize> = (0..25)
+        .map(|number| {
+            let end = stage.enter(number, &format!("room {number}"), Entrance::default());
+            stage.ready(end);
+            end
+        })
+        .collect();
+    stage.run(Duration::from_secs(2));
+    let mut since = vec![None; ends.len()];
+    let mut slowest = Duration::ZERO;
+    for millisecond in 0..4_000_usize {
+        for (number, &end) in ends.iter().enumerate() {
+            if millisecond % 1_000 == number * 40 && since[number].is_none() {
+                let now = stage.now;
+                let peer = stage.at_mut(end);
+                let root: Nothing = (*peer.store().root::<Nothing>().unwrap()).clone();
+                root.things.add(peer.store_mut(), Thing { size: 1 }).unwrap();
+                peer.flush(now);
+                stage.settle(end);
+                since[number] = Some(now);
+            }
+            if let Some(before) = since[number]
+                && stage.at(end).is_durable()
+            {
+                slowest = slowest.max(stage.now - before);
+                since[number] = None;
+            }
+        }
+        stage.run(Duration::from_millis(1));
+    }
+    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+}

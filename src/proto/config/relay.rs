@@ -62,7 +62,7 @@ pub struct HubConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeepingConfig {
     /// How long after one commit has begun the next may begin, with what came to all rooms meanwhile; one
-    /// at a time. 80 ms: a store that writes in two phases asks its disk twice in each, 25 times a second.
+    /// at a time. 85 ms: a store that writes in two phases asks its disk twice in each, 24 times a second.
     pub interval: Duration,
     /// Records behind what is kept whole of a room. For one more it is kept whole again. 1,000.
     pub records: u32,
@@ -77,7 +77,7 @@ pub struct KeepingConfig {
 impl Default for KeepingConfig {
     fn default() -> Self {
         Self {
-            interval: Duration::from_millis(80),
+            interval: Duration::from_millis(85),
             records: 1_000,
             bytes: 1 << 20,
             closing: 64,
