@@ -20,6 +20,9 @@ mod matches;
 mod near;
 #[path = "service/owners.rs"]
 mod owners;
+#[cfg(feature = "disk")]
+#[path = "service/power.rs"]
+mod power;
 #[path = "service/presence.rs"]
 mod presence;
 #[path = "service/raw.rs"]

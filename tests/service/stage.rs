@@ -93,6 +93,14 @@ impl End {
     }
 }
 
+/// A disk below a store, in place of [`Stage::kept`].
+pub(crate) trait Disk {
+    fn commit(&mut self, keepings: Vec<Keeping>);
+    fn fetch(&mut self, room: &RoomKey) -> Option<KeptRoom>;
+    /// Power is lost, maybe while something is committed; and is back.
+    fn lose_power(&mut self, begun: Option<Vec<Keeping>>);
+}
+
 pub(crate) struct Stage {
     pub(crate) now: Time,
     pub(crate) hub: Hub,
@@ -105,6 +113,8 @@ pub(crate) struct Stage {
     pub(crate) kept: BTreeMap<RoomKey, KeptRoom>,
     pub(crate) fetching: Duration,
     pub(crate) committing: Duration,
+    /// Where they are instead, if anything is said.
+    pub(crate) disk: Option<Box<dyn Disk>>,
     /// Whether the disk has failed.
     pub(crate) has_failed: bool,
     /// When the disk has done all that it was told: one thing after the other.
@@ -182,6 +192,7 @@ impl Stage {
             kept: BTreeMap::new(),
             fetching: Duration::from_millis(3),
             committing: Duration::from_millis(9),
+            disk: None,
             has_failed: false,
             disk_free: Time::ZERO,
             commits: VecDeque::new(),
@@ -441,8 +452,12 @@ impl Stage {
     /// drawn. Another begins at once; whoever was linked hears of it.
     pub(crate) fn crash(&mut self, config: HubConfig, boot: u32) {
         let there = self.rng.next_u64() as usize % (self.commits.len() + 1);
-        for (_, keepings) in std::mem::take(&mut self.commits).into_iter().take(there) {
+        let mut commits = std::mem::take(&mut self.commits).into_iter().map(|(_, it)| it);
+        for keepings in commits.by_ref().take(there) {
             self.carry_out(keepings);
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.lose_power(commits.next());
         }
         self.begin_again(config, boot);
         self.asked.clear();
@@ -465,8 +480,12 @@ impl Stage {
 
     fn carry_out(&mut self, keepings: Vec<Keeping>) {
         self.committed.0 += 1;
+        self.committed.1 += keepings.iter().map(Keeping::size).sum::<usize>();
+        if let Some(disk) = &mut self.disk {
+            disk.commit(keepings);
+            return;
+        }
         for keeping in keepings {
-            self.committed.1 += keeping.size();
             match keeping {
                 Keeping::Whole { room, image } => {
                     self.kept.insert(room, KeptRoom { image, records: Vec::new() });
@@ -555,7 +574,11 @@ impl Stage {
             }
             Due::Fetched { room, boot } => {
                 if boot == self.boot {
-                    let kept = Ok(self.kept.get(&room).cloned());
+                    let kept = match &mut self.disk {
+                        Some(disk) => disk.fetch(&room),
+                        None => self.kept.get(&room).cloned(),
+                    };
+                    let kept = Ok(kept);
                     self.hub.handle(self.now, Input::Fetched { room, kept });
                     self.settle_hub();
                 }
