@@ -9,39 +9,15 @@ use super::stage::{self, Dice, Kept, more, room, whole};
 
 /// A store with rooms of every size, and its file.
 fn store(dice: &mut Dice) -> (Vec<u8>, Kept) {
-    let medium = stage::fresh();
-    let mut store = stage::open(&medium).unwrap();
-    let mut kept = Kept::new();
-    let sizes = [0, 10, 3_000, 5_000, 20_000, 40_000, 150_000, 300_000];
-    for (name, size) in ["a", "b", "c", "d", "e", "f", "g", "h"].into_iter().zip(sizes) {
-        let mut keepings = vec![whole(name, dice.bytes(size))];
-        for _ in 0..dice.below(40) {
-            let len = dice.below(300);
-            keepings.push(more(name, dice.bytes(len)));
-        }
-        keepings.push(more(name, dice.bytes(6_000)));
-        stage::keep(&mut kept, &keepings);
-        store.commit(keepings).unwrap();
-    }
-    drop(store);
-    (medium.bytes(), kept)
+    stage::filled(dice, [0, 10, 3_000, 5_000, 20_000, 40_000, 150_000, 300_000], 40)
 }
 
 /// What comes of a file in which something is wrong: the rooms that are named.
 fn damaged(image: Vec<u8>, kept: &Kept, what: &str) -> Vec<RoomKey> {
     let medium = FrailMedium::new(image);
     let mut store = stage::open(&medium).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let mut named = Vec::new();
-    for (room, is) in kept {
-        match store.fetch(room) {
-            Ok(found) => assert_eq!(found.as_ref(), Some(is), "{what}: {room:?}"),
-            Err(StoreError::Damaged { room: of, .. }) => {
-                assert_eq!(of, *room);
-                named.push(of);
-            }
-            Err(error) => panic!("{what}: {error}"),
-        }
-    }
+    let named = stage::named(&mut store, kept, what);
+    let named: Vec<RoomKey> = named.into_iter().map(|(room, _)| room).collect();
     // The others serve, and take what comes.
     for room in kept.keys().filter(|room| !named.contains(room)).take(2) {
         store.commit(vec![more(room.1.as_str(), "on")]).unwrap();

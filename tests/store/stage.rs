@@ -7,7 +7,7 @@ use std::path::Path;
 use parlor::proto::event::kept::{Keeping, KeptRoom, RoomImage, RoomRecord};
 use parlor::proto::id::{AppId, RoomKey, RoomName};
 use parlor::store::disk::{FrailMedium, OpenError};
-use parlor::store::{DiskStore, DiskStoreConfig, RoomStore};
+use parlor::store::{DiskStore, DiskStoreConfig, RoomStore, StoreError};
 
 /// What is kept, as it should be.
 pub(crate) type Kept = BTreeMap<RoomKey, KeptRoom>;
@@ -108,4 +108,39 @@ pub(crate) fn commit(kept: &Kept, dice: &mut Dice, largest: usize) -> Vec<Keepin
         keepings.push(keeping);
     }
     keepings
+}
+
+/// A store with a room of each size, and what came to each, at most so many times; and its file.
+pub(crate) fn filled(dice: &mut Dice, sizes: [usize; 8], times: usize) -> (Vec<u8>, Kept) {
+    let medium = fresh();
+    let mut store = open(&medium).unwrap();
+    let mut kept = Kept::new();
+    for (name, size) in ["a", "b", "c", "d", "e", "f", "g", "h"].into_iter().zip(sizes) {
+        let mut keepings = vec![whole(name, dice.bytes(size))];
+        for _ in 0..dice.below(times) {
+            let len = dice.below(300);
+            keepings.push(more(name, dice.bytes(len)));
+        }
+        keepings.push(more(name, dice.bytes(6_000)));
+        keep(&mut kept, &keepings);
+        store.commit(keepings).unwrap();
+    }
+    drop(store);
+    (medium.bytes(), kept)
+}
+
+/// The rooms that are damaged, and what is said of each; the others are what they were.
+pub(crate) fn named(store: &mut DiskStore, kept: &Kept, what: &str) -> Vec<(RoomKey, String)> {
+    let mut named = Vec::new();
+    for (room, is) in kept {
+        match store.fetch(room) {
+            Ok(found) => assert_eq!(found.as_ref(), Some(is), "{what}: {room:?}"),
+            Err(StoreError::Damaged { room: of, why }) => {
+                assert_eq!(of, *room);
+                named.push((of, why));
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+    named
 }

@@ -14,40 +14,16 @@ const SECTOR: u64 = 512;
 
 /// A store with rooms of every size, and its file.
 fn store(dice: &mut Dice) -> (Vec<u8>, Kept) {
-    let medium = stage::fresh();
-    let mut store = stage::open(&medium).unwrap();
-    let mut kept = Kept::new();
-    let sizes = [0, 10, 3_000, 5_000, 9_000, 20_000, 60_000, 300_000];
-    for (name, size) in ["a", "b", "c", "d", "e", "f", "g", "h"].into_iter().zip(sizes) {
-        let mut keepings = vec![whole(name, dice.bytes(size))];
-        for _ in 0..dice.below(20) {
-            let len = dice.below(300);
-            keepings.push(more(name, dice.bytes(len)));
-        }
-        keepings.push(more(name, dice.bytes(6_000)));
-        stage::keep(&mut kept, &keepings);
-        store.commit(keepings).unwrap();
-    }
-    drop(store);
-    (medium.bytes(), kept)
+    stage::filled(dice, [0, 10, 3_000, 5_000, 9_000, 20_000, 60_000, 300_000], 20)
 }
 
 /// The rooms that cannot be read; the others are what they were.
 fn unread(store: &mut DiskStore, kept: &Kept, what: &str) -> Vec<RoomKey> {
-    let mut named = Vec::new();
-    for (room, is) in kept {
-        match store.fetch(room) {
-            Ok(found) => assert_eq!(found.as_ref(), Some(is), "{what}: {room:?}"),
-            Err(StoreError::Damaged { room: of, why }) => {
-                assert_eq!(of, *room);
-                let is_said = why == "a part of it cannot be read: a sector cannot be read";
-                assert!(is_said, "{what}: {why}");
-                named.push(of);
-            }
-            Err(error) => panic!("{what}: {error}"),
-        }
+    let named = stage::named(store, kept, what);
+    for (_, why) in &named {
+        assert_eq!(why, "a part of it cannot be read: a sector cannot be read", "{what}");
     }
-    named
+    named.into_iter().map(|(room, _)| room).collect()
 }
 
 /// What comes of one sector that cannot be read: how many rooms are named.
