@@ -101,6 +101,17 @@ impl Fresh {
         }
     }
 
+    /// Waits until so many are there as well, or nothing more will come.
+    pub(crate) async fn fill(&self, frames: usize) {
+        let is_full = || {
+            let queue = self.lock();
+            queue.closed || queue.frames.len() >= frames
+        };
+        while !is_full() {
+            self.changed.notified().await;
+        }
+    }
+
     /// Whether nothing more will come.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
@@ -171,6 +182,21 @@ mod tests {
             queue.push(Bytes::new());
         }
         assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 10);
+    }
+
+    #[tokio::test]
+    async fn it_is_full_once_enough_are_there_or_no_more_will_come() {
+        let queue = Fresh::new(1_000, LONG, Clock::new());
+        queue.push(frame(1, 10));
+        let soon = Duration::from_millis(10);
+        assert!(tokio::time::timeout(soon, queue.fill(2)).await.is_err());
+        let later = async {
+            tokio::time::sleep(soon).await;
+            queue.push(frame(2, 10));
+        };
+        tokio::join!(queue.fill(2), later);
+        queue.close();
+        queue.fill(3).await;
     }
 
     #[tokio::test]

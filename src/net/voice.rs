@@ -5,6 +5,7 @@
 //! passes goes to each hearer once: by gossip if it is subscribed to the topic, else by datagram if
 //! its link has any. A peer's packets go past its machine, from and to a [`VoiceDesk`].
 
+mod company;
 mod config;
 mod desk;
 mod exchange;

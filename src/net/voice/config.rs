@@ -13,11 +13,11 @@ pub struct VoiceNetConfig {
     /// datagrams beyond that is not heard. 4,096, for which a client takes lists of 20 bytes each
     /// (gossipsub: 100, beyond which a client goes silent).
     pub topics: usize,
-    /// Messages of gossip that a relay takes of a peer a second, in the long run; more are thrown away
+    /// Messages of gossip that a relay takes of a connection a second, in the long run; more are thrown away
     /// unread. Each has at most 16 KiB and a packet, and the memory of those that are taken goes
     /// within [`Self::seen`]. 250.
     pub messages_per_second: u32,
-    /// Messages of gossip that a relay takes of a peer at once after it has been quiet. Of one without a
+    /// Messages of gossip that a relay takes of a connection at once after it has been quiet. Of one without a
     /// link a sixteenth of both. 2,048: a
     /// thousand topics at once, and some of them again.
     pub message_burst: u32,
@@ -40,8 +40,9 @@ pub struct VoiceNetConfig {
     pub bytes: usize,
     /// How long a packet may wait to be sent as a datagram. Then it is thrown away. 60 ms.
     pub age: Duration,
-    /// How long a packet waits at a relay for others that go into the same datagram; at a peer it does
-    /// not wait. 3 ms: frames of those who speak at once begin at the same times.
+    /// How long a packet waits at a relay, at most, for packets of others that go into the same datagram:
+    /// until there is one of each whom the listener hears at present. At a peer it does not wait. 3 ms:
+    /// frames of those who speak at once begin at the same times.
     pub merge: Duration,
     /// How soon a peer subscribes again to a topic of which nothing comes, at first; then after twice
     /// as long each time, until after [`Self::settle`]. A relay may hear of a subscription before it

@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
 use crate::net::clock::Clock;
 use crate::net::config::NetConfig;
 use crate::net::fresh::Fresh;
 use crate::net::link::Happening;
 use crate::net::quic::{Credit, Datagrams, Tag};
+use crate::net::voice::company::Company;
 use crate::net::voice::desk::VoiceDesk;
 use crate::net::voice::pack::{alone, unpack, unpack_lone};
 use crate::net::voice::tunings::Tunings;
 use crate::proto::audio::stream::Topic;
 use crate::proto::id::Link;
+
+/// For how long who was heard counts as one who speaks: two frames and a half.
+const COMPANY: Duration = Duration::from_millis(50);
 
 /// Takes packets for a link, as they stand in datagrams. What waits before them may never go.
 #[derive(Clone, Debug)]
@@ -71,42 +76,49 @@ impl VoiceLane {
         (outbox, Self { link, young, datagrams, merge, packet, tunings, listener, clock })
     }
 
-    /// Sends what was pushed, for as long as the link is up: what comes within a moment in one
-    /// datagram, while it is new. A peer waits for no such moment.
+    /// Sends what was pushed, for as long as the link is up, while it is new: what comes within a moment
+    /// in one datagram. That moment is over once there is a packet of each who speaks.
     pub(crate) async fn send(&self) {
         let mut credit = Credit::new(self.clock.now());
+        let mut company = Company::new(COMPANY);
         while self.young.wait().await {
-            if !self.merge.is_zero() {
-                tokio::time::sleep(self.merge).await;
+            let speak = company.size(self.clock.now());
+            if speak > 1 && !self.merge.is_zero() {
+                // An error means that the moment is over.
+                timeout(self.merge, self.young.fill(speak)).await.ok();
             }
             let (window, round_trip) = self.datagrams.path();
             while let Some(wait) = credit.wait(self.clock.now(), window, round_trip) {
-                tokio::time::sleep(wait).await;
+                sleep(wait).await;
             }
-            self.send_one(&mut credit);
+            if let Some(packed) = self.send_one() {
+                credit.spend(packed.len());
+                company.goes(&packed, self.clock.now());
+            }
         }
     }
 
-    /// Sends one datagram.
-    fn send_one(&self, credit: &mut Credit) {
+    /// Sends one datagram, and returns what is in it.
+    fn send_one(&self) -> Option<Bytes> {
         let room = self.datagrams.room();
         let Some(first) = self.young.pop_within(room) else {
             // Too long for the path.
             self.young.pop();
-            return;
+            return None;
         };
         let mut merged = BytesMut::from(&first[..]);
         while let Some(next) = self.young.pop_within(room.saturating_sub(merged.len())) {
             merged.extend_from_slice(&next);
         }
         let is_one = merged.len() == first.len();
+        let packed = merged.freeze();
         let (tag, body) = match alone(&first).filter(|_| is_one) {
             Some((prefix, alone)) if self.tunings.is_lone(prefix) => (Tag::Voice, alone),
-            _ => (Tag::Voices, merged.freeze()),
+            _ => (Tag::Voices, packed.clone()),
         };
         // What does not fit any more, because the path has changed, is lost.
         self.datagrams.send(tag, &body);
-        credit.spend(body.len());
+        Some(packed)
     }
 
     /// A datagram came.

@@ -13,11 +13,13 @@ const TOPIC: usize = 5;
 /// The most bytes of a packet whose length has two bytes.
 const LONGEST: usize = (1 << 14) - 1;
 
+/// The five bytes that a topic stands for.
+pub(super) type Drawn = [u8; TOPIC];
+
 /// The first two bytes of a topic.
 pub(super) type Prefix = [u8; 2];
 
-/// The five bytes that a topic stands for.
-fn drawn(topic: Topic) -> Option<[u8; TOPIC]> {
+fn drawn(topic: Topic) -> Option<Drawn> {
     let letters = topic.as_str().to_ascii_uppercase();
     let mut drawn = [0; TOPIC];
     BASE32_NOPAD.decode_mut(letters.as_bytes(), &mut drawn).ok()?;
@@ -56,12 +58,17 @@ pub(super) fn unpack_lone(datagram: &Bytes) -> Option<(Prefix, Bytes)> {
 /// A packet that was packed as it stands alone, and how its topic begins.
 pub(super) fn alone(packed: &Bytes) -> Option<(Prefix, Bytes)> {
     let prefix: Prefix = *packed.first_chunk()?;
-    let (_, packet) = unpack(packed.clone()).next()?;
+    let (_, packet) = split(packed.clone()).next()?;
     Some((prefix, [&prefix[..], &packet].concat().into()))
 }
 
 /// The packets in a datagram. What follows something malformed is none.
-pub(super) fn unpack(mut datagram: Bytes) -> impl Iterator<Item = (Topic, Bytes)> {
+pub(super) fn unpack(datagram: Bytes) -> impl Iterator<Item = (Topic, Bytes)> {
+    split(datagram).map(|(drawn, packet)| (Topic::new(drawn), packet))
+}
+
+/// The same, with topics as they stand there.
+pub(super) fn split(mut datagram: Bytes) -> impl Iterator<Item = (Drawn, Bytes)> {
     std::iter::from_fn(move || {
         let drawn = *datagram.first_chunk::<TOPIC>()?;
         let (length, start) = match datagram[TOPIC..] {
@@ -76,7 +83,7 @@ pub(super) fn unpack(mut datagram: Bytes) -> impl Iterator<Item = (Topic, Bytes)
         }
         let packet = datagram.slice(start..start + length);
         datagram = datagram.slice(start + length..);
-        Some((Topic::new(drawn), packet))
+        Some((drawn, packet))
     })
 }
 
