@@ -4,6 +4,8 @@
 
 #[path = "net/state.rs"]
 mod state;
+#[path = "net/twins.rs"]
+mod twins;
 #[path = "net/voice.rs"]
 mod voice;
 

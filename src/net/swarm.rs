@@ -318,7 +318,7 @@ impl Network {
         self.next_link += 1;
         let Opened { streams, datagrams } = opened;
         tracing::debug!(?link, ?peer, datagrams = datagrams.is_some(), "link up");
-        let (listing, voice) = self.list(link, peer, datagrams.clone());
+        let (listing, voice) = self.list(link, connection, datagrams.clone());
         let task = LinkTask {
             link,
             peer,

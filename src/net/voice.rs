@@ -29,7 +29,7 @@ pub use crate::net::voice::config::VoiceNetConfig;
 pub use crate::net::voice::desk::{Arrival, Arrivals, Ear, Loudness, VoiceDesk, Watch};
 pub(crate) use crate::net::voice::exchange::Exchange;
 pub(crate) use crate::net::voice::gate::Gate;
-pub(crate) use crate::net::voice::gossip::{Claim, Gossip};
+pub(crate) use crate::net::voice::gossip::{Came, Claim, Gossip, GossipEvent};
 pub(crate) use crate::net::voice::lane::{Listener, VoiceLane};
 pub(crate) use crate::net::voice::leaf::Leaf;
 pub(crate) use crate::net::voice::pack::pack;

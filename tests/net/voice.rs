@@ -19,7 +19,7 @@ use parlor::proto::audio::stream::{Topic, Tune};
 use super::*;
 
 /// How often somebody who speaks says something.
-const FRAME: Duration = Duration::from_millis(20);
+pub(super) const FRAME: Duration = Duration::from_millis(20);
 
 /// Bytes of a packet at 32 kb/s: a header of 12 and 20 ms of sound.
 const PACKET: usize = 12 + 80;
@@ -80,7 +80,7 @@ impl Machine for Exchange {
     }
 }
 
-struct Relaying {
+pub(super) struct Relaying {
     addresses: Vec<String>,
     config: NetConfig,
     spoken: Arc<Mutex<Vec<(Link, Topic)>>>,
@@ -88,7 +88,7 @@ struct Relaying {
 }
 
 /// The ways that voice may go.
-fn ways() -> [(&'static str, NetConfig); 3] {
+pub(super) fn ways() -> [(&'static str, NetConfig); 3] {
     let without = NetConfig { datagrams_unread: 0, ..NetConfig::default() };
     [(QUIC, NetConfig::default()), (QUIC, without), (TCP, NetConfig::default())]
 }
@@ -98,7 +98,7 @@ fn gossip_only() -> (&'static str, NetConfig) {
 }
 
 impl Relaying {
-    async fn start((listen, config): (&str, NetConfig)) -> Self {
+    pub(super) async fn start((listen, config): (&str, NetConfig)) -> Self {
         Self::at(&[listen], config).await
     }
 
@@ -117,7 +117,7 @@ impl Relaying {
         Self { addresses, config, spoken, _tasks: tasks }
     }
 
-    async fn guest(&self, seed: u8) -> Guest {
+    pub(super) async fn guest(&self, seed: u8) -> Guest {
         self.guest_by(seed, &self.addresses[0]).await
     }
 
@@ -129,10 +129,10 @@ impl Relaying {
     }
 }
 
-struct Guest {
-    carrier: Carrier,
-    link: Link,
-    desk: VoiceDesk,
+pub(super) struct Guest {
+    pub(super) carrier: Carrier,
+    pub(super) link: Link,
+    pub(super) desk: VoiceDesk,
 }
 
 impl Guest {
@@ -142,7 +142,7 @@ impl Guest {
     }
 
     /// Asks the relay, and does at once what it asked for.
-    fn tune(&mut self, topic: Topic, tune: Tune) {
+    pub(super) fn tune(&mut self, topic: Topic, tune: Tune) {
         let what = match tune {
             Tune::Hear => HEAR,
             Tune::Speak => SPEAK,
@@ -154,14 +154,14 @@ impl Guest {
         while self.carrier.poll_input().is_some() {}
     }
 
-    fn listen(&self, topic: Topic) -> Arrivals {
+    pub(super) fn listen(&self, topic: Topic) -> Arrivals {
         let (ear, arrivals) = Ear::ring(256);
         self.desk.listen(topic, ear);
         arrivals
     }
 }
 
-fn topic(number: u16) -> Topic {
+pub(super) fn topic(number: u16) -> Topic {
     let [low, high] = number.to_le_bytes();
     Topic::new([low, high, 1, 2, 3])
 }
@@ -173,16 +173,16 @@ fn packet(by: u8, number: u32) -> Bytes {
     packet.into()
 }
 
-fn number(packet: &[u8]) -> u32 {
+pub(super) fn number(packet: &[u8]) -> u32 {
     u32::from_le_bytes(packet[..4].try_into().unwrap())
 }
 
-fn pop_all(arrivals: &mut Arrivals) -> Vec<Vec<u8>> {
+pub(super) fn pop_all(arrivals: &mut Arrivals) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| arrivals.pop()).map(|arrival| arrival.packet().to_vec()).collect()
 }
 
 /// Speaks once a frame, until it is dropped.
-fn speaking(desk: VoiceDesk, topics: Vec<Topic>, by: u8) -> JoinSet<()> {
+pub(super) fn speaking(desk: VoiceDesk, topics: Vec<Topic>, by: u8) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut frames = interval(FRAME);
@@ -196,7 +196,7 @@ fn speaking(desk: VoiceDesk, topics: Vec<Topic>, by: u8) -> JoinSet<()> {
     tasks
 }
 
-async fn first(arrivals: &mut Arrivals) -> Vec<u8> {
+pub(super) async fn first(arrivals: &mut Arrivals) -> Vec<u8> {
     let arrived = async {
         loop {
             if let Some(arrival) = arrivals.pop() {

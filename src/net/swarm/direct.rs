@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p::Multiaddr;
 use libp2p::core::transport::ListenerId;
-use libp2p::gossipsub::Event;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -16,6 +15,7 @@ use crate::net::identity::{peer_from_libp2p, peer_to_libp2p};
 use crate::net::link::Happening;
 use crate::net::swarm::Network;
 use crate::net::swarm::voice::Side;
+use crate::net::voice::{Came, GossipEvent};
 use crate::proto::audio::stream::Topic;
 use crate::proto::event::Input;
 use crate::proto::id::PeerId;
@@ -233,19 +233,17 @@ impl Network {
         }
     }
 
-    /// A message came by a direct link. It is taken if it is its source's own, and goes no further.
-    pub(super) fn on_direct(&mut self, event: Event) {
-        let Event::Message { propagation_source, message_id, message } = event else { return };
-        let topic = Topic::read(message.topic.as_str().as_bytes());
+    /// A packet came by a direct link. It is taken if it is its source's own, and goes no further.
+    pub(super) fn on_direct(&mut self, event: GossipEvent) {
+        let GossipEvent { from, topic, came: Came::Packet(packet, claim) } = event else { return };
         if let Side::Leaf(leaf) = &self.voice.side
-            && let Some((peer, topic)) = peer_from_libp2p(&propagation_source).zip(topic)
-            && message.data.len() <= self.config.voice.packet
-            && let Some(topic) = self.voice.circle.hear(peer, topic)
+            && packet.len() <= self.config.voice.packet
+            && let Some(topic) = self.voice.circle.hear(from.peer, topic)
         {
-            leaf.desk().deliver(topic, &message.data, self.clock.now());
+            leaf.desk().deliver(topic, &packet, self.clock.now());
         }
         if let Some(gossip) = self.swarm.behaviour_mut().direct.as_mut() {
-            gossip.forget(message_id, propagation_source);
+            gossip.judge(&claim, false);
         }
     }
 

@@ -1,15 +1,15 @@
 //! Voice in the swarm's task.
 
-use libp2p::gossipsub::Event;
+use libp2p::swarm::ConnectionId;
 use tokio::sync::mpsc;
 
 use crate::net::direct::Circle;
-use crate::net::identity::peer_from_libp2p;
 use crate::net::quic::Datagrams;
 use crate::net::swarm::Network;
-use crate::net::voice::{Exchange, Leaf, Listener, Listing, Outgoing, Tunings, VoiceLane};
-use crate::proto::audio::stream::Topic;
-use crate::proto::id::{Link, PeerId};
+use crate::net::voice::{
+    Came, Exchange, GossipEvent, Leaf, Listener, Listing, Outgoing, Tunings, VoiceLane,
+};
+use crate::proto::id::Link;
 use crate::proto::time::Time;
 
 /// What a swarm has of voice.
@@ -45,7 +45,7 @@ impl Network {
     pub(super) fn list(
         &self,
         link: Link,
-        peer: PeerId,
+        connection: ConnectionId,
         datagrams: Option<Datagrams>,
     ) -> (Listing, Option<VoiceLane>) {
         let tunings = &self.voice.tunings;
@@ -58,7 +58,7 @@ impl Network {
             VoiceLane::new(link, datagrams, &self.config, to, self.clock)
         });
         let (outbox, lane) = lane.unzip();
-        (tunings.up(link, peer, outbox), lane)
+        (tunings.up(link, connection, outbox), lane)
     }
 
     /// Does what was tuned.
@@ -91,47 +91,26 @@ impl Network {
             leaf.look(&mut self.swarm.behaviour_mut().gossip);
             return;
         }
-        let lapsed = self.voice.tunings.lapsed(self.clock.now());
-        let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
-        for peer in connected {
-            if peer_from_libp2p(&peer).is_some_and(|known| lapsed.contains(&known)) {
-                tracing::warn!(%peer, "stays subscribed to what it is not to have");
-                // An error means that it went by itself.
-                self.swarm.disconnect_peer_id(peer).ok();
-            }
+        for connection in self.voice.tunings.lapsed(self.clock.now()) {
+            tracing::warn!(?connection, "stays subscribed to what it is not to have");
+            self.swarm.close_connection(connection);
         }
     }
 
-    pub(super) fn on_gossip(&mut self, event: Event) {
-        match event {
-            Event::Message { propagation_source, message_id, message } => {
-                let gossip = &mut self.swarm.behaviour_mut().gossip;
-                match &self.voice.side {
-                    Side::Leaf(leaf) => {
-                        leaf.on_message(&propagation_source, &message);
-                        // A star has no more hops.
-                        gossip.forget(message_id, propagation_source);
-                    }
-                    Side::Exchange(exchange) => {
-                        exchange.on_message(gossip, propagation_source, message_id, message);
-                    }
-                }
+    pub(super) fn on_gossip(&mut self, event: GossipEvent) {
+        let GossipEvent { from, topic, came } = event;
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        match (came, &self.voice.side) {
+            (Came::Packet(packet, claim), Side::Leaf(leaf)) => {
+                leaf.on_packet(from.connection, topic, &packet);
+                // A star has no more hops.
+                gossip.judge(&claim, false);
             }
-            Event::Subscribed { peer_id, topic } => {
-                if let Some((peer, topic)) = named(&peer_id, topic.as_str()) {
-                    self.voice.tunings.subscribed(peer, topic);
-                }
+            (Came::Packet(packet, claim), Side::Exchange(exchange)) => {
+                exchange.on_packet(gossip, (from, topic), packet, claim);
             }
-            Event::Unsubscribed { peer_id, topic } => {
-                if let Some((peer, topic)) = named(&peer_id, topic.as_str()) {
-                    self.voice.tunings.unsubscribed(peer, topic);
-                }
-            }
-            Event::GossipsubNotSupported { .. } | Event::SlowPeer { .. } => {}
+            (Came::Subscribed, _) => self.voice.tunings.subscribed(from.connection, topic),
+            (Came::Unsubscribed, _) => self.voice.tunings.unsubscribed(from.connection, topic),
         }
     }
-}
-
-fn named(peer: &libp2p::PeerId, topic: &str) -> Option<(PeerId, Topic)> {
-    peer_from_libp2p(peer).zip(Topic::read(topic.as_bytes()))
 }

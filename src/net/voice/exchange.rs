@@ -1,15 +1,13 @@
 //! A relay's side of voice.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
-use libp2p::gossipsub::{Message, MessageId};
 use tokio::sync::mpsc;
 
-use crate::net::identity::peer_from_libp2p;
 use crate::net::link::Happening;
 use crate::net::voice::config::VoiceNetConfig;
-use crate::net::voice::gossip::{Claim, Gossip};
+use crate::net::voice::gossip::{Claim, Gossip, Source};
 use crate::net::voice::tunings::Tunings;
 use crate::proto::audio::stream::Topic;
 
@@ -22,6 +20,8 @@ pub(crate) struct Exchange {
     topics: usize,
     /// Topics whose packets come by gossip.
     subscribed: HashSet<Topic>,
+    /// Topics that there is no room for. The next that is tuned tries again.
+    waiting: BTreeSet<Topic>,
 }
 
 impl Exchange {
@@ -31,43 +31,49 @@ impl Exchange {
         config: &VoiceNetConfig,
     ) -> Self {
         let VoiceNetConfig { packet, topics, .. } = *config;
-        Self { tunings, happenings, packet, topics, subscribed: HashSet::new() }
+        let (subscribed, waiting) = (HashSet::new(), BTreeSet::new());
+        Self { tunings, happenings, packet, topics, subscribed, waiting }
     }
 
     /// Subscribes to topics whose speakers have no datagrams, and to no others: everybody who is
     /// connected is told of each.
     pub(crate) fn tune(&mut self, gossip: &mut Gossip) {
-        for topic in self.tunings.take_changed() {
-            let by_gossip = matches!(self.tunings.speaker(topic), Some((_, _, None)));
+        for connection in self.tunings.take_ended() {
+            gossip.part(connection);
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        for topic in self.tunings.take_changed().into_iter().chain(waiting) {
+            let by_gossip = matches!(self.tunings.speaker(topic), Some((_, None)));
             if !by_gossip {
                 if self.subscribed.remove(&topic) {
                     gossip.unsubscribe(topic);
                 }
-            } else if self.subscribed.len() >= self.topics {
-                tracing::warn!(%topic, limit = self.topics, "no room for another topic of gossip");
-            } else if self.subscribed.insert(topic) {
+            } else if self.subscribed.contains(&topic) {
+                // It is heard.
+            } else if self.subscribed.len() < self.topics {
+                self.subscribed.insert(topic);
                 gossip.subscribe(topic);
+            } else if self.waiting.insert(topic) {
+                tracing::warn!(%topic, limit = self.topics, "no room for another topic of gossip");
             }
         }
     }
 
-    /// A message came by gossip: to be judged by the machine if it is its source's to publish, else
+    /// A packet came by gossip: to be judged by the machine if it is its source's to publish, else
     /// rejected.
-    pub(crate) fn on_message(
+    pub(crate) fn on_packet(
         &self,
         gossip: &mut Gossip,
-        source: libp2p::PeerId,
-        id: MessageId,
-        message: Message,
+        (from, topic): (Source, Topic),
+        packet: Bytes,
+        claim: Claim,
     ) {
-        let claim = Claim::new(id, source);
-        let topic = Topic::read(message.topic.as_str().as_bytes());
-        let said = peer_from_libp2p(&source).zip(topic).and_then(|(peer, topic)| {
-            let (link, speaker, _) = self.tunings.speaker(topic)?;
-            (speaker == peer && message.data.len() <= self.packet).then_some((link, topic))
+        let fits = packet.len() <= self.packet;
+        let link = self.tunings.link(from.connection).filter(|link| {
+            let speaker = self.tunings.speaker(topic);
+            fits && speaker.is_some_and(|(speaker, _)| speaker == *link)
         });
-        let Some((link, topic)) = said else { return gossip.reject(&claim) };
-        let packet = Bytes::from(message.data);
+        let Some(link) = link else { return gossip.reject(&claim) };
         let spoken = Happening::Spoken { link, topic, packet, claim: Some(claim.clone()) };
         if self.happenings.try_send(spoken).is_err() {
             // The machine has no time for it.

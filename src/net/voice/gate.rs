@@ -1,5 +1,7 @@
 //! Whom gossip has to do with, and what each may subscribe to.
 
+use libp2p::swarm::ConnectionId;
+
 use crate::net::direct::Circle;
 use crate::net::voice::tunings::Tunings;
 use crate::proto::audio::stream::Topic;
@@ -48,27 +50,27 @@ impl Gate {
         }
     }
 
-    /// Whether a peer may subscribe to a topic.
-    pub(super) fn admits(&self, peer: PeerId, topic: Topic) -> bool {
+    /// Whether who is at the other end of a connection may subscribe to a topic.
+    pub(super) fn admits(&self, connection: ConnectionId, topic: Topic) -> bool {
         match self {
-            Self::Relay(tunings) => tunings.admit(peer, topic),
+            Self::Relay(tunings) => tunings.admit(connection, topic),
             Self::Client(..) => true,
             Self::Direct(circle) => circle.admits(topic),
         }
     }
 
-    /// Whether a peer is one whom there is more to hear of than of a stranger.
-    pub(super) fn is_linked(&self, peer: PeerId) -> bool {
+    /// Whether there is more to hear of a connection than of a stranger's.
+    pub(super) fn is_linked(&self, connection: ConnectionId) -> bool {
         match self {
-            Self::Relay(tunings) | Self::Client(tunings, _) => tunings.is_linked(peer),
+            Self::Relay(tunings) | Self::Client(tunings, _) => tunings.link(connection).is_some(),
             Self::Direct(_) => true,
         }
     }
 
-    /// A peer has no connection any more.
-    pub(super) fn gone(&self, peer: PeerId) {
+    /// A connection has nothing to do with gossip any more.
+    pub(super) fn gone(&self, connection: ConnectionId) {
         match self {
-            Self::Relay(tunings) | Self::Client(tunings, _) => tunings.gone(peer),
+            Self::Relay(tunings) | Self::Client(tunings, _) => tunings.gone(connection),
             Self::Direct(_) => {}
         }
     }

@@ -1,12 +1,12 @@
 //! gossipsub, as voice wants it: a star, in which the relay says what goes on; and between members who
 //! have direct links, where nothing goes on.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::convert::Infallible;
-use std::task::{Context, Poll};
+use std::collections::HashMap;
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use libp2p::core::transport::PortUse;
-use libp2p::core::{Endpoint, Multiaddr};
+use libp2p::core::{ConnectedPoint, Endpoint, Multiaddr};
 use libp2p::gossipsub::{
     Behaviour, Config, ConfigBuilder, Event, IdentTopic, IdentityTransform,
     MaxCountSubscriptionFilter, MessageAcceptance, MessageAuthenticity, MessageId, PublishError,
@@ -14,19 +14,20 @@ use libp2p::gossipsub::{
 };
 use libp2p::swarm::derive_prelude::Either;
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm, behaviour, dummy,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour, dummy,
 };
 use thiserror::Error;
 
 use crate::net::clock::Clock;
 use crate::net::direct::is_relayed;
-use crate::net::identity::peer_from_libp2p;
+use crate::net::identity::{peer_from_libp2p, peer_to_libp2p};
 use crate::net::voice::config::VoiceNetConfig;
 use crate::net::voice::filter::{Asking, Filter};
 use crate::net::voice::gate::Gate;
 use crate::net::voice::toll::Toll;
 use crate::proto::audio::stream::Topic;
+use crate::proto::id::PeerId;
 
 /// What a message may be longer than what is in it. gossipsub measures what it has read so far, which
 /// may be 8 KiB more than one message, and closes the stream of one that is too long.
@@ -41,17 +42,46 @@ const PACKETS: usize = 8;
 /// How many bytes of a packet tell it from others of its topic: its header.
 const HEADER: usize = 12;
 
+/// What gossipsub takes for one peer: a connection. To it, a peer with two connections would be one with
+/// one queue, from which both take what either is to have.
+type End = libp2p::PeerId;
+
 /// What a message that came is called, so that it can be judged later.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     id: MessageId,
-    source: libp2p::PeerId,
+    end: End,
 }
 
-impl Claim {
-    pub(crate) fn new(id: MessageId, source: libp2p::PeerId) -> Self {
-        Self { id, source }
-    }
+/// Where something came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Source {
+    /// Who is at the other end.
+    pub(crate) peer: PeerId,
+    /// By which connection.
+    pub(crate) connection: ConnectionId,
+}
+
+/// What came by gossip.
+#[derive(Debug)]
+pub(crate) struct GossipEvent {
+    /// From where.
+    pub(crate) from: Source,
+    /// On which topic.
+    pub(crate) topic: Topic,
+    /// What came.
+    pub(crate) came: Came,
+}
+
+/// What may come of a topic.
+#[derive(Debug)]
+pub(crate) enum Came {
+    /// A packet, which is to be judged.
+    Packet(Bytes, Claim),
+    /// The other end is subscribed.
+    Subscribed,
+    /// It is not any more.
+    Unsubscribed,
 }
 
 /// Why gossipsub cannot be set up.
@@ -61,19 +91,26 @@ pub(crate) struct GossipError(String);
 
 type Gossipsub = Behaviour<IdentityTransform, MaxCountSubscriptionFilter<Filter>>;
 
-/// gossipsub behind a gate: it takes only so many messages of a peer, and lets it subscribe only to
-/// what it is to have. Everybody is an explicit peer, to whom no mesh applies and no back-off.
+/// gossipsub behind a gate: it takes only so many messages of a connection, and lets it subscribe only to
+/// what it is to have. Every one is an explicit peer, to which no mesh applies and no back-off.
 pub(crate) struct Gossip {
     gossipsub: Gossipsub,
     asking: Asking,
     /// A client takes whatever its relay sends.
     toll: Option<Toll>,
     gate: Gate,
-    /// The connections that it has to do with: those that are up, by peer, and those that are about to
-    /// be.
-    taken: HashMap<libp2p::PeerId, BTreeSet<ConnectionId>>,
-    coming: HashSet<ConnectionId>,
+    /// The connections that it has to do with, from when they are about to be there, and what gossipsub
+    /// takes each for.
+    taken: HashMap<ConnectionId, End>,
+    ends: HashMap<End, Taken>,
     clock: Clock,
+}
+
+/// One of the connections.
+struct Taken {
+    source: Source,
+    /// Once it is there.
+    at: Option<ConnectedPoint>,
 }
 
 impl Gossip {
@@ -101,8 +138,8 @@ impl Gossip {
         )
         .map_err(|why| GossipError(why.to_owned()))?;
         let toll = gate.is_strict().then(|| Toll::new(config));
-        let (taken, coming) = (HashMap::new(), HashSet::new());
-        Ok(Self { gossipsub, asking, toll, gate, taken, coming, clock })
+        let (taken, ends) = (HashMap::new(), HashMap::new());
+        Ok(Self { gossipsub, asking, toll, gate, taken, ends, clock })
     }
 
     /// Has packets of a topic from now on.
@@ -135,32 +172,63 @@ impl Gossip {
         self.report(claim, acceptance);
     }
 
-    /// Forgets a message that goes no further.
-    pub(crate) fn forget(&mut self, id: MessageId, source: libp2p::PeerId) {
-        self.judge(&Claim::new(id, source), false);
-    }
-
     /// Forgets a message that its source should not have sent.
     pub(crate) fn reject(&mut self, claim: &Claim) {
         self.report(claim, MessageAcceptance::Reject);
     }
 
-    fn report(&mut self, Claim { id, source }: &Claim, acceptance: MessageAcceptance) {
-        self.gossipsub.report_message_validation_result(id, source, acceptance);
+    fn report(&mut self, Claim { id, end }: &Claim, acceptance: MessageAcceptance) {
+        self.gossipsub.report_message_validation_result(id, end, acceptance);
     }
 
-    fn on_first(&mut self, peer: &libp2p::PeerId) {
-        self.gossipsub.add_explicit_peer(peer);
+    /// Has nothing to do with a connection any more: neither takes anything from it nor sends it anything
+    /// that is not on its way.
+    pub(crate) fn part(&mut self, connection: ConnectionId) {
+        let Some(end) = self.taken.remove(&connection) else { return };
+        if let Some(Taken { at: Some(at), .. }) = self.ends.remove(&end) {
+            self.gossipsub.remove_explicit_peer(&end);
+            self.leave(connection, end, &at);
+        }
     }
 
-    fn on_last(&mut self, peer: &libp2p::PeerId) {
-        self.gossipsub.remove_explicit_peer(peer);
+    /// Tells gossipsub that the last connection of an end is closed.
+    fn leave(&mut self, connection_id: ConnectionId, peer_id: End, endpoint: &ConnectedPoint) {
+        let (cause, remaining_established) = (None, 0);
+        let closed = behaviour::ConnectionClosed {
+            peer_id,
+            connection_id,
+            endpoint,
+            cause,
+            remaining_established,
+        };
+        self.gossipsub.on_swarm_event(FromSwarm::ConnectionClosed(closed));
         if let Some(toll) = &mut self.toll {
-            toll.forget(*peer);
+            toll.forget(connection_id);
         }
-        if let Some(peer) = peer_from_libp2p(peer) {
-            self.gate.gone(peer);
-        }
+        self.gate.gone(connection_id);
+    }
+
+    /// What gossipsub says, as it is of a connection and a topic of voice; nothing, if it is of none.
+    fn translate(&mut self, event: Event) -> Option<GossipEvent> {
+        let (end, topic, came) = match event {
+            Event::Message { propagation_source: end, message_id: id, message } => {
+                let claim = Claim { id, end };
+                let topic = Topic::read(message.topic.as_str().as_bytes());
+                if topic.is_none() || !self.ends.contains_key(&end) {
+                    self.reject(&claim);
+                }
+                (end, topic, Came::Packet(message.data.into(), claim))
+            }
+            Event::Subscribed { peer_id, topic } => {
+                (peer_id, Topic::read(topic.as_str().as_bytes()), Came::Subscribed)
+            }
+            Event::Unsubscribed { peer_id, topic } => {
+                (peer_id, Topic::read(topic.as_str().as_bytes()), Came::Unsubscribed)
+            }
+            Event::GossipsubNotSupported { .. } | Event::SlowPeer { .. } => return None,
+        };
+        let from = self.ends.get(&end)?.source;
+        Some(GossipEvent { from, topic: topic?, came })
     }
 }
 
@@ -201,41 +269,35 @@ fn message_id(topic: &str, packet: &[u8]) -> MessageId {
 }
 
 impl Gossip {
-    /// Whether a connection that is about to be there is one for it.
-    fn takes(&mut self, connection: ConnectionId, peer: &libp2p::PeerId, at: &Multiaddr) -> bool {
-        let known = peer_from_libp2p(peer);
-        let takes = known.is_some_and(|peer| self.gate.takes(peer, is_relayed(at)));
-        if takes {
-            self.coming.insert(connection);
-        }
-        takes
+    /// What gossipsub is to take a connection for that is about to be there, if it is one for it.
+    fn take(
+        &mut self,
+        connection: ConnectionId,
+        peer: &libp2p::PeerId,
+        at: &Multiaddr,
+    ) -> Option<End> {
+        let peer = peer_from_libp2p(peer).filter(|peer| self.gate.takes(*peer, is_relayed(at)))?;
+        let end = End::random();
+        self.taken.insert(connection, end);
+        self.ends.insert(end, Taken { source: Source { peer, connection }, at: None });
+        Some(end)
     }
 
     fn on_established(&mut self, up: behaviour::ConnectionEstablished<'_>) {
-        if !self.coming.remove(&up.connection_id) {
-            return;
+        let Some(end) = self.taken.get(&up.connection_id).copied() else { return };
+        if let Some(taken) = self.ends.get_mut(&end) {
+            taken.at = Some(up.endpoint.clone());
         }
-        let taken = self.taken.entry(up.peer_id).or_default();
-        let other_established = taken.len();
-        taken.insert(up.connection_id);
-        let up = behaviour::ConnectionEstablished { other_established, ..up };
+        let up = behaviour::ConnectionEstablished { peer_id: end, other_established: 0, ..up };
         self.gossipsub.on_swarm_event(FromSwarm::ConnectionEstablished(up));
-        if other_established == 0 {
-            self.on_first(&up.peer_id);
-        }
+        self.gossipsub.add_explicit_peer(&end);
     }
 
-    fn on_closed(&mut self, down: behaviour::ConnectionClosed<'_>) {
-        let Some(taken) = self.taken.get_mut(&down.peer_id) else { return };
-        if !taken.remove(&down.connection_id) {
-            return;
-        }
-        let remaining_established = taken.len();
-        let down = behaviour::ConnectionClosed { remaining_established, ..down };
-        self.gossipsub.on_swarm_event(FromSwarm::ConnectionClosed(down));
-        if remaining_established == 0 {
-            self.taken.remove(&down.peer_id);
-            self.on_last(&down.peer_id);
+    /// A connection that was about to be there is not.
+    fn on_failed(&mut self, connection: ConnectionId, at: &ConnectedPoint) {
+        if let Some(end) = self.taken.remove(&connection) {
+            self.ends.remove(&end);
+            self.leave(connection, end, at);
         }
     }
 }
@@ -244,7 +306,7 @@ type GossipHandler = <Gossipsub as NetworkBehaviour>::ConnectionHandler;
 
 impl NetworkBehaviour for Gossip {
     type ConnectionHandler = Either<GossipHandler, dummy::ConnectionHandler>;
-    type ToSwarm = Event;
+    type ToSwarm = GossipEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -253,12 +315,12 @@ impl NetworkBehaviour for Gossip {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if !self.takes(connection, &peer, local) {
+        let Some(end) = self.take(connection, &peer, local) else {
             return Ok(Either::Right(dummy::ConnectionHandler));
-        }
+        };
         let (gossipsub, at) = (&mut self.gossipsub, (local, remote));
         let handler =
-            gossipsub.handle_established_inbound_connection(connection, peer, at.0, at.1)?;
+            gossipsub.handle_established_inbound_connection(connection, end, at.0, at.1)?;
         Ok(Either::Left(handler))
     }
 
@@ -270,35 +332,41 @@ impl NetworkBehaviour for Gossip {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if !self.takes(connection, &peer, address) {
+        let Some(end) = self.take(connection, &peer, address) else {
             return Ok(Either::Right(dummy::ConnectionHandler));
-        }
+        };
         let gossipsub = &mut self.gossipsub;
         let handler = gossipsub
-            .handle_established_outbound_connection(connection, peer, address, role, port)?;
+            .handle_established_outbound_connection(connection, end, address, role, port)?;
         Ok(Either::Left(handler))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(up) => self.on_established(up),
-            FromSwarm::ConnectionClosed(down) => self.on_closed(down),
+            FromSwarm::ConnectionClosed(down) => self.part(down.connection_id),
+            // Another had refused it.
             FromSwarm::DialFailure(failure) => {
-                // Another had refused it.
-                self.coming.remove(&failure.connection_id);
-                self.gossipsub.on_swarm_event(event);
+                let (address, port_use) = (Multiaddr::empty(), PortUse::New);
+                let role_override = Endpoint::Dialer;
+                let at = ConnectedPoint::Dialer { address, role_override, port_use };
+                self.on_failed(failure.connection_id, &at);
             }
             FromSwarm::ListenFailure(failure) => {
-                self.coming.remove(&failure.connection_id);
-                self.gossipsub.on_swarm_event(event);
+                let local_addr = failure.local_addr.clone();
+                let send_back_addr = failure.send_back_addr.clone();
+                let at = ConnectedPoint::Listener { local_addr, send_back_addr };
+                self.on_failed(failure.connection_id, &at);
             }
+            // Of a peer, which gossipsub does not know.
+            FromSwarm::AddressChange(_) => {}
             other => self.gossipsub.on_swarm_event(other),
         }
     }
 
     fn on_connection_handler_event(
         &mut self,
-        source: libp2p::PeerId,
+        _: libp2p::PeerId,
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
@@ -306,20 +374,37 @@ impl NetworkBehaviour for Gossip {
             Either::Left(event) => event,
             Either::Right(event) => match event {},
         };
-        // Others were denied when they connected.
-        let Some(peer) = peer_from_libp2p(&source) else { return };
+        // It may be over, for gossip.
+        let Some(end) = self.taken.get(&connection).copied() else { return };
         if let Some(toll) = &mut self.toll
-            && !toll.takes(source, self.gate.is_linked(peer), self.clock.now())
+            && !toll.takes(connection, self.gate.is_linked(connection), self.clock.now())
         {
-            tracing::debug!(%peer, "a message of gossip too many");
+            tracing::debug!(?connection, "a message of gossip too many");
             return;
         }
-        self.asking.set(Some(peer));
-        self.gossipsub.on_connection_handler_event(source, connection, event);
+        self.asking.set(Some(connection));
+        self.gossipsub.on_connection_handler_event(end, connection, event);
         self.asking.set(None);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
-        self.gossipsub.poll(cx).map(|event| event.map_in(Either::<_, Infallible>::Left))
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<GossipEvent, THandlerInEvent<Self>>> {
+        loop {
+            match ready!(self.gossipsub.poll(cx)) {
+                ToSwarm::GenerateEvent(event) => {
+                    if let Some(event) = self.translate(event) {
+                        return Poll::Ready(ToSwarm::GenerateEvent(event));
+                    }
+                }
+                ToSwarm::NotifyHandler { peer_id: end, event, .. } => {
+                    let Some(Taken { source, .. }) = self.ends.get(&end) else { continue };
+                    let peer_id = peer_to_libp2p(source.peer);
+                    let handler = NotifyHandler::One(source.connection);
+                    let event = Either::Left(event);
+                    return Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler, event });
+                }
+                // Whom to dial is not for gossip to say, and nothing else comes of it.
+                other => tracing::debug!(?other, "not done"),
+            }
+        }
     }
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use libp2p::gossipsub::Message;
+use libp2p::swarm::ConnectionId;
 
 use crate::net::clock::Clock;
-use crate::net::identity::peer_from_libp2p;
 use crate::net::voice::config::VoiceNetConfig;
 use crate::net::voice::desk::VoiceDesk;
 use crate::net::voice::gossip::Gossip;
@@ -63,6 +62,9 @@ impl Leaf {
     /// Does at once what was tuned.
     pub(crate) fn tune(&mut self, gossip: &mut Gossip) {
         let now = self.clock.now();
+        for connection in self.tunings.take_ended() {
+            gossip.part(connection);
+        }
         for topic in self.tunings.take_changed() {
             match self.tunings.heard(topic) {
                 Some(heard) if !self.receptions.contains_key(&topic) => {
@@ -113,14 +115,12 @@ impl Leaf {
         }
     }
 
-    /// A message came by gossip.
-    pub(crate) fn on_message(&self, source: &libp2p::PeerId, message: &Message) {
-        let topic = Topic::read(message.topic.as_str().as_bytes());
-        let Some((peer, topic)) = peer_from_libp2p(source).zip(topic) else { return };
+    /// A packet came by gossip.
+    pub(crate) fn on_packet(&self, connection: ConnectionId, topic: Topic, packet: &[u8]) {
         let now = self.clock.now();
-        let fits = message.data.len() <= self.config.packet;
-        if fits && self.tunings.hear_gossip(peer, topic, now) {
-            self.desk.deliver(topic, &message.data, now);
+        let fits = packet.len() <= self.config.packet;
+        if fits && self.tunings.hear_gossip(connection, topic, now) {
+            self.desk.deliver(topic, packet, now);
         }
     }
 
@@ -131,10 +131,10 @@ impl Leaf {
             return;
         }
         match self.tunings.speaker(topic) {
-            Some((_, _, Some(outbox))) => {
+            Some((_, Some(outbox))) => {
                 pack(topic, packet).into_iter().for_each(|packed| outbox.push(packed));
             }
-            Some((_, _, None)) => gossip.publish(topic, packet),
+            Some((_, None)) => gossip.publish(topic, packet),
             None => {}
         }
     }

@@ -1,21 +1,21 @@
-//! How many messages of gossip a peer may send.
+//! How many messages of gossip may come by a connection.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use libp2p::PeerId;
+use libp2p::swarm::ConnectionId;
 
 use crate::net::voice::config::VoiceNetConfig;
 use crate::proto::bucket::Bucket;
 use crate::proto::time::Time;
 
-/// How many times dearer messages are for who has no link.
+/// How many times dearer messages are where there is no link.
 const STRANGER: u32 = 16;
 
-/// A bucket for each peer: gossipsub itself takes whatever comes.
+/// A bucket for each connection: gossipsub itself takes whatever comes.
 #[derive(Debug)]
 pub(super) struct Toll {
-    paid: HashMap<PeerId, Bucket>,
+    paid: HashMap<ConnectionId, Bucket>,
     cost: Duration,
     depth: Duration,
 }
@@ -27,16 +27,16 @@ impl Toll {
         Self { paid: HashMap::new(), cost, depth }
     }
 
-    /// Whether another message of a peer is taken.
-    pub(super) fn takes(&mut self, peer: PeerId, is_linked: bool, now: Time) -> bool {
+    /// Whether another message of a connection is taken.
+    pub(super) fn takes(&mut self, connection: ConnectionId, is_linked: bool, now: Time) -> bool {
         let cost = if is_linked { self.cost } else { self.cost.saturating_mul(STRANGER) };
-        let paid = self.paid.entry(peer).or_insert_with(|| Bucket::new(now));
+        let paid = self.paid.entry(connection).or_insert_with(|| Bucket::new(now));
         paid.takes(cost, self.depth, now)
     }
 
-    /// A peer has no connection any more.
-    pub(super) fn forget(&mut self, peer: PeerId) {
-        self.paid.remove(&peer);
+    /// A connection is over.
+    pub(super) fn forget(&mut self, connection: ConnectionId) {
+        self.paid.remove(&connection);
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
             ..VoiceNetConfig::default()
         };
         let mut toll = Toll::new(&config);
-        let (peer, stranger) = (PeerId::random(), PeerId::random());
+        let (peer, stranger) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
         let mut count =
             |peer, linked, now| (0..1_000).filter(|_| toll.takes(peer, linked, now)).count();
         assert_eq!(count(peer, true, Time::ZERO), 64);

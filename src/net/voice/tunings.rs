@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use libp2p::swarm::ConnectionId;
 use tokio::sync::Notify;
 
 use crate::net::clock::Clock;
 use crate::net::voice::lane::VoiceOutbox;
 use crate::net::voice::pack::{Prefix, prefix};
 use crate::proto::audio::stream::{Topic, Tune};
-use crate::proto::id::{Link, PeerId};
+use crate::proto::id::Link;
 use crate::proto::time::Time;
 
 /// The account of one end. The driver writes it as the machine says, before anything that the machine
@@ -28,22 +29,24 @@ pub(crate) struct Tunings {
 #[derive(Debug, Default)]
 struct Book {
     links: HashMap<Link, Entry>,
-    /// How many links each peer has.
-    peers: HashMap<PeerId, u32>,
+    /// The same links, by their connections.
+    connections: HashMap<ConnectionId, Link>,
     topics: HashMap<Topic, Tuned>,
     /// The same topics, by how they begin.
     prefixes: HashMap<Prefix, BTreeSet<Topic>>,
-    /// What peers are subscribed to by gossip, as far as it is known.
-    subscribed: HashMap<PeerId, HashSet<Topic>>,
-    /// Until when peers may stay subscribed to what they are not to have any more.
-    lapsing: HashMap<(PeerId, Topic), Time>,
+    /// What is subscribed to by gossip over which connection, as far as it is known.
+    subscribed: HashMap<ConnectionId, HashSet<Topic>>,
+    /// Until when it may stay subscribed to what is not to be had by it any more.
+    lapsing: HashMap<(ConnectionId, Topic), Time>,
     /// Topics that were tuned since the swarm last looked.
     changed: BTreeSet<Topic>,
+    /// Connections whose links have ended since the swarm last looked.
+    ended: Vec<ConnectionId>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    peer: PeerId,
+    connection: ConnectionId,
     /// For datagrams, if it has any.
     outbox: Option<VoiceOutbox>,
     /// When the last voice came by datagram.
@@ -95,12 +98,17 @@ impl Tunings {
         Self { book: Arc::default(), changed: Arc::default(), clock, lapse }
     }
 
-    /// A link is up, to which datagrams go by `outbox`.
-    pub(crate) fn up(&self, link: Link, peer: PeerId, outbox: Option<VoiceOutbox>) -> Listing {
-        let entry = Entry { peer, outbox, heard: Time::ZERO };
+    /// A link is up by a connection, to which datagrams go by `outbox`.
+    pub(crate) fn up(
+        &self,
+        link: Link,
+        connection: ConnectionId,
+        outbox: Option<VoiceOutbox>,
+    ) -> Listing {
+        let entry = Entry { connection, outbox, heard: Time::ZERO };
         let mut book = self.book();
         book.links.insert(link, entry);
-        *book.peers.entry(peer).or_default() += 1;
+        book.connections.insert(connection, link);
         drop(book);
         Listing { tunings: self.clone(), link }
     }
@@ -108,14 +116,10 @@ impl Tunings {
     /// A link is over, or is not to have anything any more.
     pub(crate) fn end(&self, link: Link) {
         let mut book = self.book();
-        let Some(Entry { peer, .. }) = book.links.remove(&link) else { return };
-        let Book { peers, topics, prefixes, changed, .. } = &mut *book;
-        if let Some(links) = peers.get_mut(&peer) {
-            *links -= 1;
-            if *links == 0 {
-                peers.remove(&peer);
-            }
-        }
+        let Some(Entry { connection, .. }) = book.links.remove(&link) else { return };
+        book.connections.remove(&connection);
+        book.ended.push(connection);
+        let Book { topics, prefixes, changed, .. } = &mut *book;
         topics.retain(|topic, tuned| {
             if tuned.leave(link) {
                 changed.insert(*topic);
@@ -132,7 +136,7 @@ impl Tunings {
     /// What the machine says of a link and a topic.
     pub(crate) fn tune(&self, link: Link, topic: Topic, tune: Tune) {
         let mut book = self.book();
-        let Some(peer) = book.links.get(&link).map(|entry| entry.peer) else { return };
+        let Some(connection) = book.links.get(&link).map(|entry| entry.connection) else { return };
         let Book { topics, prefixes, lapsing, subscribed, changed, .. } = &mut *book;
         if let Some(prefix) = prefix(topic) {
             prefixes.entry(prefix).or_default().insert(topic);
@@ -141,7 +145,7 @@ impl Tunings {
         match tune {
             Tune::Hear => {
                 tuned.hearers.insert(link);
-                lapsing.remove(&(peer, topic));
+                lapsing.remove(&(connection, topic));
             }
             Tune::Speak => tuned.speaker = Some(link),
             Tune::Off => {
@@ -150,9 +154,9 @@ impl Tunings {
                     topics.remove(&topic);
                     forget(prefixes, topic);
                 }
-                if subscribed.get(&peer).is_some_and(|topics| topics.contains(&topic)) {
+                if subscribed.get(&connection).is_some_and(|topics| topics.contains(&topic)) {
                     let until = self.clock.now() + self.lapse;
-                    lapsing.insert((peer, topic), until);
+                    lapsing.insert((connection, topic), until);
                 }
             }
         }
@@ -171,13 +175,22 @@ impl Tunings {
         std::mem::take(&mut self.book().changed)
     }
 
-    /// By which link packets of a topic come or go, whose end that is, and how they go if not by
-    /// gossip.
-    pub(super) fn speaker(&self, topic: Topic) -> Option<(Link, PeerId, Option<VoiceOutbox>)> {
+    /// The connections whose links have ended since this was last asked.
+    pub(super) fn take_ended(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.book().ended)
+    }
+
+    /// By which link packets of a topic come or go, and how they go if not by gossip.
+    pub(super) fn speaker(&self, topic: Topic) -> Option<(Link, Option<VoiceOutbox>)> {
         let book = self.book();
         let link = book.topics.get(&topic)?.speaker?;
         let entry = book.links.get(&link)?;
-        Some((link, entry.peer, entry.outbox.clone()))
+        Some((link, entry.outbox.clone()))
+    }
+
+    /// Which link a connection has.
+    pub(super) fn link(&self, connection: ConnectionId) -> Option<Link> {
+        self.book().connections.get(&connection).copied()
     }
 
     /// Whether no more than one topic begins like this.
@@ -207,16 +220,15 @@ impl Tunings {
     }
 
     /// A packet came by gossip, at who hears. False, if it is not to be had from there.
-    pub(super) fn hear_gossip(&self, peer: PeerId, topic: Topic, now: Time) -> bool {
+    pub(super) fn hear_gossip(&self, connection: ConnectionId, topic: Topic, now: Time) -> bool {
         let mut book = self.book();
-        let Book { links, topics, .. } = &mut *book;
-        let Some(tuned) = topics.get_mut(&topic) else { return false };
-        let from = |link: &Link| links.get(link).is_some_and(|entry| entry.peer == peer);
-        let hears = tuned.hearers.iter().any(from);
-        if hears {
-            tuned.heard = now;
-        }
-        hears
+        let Book { connections, topics, .. } = &mut *book;
+        let link = connections.get(&connection);
+        let tuned = topics.get_mut(&topic);
+        let tuned = tuned.filter(|tuned| link.is_some_and(|link| tuned.hearers.contains(link)));
+        let Some(tuned) = tuned else { return false };
+        tuned.heard = now;
+        true
     }
 
     /// A packet came by datagram, at who hears. False, if it is not to be had from there.
@@ -236,7 +248,8 @@ impl Tunings {
         let Some(tuned) = book.topics.get(&topic) else { return ways };
         for link in tuned.hearers.iter().filter(|link| **link != from) {
             let Some(entry) = book.links.get(link) else { continue };
-            if book.subscribed.get(&entry.peer).is_some_and(|topics| topics.contains(&topic)) {
+            if book.subscribed.get(&entry.connection).is_some_and(|topics| topics.contains(&topic))
+            {
                 ways.gossip = true;
             } else if let Some(outbox) = &entry.outbox {
                 ways.datagrams.push(outbox.clone());
@@ -245,47 +258,43 @@ impl Tunings {
         ways
     }
 
-    /// Whether a peer has a link.
-    pub(super) fn is_linked(&self, peer: PeerId) -> bool {
-        self.book().peers.contains_key(&peer)
-    }
-
-    /// Whether a peer may subscribe to a topic: it is to have it. Who is subscribed may say so again, so
-    /// that it can say that it is not any more.
-    pub(super) fn admit(&self, peer: PeerId, topic: Topic) -> bool {
+    /// Whether it may be subscribed to a topic over a connection: its link is to have it. Who is subscribed
+    /// may say so again, so that it can say that it is not any more.
+    pub(super) fn admit(&self, connection: ConnectionId, topic: Topic) -> bool {
         let mut book = self.book();
-        let Book { links, topics, subscribed, .. } = &mut *book;
-        let is_theirs = |link: &Link| links.get(link).is_some_and(|entry| entry.peer == peer);
-        let tuned = topics.get(&topic).is_some_and(|tuned| tuned.hearers.iter().any(is_theirs));
+        let Book { connections, topics, subscribed, .. } = &mut *book;
+        let link = connections.get(&connection);
+        let tuned = topics.get(&topic).zip(link);
+        let tuned = tuned.is_some_and(|(tuned, link)| tuned.hearers.contains(link));
         if tuned {
             // Known before gossipsub says so: what comes next may be that it is over.
-            subscribed.entry(peer).or_default().insert(topic);
+            subscribed.entry(connection).or_default().insert(topic);
         }
-        tuned || subscribed.get(&peer).is_some_and(|topics| topics.contains(&topic))
+        tuned || subscribed.get(&connection).is_some_and(|topics| topics.contains(&topic))
     }
 
-    /// A peer is subscribed to a topic.
-    pub(crate) fn subscribed(&self, peer: PeerId, topic: Topic) {
-        self.book().subscribed.entry(peer).or_default().insert(topic);
+    /// It is subscribed to a topic over a connection.
+    pub(crate) fn subscribed(&self, connection: ConnectionId, topic: Topic) {
+        self.book().subscribed.entry(connection).or_default().insert(topic);
     }
 
-    /// A peer is not subscribed to a topic any more.
-    pub(crate) fn unsubscribed(&self, peer: PeerId, topic: Topic) {
+    /// It is not subscribed to a topic any more.
+    pub(crate) fn unsubscribed(&self, connection: ConnectionId, topic: Topic) {
         let mut book = self.book();
-        book.lapsing.remove(&(peer, topic));
-        if let Some(topics) = book.subscribed.get_mut(&peer) {
+        book.lapsing.remove(&(connection, topic));
+        if let Some(topics) = book.subscribed.get_mut(&connection) {
             topics.remove(&topic);
             if topics.is_empty() {
-                book.subscribed.remove(&peer);
+                book.subscribed.remove(&connection);
             }
         }
     }
 
-    /// A peer has no connection any more.
-    pub(super) fn gone(&self, peer: PeerId) {
+    /// A connection has nothing to do with gossip any more.
+    pub(super) fn gone(&self, connection: ConnectionId) {
         let mut book = self.book();
-        book.subscribed.remove(&peer);
-        book.lapsing.retain(|(lapsing, _), _| *lapsing != peer);
+        book.subscribed.remove(&connection);
+        book.lapsing.retain(|(lapsing, _), _| *lapsing != connection);
     }
 
     /// When to ask for [`Self::lapsed`] next, if ever.
@@ -293,11 +302,11 @@ impl Tunings {
         self.book().lapsing.values().min().copied()
     }
 
-    /// Peers that stay subscribed to what they are not to have. Said once.
-    pub(crate) fn lapsed(&self, now: Time) -> Vec<PeerId> {
+    /// Connections over which it stays subscribed to what is not to be had. Said once.
+    pub(crate) fn lapsed(&self, now: Time) -> Vec<ConnectionId> {
         let mut book = self.book();
         let over = book.lapsing.extract_if(|_, until| *until <= now);
-        over.map(|((peer, _), _)| peer).collect()
+        over.map(|((connection, _), _)| connection).collect()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -351,13 +360,13 @@ mod tests {
         Topic::new([7; 5])
     }
 
-    fn peer(link: Link) -> PeerId {
-        PeerId::new([link.0 as u8; 32])
+    fn connection(link: Link) -> ConnectionId {
+        ConnectionId::new_unchecked(link.0 as usize)
     }
 
     fn tunings() -> (Tunings, [Listing; 2]) {
         let tunings = Tunings::new(LAPSE, Clock::new());
-        let listings = [SPEAKER, HEARER].map(|link| tunings.up(link, peer(link), None));
+        let listings = [SPEAKER, HEARER].map(|link| tunings.up(link, connection(link), None));
         tunings.tune(SPEAKER, topic(), Tune::Speak);
         (tunings, listings)
     }
@@ -365,14 +374,14 @@ mod tests {
     #[test]
     fn who_is_not_tuned_is_not_admitted_and_who_was_may_take_its_leave() {
         let (tunings, _listings) = tunings();
-        assert!(!tunings.admit(peer(HEARER), topic()));
-        assert!(!tunings.admit(peer(SPEAKER), topic()));
+        assert!(!tunings.admit(connection(HEARER), topic()));
+        assert!(!tunings.admit(connection(SPEAKER), topic()));
         tunings.tune(HEARER, topic(), Tune::Hear);
-        assert!(tunings.admit(peer(HEARER), topic()));
+        assert!(tunings.admit(connection(HEARER), topic()));
         tunings.tune(HEARER, topic(), Tune::Off);
-        assert!(tunings.admit(peer(HEARER), topic()));
-        tunings.unsubscribed(peer(HEARER), topic());
-        assert!(!tunings.admit(peer(HEARER), topic()));
+        assert!(tunings.admit(connection(HEARER), topic()));
+        tunings.unsubscribed(connection(HEARER), topic());
+        assert!(!tunings.admit(connection(HEARER), topic()));
         assert_eq!(tunings.next_lapse(), None);
     }
 
@@ -380,13 +389,13 @@ mod tests {
     fn who_stays_subscribed_is_found_once_after_a_while() {
         let (tunings, _listings) = tunings();
         tunings.tune(HEARER, topic(), Tune::Hear);
-        tunings.subscribed(peer(HEARER), topic());
+        tunings.subscribed(connection(HEARER), topic());
         assert!(tunings.ways(topic(), SPEAKER).gossip);
         tunings.tune(HEARER, topic(), Tune::Off);
         assert!(!tunings.ways(topic(), SPEAKER).gossip);
         let until = tunings.next_lapse().expect("it is subscribed still");
         assert_eq!(tunings.lapsed(Time::ZERO), []);
-        assert_eq!(tunings.lapsed(until), [peer(HEARER)]);
+        assert_eq!(tunings.lapsed(until), [connection(HEARER)]);
         assert_eq!(tunings.lapsed(until + LAPSE), []);
     }
 
