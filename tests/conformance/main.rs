@@ -17,10 +17,14 @@ mod passages;
 mod readme;
 mod realtime;
 mod refused;
+#[cfg(feature = "audio")]
+mod reported;
 mod rooms;
 mod scripts;
 mod session;
 mod signals;
+#[cfg(feature = "audio")]
+mod speaking;
 mod stage;
 mod state;
 mod timeline;
