@@ -117,6 +117,14 @@ pub(crate) fn speaks() -> Vec<Case> {
             ],
         ),
         case(
+            "speaks-as-loud",
+            "who begins to speak is as loud as that, whatever was before",
+            &[
+                (0, 1_000, &[("a", &[100]), ("b", &[60])]),
+                (1_000, 1_400, &[("a", &[10]), ("b", &[20])]),
+            ],
+        ),
+        case(
             "speaks-loudest",
             "three of four, and none gives way to one who is hardly louder",
             &[

@@ -273,6 +273,12 @@ fn spurts() -> Vec<Case> {
             &[Push(42, &[104])],
         ),
         sent(
+            "sent-floor",
+            "the floor falls in silence, until what is over it is voice again",
+            0,
+            &[Push(2, VOICE), Push(9, HUMS), Push(6, &[16, 519])],
+        ),
+        sent(
             "sent-time",
             "media time passes 2^32",
             4_294_965_120,
