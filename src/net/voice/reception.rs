@@ -22,7 +22,8 @@ pub(super) enum Act {
 
 /// A topic that a peer is to have. Without datagrams it comes by gossip. With them it comes by datagram,
 /// and by gossip while those do not bring it; for as long as something on the same link comes by
-/// datagram, a topic of which nothing comes is just silent.
+/// datagram, a topic of which nothing comes is just silent. What comes by gossip after a silence datagrams
+/// may bring as well: gossip is kept only once they did not.
 #[derive(Debug)]
 pub(super) struct Reception {
     way: Way,
@@ -32,6 +33,8 @@ pub(super) struct Reception {
     pause: Duration,
     /// How long gossip is kept, once it has brought what datagrams did not.
     stay: Duration,
+    /// Whether gossip has brought something, and datagrams nothing since.
+    in_doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +55,15 @@ impl Reception {
         } else {
             (Way::Gossip, config.retry, Some(Act::Subscribe))
         };
-        (Self { way, since: now, pause, stay: config.settle }, act)
+        (Self { way, since: now, pause, stay: config.settle, in_doubt: false }, act)
     }
 
     /// What to do now, if anything.
     pub(super) fn look(&mut self, now: Time, heard: Heard, config: &VoiceNetConfig) -> Option<Act> {
         match (self.way, heard.datagram) {
             (Way::Datagrams, datagram) => {
-                if heard.topic > self.since {
-                    self.stay = config.settle;
+                if datagram.is_some_and(|datagram| datagram > self.since) {
+                    (self.stay, self.in_doubt) = (config.settle, false);
                 }
                 let last = heard.topic.max(datagram.unwrap_or(Time::ZERO));
                 self.is_silent(now, last, config).then(|| self.turn(Way::Gossip, now))
@@ -70,6 +73,10 @@ impl Reception {
                 self.double(config);
                 Act::Renew
             }),
+            (Way::Gossip, Some(_)) if heard.topic > self.since && !self.in_doubt => {
+                (self.in_doubt, self.pause) = (true, config.silence);
+                Some(self.turn(Way::Datagrams, now))
+            }
             (Way::Gossip, Some(_)) if heard.topic > self.since => {
                 let is_over = now >= self.since + self.stay;
                 is_over.then(|| {
@@ -79,6 +86,7 @@ impl Reception {
             }
             // Nothing by either: nobody says anything.
             (Way::Gossip, Some(_)) => (now >= self.since + config.silence).then(|| {
+                self.in_doubt = false;
                 self.double(config);
                 self.turn(Way::Datagrams, now)
             }),
@@ -161,12 +169,31 @@ mod tests {
             acts,
             [
                 (1.0, Act::Subscribe),
-                (11.0, Act::Unsubscribe),
-                (12.0, Act::Subscribe),
-                (32.0, Act::Unsubscribe),
-                (33.0, Act::Subscribe),
+                (1.1, Act::Unsubscribe),
+                (2.1, Act::Subscribe),
+                (12.1, Act::Unsubscribe),
+                (13.1, Act::Subscribe),
+                (33.1, Act::Unsubscribe),
+                (34.1, Act::Subscribe),
             ]
         );
+    }
+
+    #[test]
+    fn who_speaks_after_a_silence_is_heard_by_datagram_again_at_once() {
+        let last = std::cell::Cell::new([Time::ZERO; 2]);
+        let speaks = Time::ZERO + Duration::from_millis(4_450);
+        let acts = acts(true, |way, now| {
+            let [mut topic, mut datagram] = last.get();
+            if now >= speaks {
+                topic = now;
+                datagram = if way == Way::Datagrams { now } else { datagram };
+            }
+            last.set([topic, datagram]);
+            Heard { topic, datagram: Some(datagram) }
+        });
+        let while_spoken: Vec<_> = acts.into_iter().filter(|(at, _)| *at > 4.4).collect();
+        assert_eq!(while_spoken, [(4.5, Act::Unsubscribe)]);
     }
 
     #[test]
