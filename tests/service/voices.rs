@@ -8,7 +8,7 @@ use parlor::proto::audio::packet::{Kind, Level, Packet};
 use parlor::proto::audio::stream::{
     Hearing, Stream, StreamEnd, StreamError, StreamName, Topic, Tune,
 };
-use parlor::proto::config::{HubConfig, VoiceConfig};
+use parlor::proto::config::{HubConfig, ServiceConfig, VoiceConfig};
 use parlor::proto::event::Event;
 use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::token::{Claims, Role, TokenLimits};
@@ -292,6 +292,33 @@ fn what_is_no_packet_of_the_stream_or_too_much_is_not_passed_on() {
     assert!((85..=92).contains(&passed), "{passed}");
     let links = stage.ends.iter().all(|end| end.is_linked());
     assert!(links, "it costs the packets, and not the link");
+}
+
+#[test]
+fn who_opens_a_stream_again_and_again_says_no_more_than_who_opens_it_once() {
+    let service = ServiceConfig { per_second: 10_000, ..ServiceConfig::default() };
+    let near = Weather { loss: 0, delay: Duration::from_millis(1) };
+    let (mut stage, one, other) = speaker(near, HubConfig { service, ..HubConfig::default() });
+    stage.run(Duration::from_secs(2));
+    let began = stage.now;
+    for turn in 1..=100 {
+        let (now, before) = (stage.now, stage.topic(one));
+        stage.at_mut(one).close_stream(0, now);
+        stage.at_mut(one).open_stream(false, now).unwrap();
+        stage.settle(one);
+        let is_anew = |stage: &Stage| stage.topic(one).is_some_and(|it| Some(it) != before);
+        stage.until("open", is_anew);
+        let (topic, epoch) = (stage.topic(one).unwrap(), stage.at(one).stream_epoch(0).unwrap());
+        for sequence in 0..30 {
+            stage.publish(one, topic, packet(epoch, sequence));
+        }
+        while stage.now < began + Duration::from_millis(10) * turn {
+            stage.run(Duration::from_millis(1));
+        }
+    }
+    stage.run(MOMENT);
+    let passed = stage.ends[other].heard.len();
+    assert!((85..=95).contains(&passed), "a burst, and what a second allows: {passed}");
 }
 
 #[test]

@@ -94,7 +94,8 @@ pub struct VoiceConfig {
     pub streams: u8,
     /// Bytes of one packet, with its head of 12.
     pub packet: usize,
-    /// Packets of one stream in a second: 50, each of 20 ms, and some for a clock that runs fast.
+    /// Packets of one stream in a second: 50, each of 20 ms, and some for a clock that runs fast. What
+    /// is taken of a stream counts on when it is closed and opened again.
     pub packets_per_second: u32,
     /// How many of them may come at once, as behind a burst of loss.
     pub burst: u32,

@@ -6,6 +6,7 @@ use super::plugin::Writer;
 use super::service::Desk;
 use super::signals::Ear;
 use super::unproven::Unproven;
+use super::voice::allowance::Allowances;
 use crate::proto::audio::stream::Hearing;
 use crate::proto::bucket::Bucket;
 use crate::proto::config::HubConfig;
@@ -94,6 +95,8 @@ pub(super) struct Guest {
     pub(super) desk: Desk,
     /// Whom it wants to hear, once it has said so.
     pub(super) hearing: Option<Hearing>,
+    /// How much is taken of what it says.
+    pub(super) allowances: Allowances,
     /// What it may do.
     pub(super) pass: Pass,
     /// When what was taken of it is paid for, by what its token says.
@@ -125,6 +128,7 @@ impl Guest {
             ear: Ear::default(),
             desk: Desk::new(&config.service, limits),
             hearing: None,
+            allowances: Allowances::default(),
             pass: Pass::of_key(),
             paid: Bucket::new(now),
         }

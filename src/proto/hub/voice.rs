@@ -1,8 +1,9 @@
 //! Voices at a relay: which streams are open, who may speak, and who hears whom. What is said is
 //! passed on as it comes, or not at all.
 
+pub(super) mod allowance;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use rand_core::Rng;
 
@@ -10,8 +11,6 @@ use super::Hub;
 use super::guest::Guest;
 use crate::proto::audio::packet::{Kind, Packet};
 use crate::proto::audio::stream::{Hearing, StreamEnd, StreamError, StreamName, Topic, Tune};
-use crate::proto::bucket::Bucket;
-use crate::proto::config::VoiceConfig;
 use crate::proto::event::Effect;
 use crate::proto::id::{ClientNumber, Link, PeerId, RoomKey};
 use crate::proto::reason::VOICE_SINCE;
@@ -36,8 +35,6 @@ struct Open {
     record: StreamRecord,
     /// By which link its owner is here.
     link: Link,
-    packets: Bucket,
-    bytes: Bucket,
     /// Until then ends are passed on, though it is muted.
     ends_until: Time,
     /// How many packets of a hundred each hearer misses that said so.
@@ -47,19 +44,6 @@ struct Open {
 }
 
 impl Open {
-    /// Whether another packet is taken.
-    fn takes(&mut self, bytes: usize, config: &VoiceConfig, now: Time) -> bool {
-        let per_second = config.packets_per_second;
-        let (price, depth) = (Bucket::price(1, per_second), u64::from(config.burst));
-        let volume = Bucket::price(bytes as u64, config.bytes_per_second);
-        let takes = self.bytes.owed(now) + volume <= Duration::from_millis(500)
-            && self.packets.takes(price, Bucket::price(depth, per_second), now);
-        if takes {
-            self.bytes.pay(volume, now);
-        }
-        takes
-    }
-
     /// How many packets of a hundred the worst hearer misses, if that is not what its owner was told.
     fn news(&mut self) -> Option<u8> {
         // When nobody is left who said something, nobody misses anything.
@@ -148,17 +132,13 @@ impl Hub {
             return Err(StreamError::TooMany { limit });
         }
         let record = StreamRecord { name, peer, topic, epoch, muted };
-        let (packets, bytes) = (Bucket::new(now), Bucket::new(now));
-        let open = Open {
-            record,
-            link,
-            packets,
-            bytes,
-            ends_until: now,
-            lost: BTreeMap::new(),
-            told: None,
-        };
-        room.voices_mut().streams.insert(name, open);
+        let open = Open { record, link, ends_until: now, lost: BTreeMap::new(), told: None };
+        let streams = &mut room.voices_mut().streams;
+        streams.insert(name, open);
+        if let Some(guest) = self.guests.get_mut(&link) {
+            let is_open = |number| streams.contains_key(&StreamName { number, ..name });
+            guest.allowances.open(name.number, is_open, &self.config.voice, now);
+        }
         let links: Vec<Link> = room.links().filter(|other| *other != link).collect();
         self.topics.insert(topic, (key.clone(), name));
         self.effects.push_back(Effect::Tune { link, topic, tune: Tune::Speak });
@@ -266,10 +246,12 @@ impl Hub {
     pub(super) fn on_spoken(&mut self, now: Time, link: Link, topic: Topic, packet: Bytes) {
         let config = &self.config.voice;
         let Some((key, name)) = self.topics.get(&topic) else { return };
-        let may = self.guests.get(&link).is_some_and(|guest| guest.pass.speaks(now));
-        let Some(room) = self.rooms.get_mut(key).filter(|_| may) else { return };
-        let voices = room.voices_mut();
-        let Some(open) = voices.streams.get_mut(name) else { return };
+        let Some(guest) = self.guests.get_mut(&link).filter(|guest| guest.pass.speaks(now)) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(key) else { return };
+        let voices = room.voices();
+        let Some(open) = voices.streams.get(name) else { return };
         let record = &open.record;
         let heard = !voices.silenced.contains(&record.peer);
         let theirs = open.link == link && packet.len() <= config.packet;
@@ -278,7 +260,7 @@ impl Hub {
             read.epoch == record.epoch && (!record.muted || ends)
         };
         let says = theirs && heard && Packet::read(packet.clone()).is_ok_and(says);
-        if says && open.takes(packet.len(), config, now) {
+        if says && guest.allowances.takes(name.number, packet.len(), config, now) {
             self.effects.push_back(Effect::Pass { link, topic, packet });
         }
     }
