@@ -26,6 +26,8 @@ pub struct Grid {
     filled: usize,
     /// When that begins; nothing before the first samples.
     begins: Option<u64>,
+    /// The latest that any samples were captured.
+    latest: Option<u64>,
     /// How many samples are captured before it begins, and still to come.
     early: usize,
     full: [f32; FRAME],
@@ -33,7 +35,14 @@ pub struct Grid {
 
 impl Default for Grid {
     fn default() -> Self {
-        Self { filling: [0.0; FRAME], filled: 0, begins: None, early: 0, full: [0.0; FRAME] }
+        Self {
+            filling: [0.0; FRAME],
+            filled: 0,
+            begins: None,
+            latest: None,
+            early: 0,
+            full: [0.0; FRAME],
+        }
     }
 }
 
@@ -45,10 +54,14 @@ impl Grid {
     /// Samples that are not where they should be after those before are moved to where the clock has
     /// them: if it is `quiet`, by more than half a frame either way; else only by more than [`BREAK`]
     /// and only later. What waited for a full frame is then left out, and what is before the next
-    /// frame's beginning. A clock that goes back by more than [`BREAK`] is not followed.
+    /// frame's beginning. A clock that goes back by more than [`BREAK`] is not followed, nor is one
+    /// that stands still, as the room's time does at a relay whose clock is behind that of the last.
     pub fn push(&mut self, at: u64, pcm: &[f32], quiet: bool) -> Option<(u64, &[f32; FRAME])> {
+        let goes_on = self.latest.is_none_or(|latest| at > latest);
+        self.latest = self.latest.max(Some(at));
         let begins = match self.begins {
-            Some(begins) if !self.is_off(begins, at, quiet) => begins,
+            // Else all would be left out for as long as it stands still.
+            Some(begins) if !self.is_off(begins, at, quiet && goes_on) => begins,
             before => self.align(before.unwrap_or(0), at),
         };
         let pcm = &pcm[..pcm.len().min(FRAME)];
@@ -156,6 +169,33 @@ mod tests {
         assert!(grid.push(0, &captured(0), true).is_some());
         let (begins, frame) = grid.push(48_000, &captured(48_000), false).unwrap();
         assert_eq!((begins, frame[0]), (48_000, 48_000.0));
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_leaves_nothing_out_and_one_that_goes_on_is_followed() {
+        for frames in [5, 100] {
+            let mut grid = Grid::default();
+            for i in 0..10 {
+                grid.push(1_000 + 960 * i, &captured(0), true);
+            }
+            // As a device hands over 20 ms, in pieces.
+            let at = 1_000 + 960 * 10;
+            let mut full = 0;
+            for _ in 0..frames {
+                for piece in (0..960).step_by(120) {
+                    full += usize::from(grid.push(at + piece, &[0.0; 120], true).is_some());
+                }
+            }
+            assert_eq!(full, frames);
+            let mut last = None;
+            for i in 1..40 {
+                let at = at + 960 * i;
+                last = grid.push(at, &captured(at), true).map(|(begins, frame)| (begins, *frame));
+            }
+            let (begins, frame) = last.unwrap();
+            let is_followed = frame == captured(begins);
+            assert_eq!(is_followed, frames == 5, "as any clock that goes back by 200 ms at most");
+        }
     }
 
     proptest! {

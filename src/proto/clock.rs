@@ -57,11 +57,17 @@ impl RoomClock {
     /// The room's time in microseconds since the Unix epoch, never less than it was; nothing before
     /// the first answer.
     pub fn room_time(&mut self, now: Time) -> Option<u64> {
-        let best = self.samples.iter().min_by_key(|sample| sample.round_trip);
-        let offset = best.map(|sample| sample.offset).or(self.guess)?;
-        let time = now.as_micros().checked_add_signed(offset).unwrap_or(0);
+        let time = now.as_micros().checked_add_signed(self.ahead()?).unwrap_or(0);
         self.last = self.last.max(time);
         Some(self.last)
+    }
+
+    /// How far the relay's clock is ahead, in microseconds; nothing before the first answer. Where room
+    /// time stands still until another relay's clock is as far, this does not.
+    #[must_use]
+    pub fn ahead(&self) -> Option<i64> {
+        let best = self.samples.iter().min_by_key(|sample| sample.round_trip);
+        best.map(|sample| sample.offset).or(self.guess)
     }
 
     /// How many answers there are to estimate from.
@@ -122,5 +128,6 @@ mod tests {
         let before = clock.room_time(Time::from_micros(2_000)).unwrap();
         clock.answer(Time::from_micros(2_000), 8_000_000, Time::from_micros(2_010));
         assert_eq!(clock.room_time(Time::from_micros(2_020)), Some(before));
+        assert_eq!(clock.ahead(), Some(8_000_000 - 2_005), "it is told as it is");
     }
 }

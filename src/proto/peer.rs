@@ -318,6 +318,13 @@ impl Peer {
         self.clock.room_time(now)
     }
 
+    /// How far the relay's clock is ahead of this peer's, in microseconds, by the last estimate; nothing
+    /// before the relay was heard. After another relay's, it may be less than it was.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.clock.ahead()
+    }
+
     /// The connection in numbers.
     #[must_use]
     pub fn statistics(&self, now: Time) -> Statistics {

@@ -180,8 +180,8 @@ impl<M: Model> Room<M> {
     /// Lets happen of voice what is due.
     pub(super) fn keep_voices(&mut self) {
         let now = self.clock.now();
-        if let Some(room_time) = self.peer.room_time(now) {
-            let ahead = room_time.cast_signed().wrapping_sub(now.as_micros().cast_signed());
+        // Not the room's time, which may stand still: what is captured goes on.
+        if let Some(ahead) = self.peer.clock_ahead() {
             self.voices.inputs.values().for_each(|own| own.set_ahead(ahead));
         }
         if self.voices.heard.tick(self.carrier.as_ref(), now) {
