@@ -133,9 +133,9 @@ impl Voices {
         }
     }
 
-    /// The room may be in another state. Returns whether the application is told of that.
-    fn observe(&mut self, state: &State) -> bool {
-        let news = self.service.observe(state);
+    /// The room may be in another state, at a relay that carries voices or not. Returns whether the application is told of that.
+    fn observe(&mut self, state: &State, is_carried: bool) -> bool {
+        let news = self.service.observe(state, is_carried);
         let changed = news.is_some();
         news.into_iter().for_each(|event| self.tell(event));
         changed
@@ -171,7 +171,7 @@ impl<M: Model> Room<M> {
 
     /// Does what follows for voice from what the machine has done.
     pub(super) fn follow_voices(&mut self, tuned: bool) {
-        let changed = self.voices.observe(self.peer.state());
+        let changed = self.voices.observe(self.peer.state(), self.peer.carries_voice());
         if let Some(carrier) = self.carrier.as_ref().filter(|_| tuned || changed) {
             self.voices.sync(&self.peer, carrier, self.clock.now());
         }

@@ -14,7 +14,10 @@ use parlor::proto::hub::{Hub, HubEvent};
 use parlor::proto::id::{AppKey, Identity, Lane, Link, PeerId, RoomKey, RoomName};
 use parlor::proto::lobby::Lobby;
 use parlor::proto::peer::{Peer, Setup};
+use parlor::proto::reason::Version;
 use parlor::proto::time::Time;
+use parlor::proto::wire::message::{Hello, Message};
+use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use parlor::{
     Answer, Denial, Entrance, Model, RealtimeSet, Reason, Record, Request, RequestError, RequestId,
     Text,
@@ -125,6 +128,8 @@ pub(crate) struct Stage {
     pub(crate) committed: (u64, usize),
     boot: u32,
     is_durable: bool,
+    /// The minor version that the relay and everybody says to speak, if not their own.
+    pub(crate) minor: Option<u16>,
     /// How long voices go on without it.
     pub(crate) alone: Duration,
     /// How long others' do once it is back.
@@ -199,6 +204,7 @@ impl Stage {
             committed: (0, 0),
             boot: 1,
             is_durable: false,
+            minor: None,
             alone: Duration::from_secs(90),
             handover: Duration::from_secs(40),
             weather,
@@ -630,7 +636,7 @@ impl Stage {
                 Effect::Dial => self.dial(end),
                 Effect::Send { link, lane, frame } => {
                     let written = Input::Written { link, lane, bytes: frame.len() };
-                    let input = Input::Received { link, lane, frame };
+                    let input = Input::Received { link, lane, frame: self.of_its_age(frame) };
                     self.post((link, lane, true), end, |_| Due::ToHub { link, input });
                     self.feed_quietly(end, written);
                 }
@@ -706,7 +712,7 @@ impl Stage {
                 Effect::Dial => panic!("a relay does not dial"),
                 Effect::Send { link, lane, frame } => {
                     let written = Input::Written { link, lane, bytes: frame.len() };
-                    let input = Input::Received { link, lane, frame };
+                    let input = Input::Received { link, lane, frame: self.of_its_age(frame) };
                     if let Some(end) = self.links.get(&link).copied() {
                         self.post((link, lane, false), end, |end| Due::ToEnd { end, link, input });
                     }
@@ -735,6 +741,17 @@ impl Stage {
             }
         }
         self.told.extend(std::iter::from_fn(|| self.hub.poll_event()));
+    }
+
+    /// A frame as an older program says it: all that is beyond its version depends on what it says of that.
+    fn of_its_age(&self, frame: Bytes) -> Bytes {
+        match (self.minor, decode(&frame, MAX_FRAME)) {
+            (Some(minor), Ok(Message::Hello(hello))) => {
+                let version = Version { minor, ..hello.version };
+                encode(&Message::Hello(Hello { version, ..hello }))
+            }
+            _ => frame,
+        }
     }
 
     /// An end publishes a packet to a topic, as its own machine lets it or not.

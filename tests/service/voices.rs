@@ -431,6 +431,32 @@ fn a_member_has_so_many_streams_and_a_relay_may_carry_none() {
 }
 
 #[test]
+fn an_older_relay_carries_no_voice_and_whoever_opens_a_stream_is_told_so() {
+    let mut stage = Stage::new(4, CALM, HubConfig::default());
+    stage.minor = Some(4);
+    let one = stage.peer(1, "room", Entrance::default());
+    let now = stage.now;
+    for number in 0..2 {
+        assert_eq!(stage.at_mut(one).open_stream(false, now), Ok(number));
+    }
+    assert_eq!(stage.voices(one), [], "nobody has said yet what the relay is");
+    stage.connect(one);
+    stage.ready(one);
+    let refused = |number| VoiceEvent::Refused { number, why: StreamError::Unsupported };
+    assert_eq!(stage.voices(one), [refused(0), refused(1)]);
+    assert!(!stage.at(one).carries_voice());
+    assert_eq!(stage.open(one), 0, "it was none");
+    assert_eq!(stage.voices(one).last(), Some(&refused(0)));
+    assert_eq!(stage.at(one).stream_epoch(0), None);
+    stage.minor = None;
+    stage.cut(one);
+    stage.ready(one);
+    stage.open(one);
+    assert_eq!(stage.voices(one)[3..], [VoiceEvent::Live { number: 0 }]);
+    assert!(stage.at(one).carries_voice());
+}
+
+#[test]
 fn who_speaks_is_told_how_the_worst_hears_it() {
     let (mut stage, one, other) = speaker(CALM, HubConfig::default());
     let third = stage.enter(3, "room", Entrance::default());

@@ -117,6 +117,9 @@ pub enum VoiceLeave {
         /// Why the link ended.
         reason: Reason,
     },
+    /// The relay carries no voice: it is older than protocol 2.5. This peer is in the room all the same,
+    /// and [`VoiceEvent::Joined`] says so if it comes to a relay that does.
+    Unsupported,
     /// The room is over for this peer: it comes back only if the room goes online anew.
     RoomOver {
         /// Why.

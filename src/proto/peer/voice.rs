@@ -144,7 +144,7 @@ impl Voice {
 impl Peer {
     /// Opens a stream of this peer's voice, now or as soon as it is in the room, and again whenever it
     /// comes back. [`VoiceEvent::Live`] says when it is heard, [`VoiceEvent::Refused`] that it is not
-    /// opened. Returns its number.
+    /// opened: at once, if the relay carries no voice. Returns its number.
     ///
     /// # Errors
     ///
@@ -157,6 +157,7 @@ impl Peer {
         let epoch = self.rng.next_u32();
         self.voice.own.insert(number, Own { epoch, muted });
         self.voice.fresh.insert(number);
+        self.refuse_unsupported();
         self.drive(now);
         Ok(number)
     }
@@ -272,10 +273,35 @@ impl Peer {
         self.voice.silenced.contains(&peer) || self.direct.is_silenced(peer)
     }
 
+    /// Whether this peer is in a room whose relay carries voices: one that is older than protocol 2.5
+    /// does not, and opens no stream.
+    #[must_use]
+    pub fn carries_voice(&self) -> bool {
+        self.connection.as_ref().is_some_and(|open| open.is_in() && carries(open))
+    }
+
     /// A relay has let this peer in.
     pub(super) fn begin_voice(&mut self, now: Time) {
         self.voice.begin();
         self.hand_over(now);
+        self.refuse_unsupported();
+    }
+
+    /// A relay that knows no voices is asked for no streams: what it would say of them is said here.
+    fn refuse_unsupported(&mut self) {
+        if self.connection.as_ref().is_some_and(|open| open.is_in() && !carries(open)) {
+            let numbers: Vec<u8> = self.voice.own.keys().copied().collect();
+            numbers.into_iter().for_each(|number| self.refuse(number, StreamError::Unsupported));
+        }
+    }
+
+    /// A stream of this peer is none any more.
+    fn refuse(&mut self, number: u8, why: StreamError) {
+        self.voice.own.remove(&number);
+        self.voice.said.remove(&number);
+        let me = self.peer();
+        self.drop_held(|stream| stream.peer == me && stream.name.number == number);
+        self.tell(Event::Voice(VoiceEvent::Refused { number, why }));
     }
 
     /// Without a relay, what it would say of a muted stream is so at once.
@@ -331,9 +357,7 @@ impl Peer {
                 // Unless it was opened anew meanwhile.
                 let (own, said) = (self.voice.own.get(&number), self.voice.said.get(&number));
                 if own.is_some() && own.map(|own| own.epoch) == said.map(|said| said.epoch) {
-                    self.voice.own.remove(&number);
-                    self.voice.said.remove(&number);
-                    self.tell(Event::Voice(VoiceEvent::Refused { number, why }));
+                    self.refuse(number, why);
                 }
             }
             VoiceTold::Reception { number, lost } => {

@@ -69,6 +69,8 @@ pub(super) enum Service {
     In,
     /// It did, and comes back.
     Away,
+    /// It wants to, and is in the room of a relay that carries no voice.
+    Unsupported,
     /// It wants to, and was not let in.
     Refused,
     /// It did, and the room is over.
@@ -89,10 +91,21 @@ impl Service {
         took_part.then_some(VoiceEvent::Left { why: VoiceLeave::Asked })
     }
 
-    /// The room is in a state. What to tell of that.
-    pub(super) fn observe(&mut self, state: &State) -> Option<VoiceEvent> {
+    /// The room is in a state, at a relay that carries voices or not. What to tell of that.
+    pub(super) fn observe(&mut self, state: &State, is_carried: bool) -> Option<VoiceEvent> {
         let over = |reason: &Reason| VoiceLeave::RoomOver { reason: reason.clone() };
         let (next, told) = match (&*self, state) {
+            (Self::Wanted | Self::Refused | Self::Away | Self::Over, State::Ready)
+                if !is_carried =>
+            {
+                (Self::Unsupported, Some(VoiceEvent::Left { why: VoiceLeave::Unsupported }))
+            }
+            // Of that it was told.
+            (Self::Unsupported, State::Closed(_)) => (Self::Refused, None),
+            (
+                Self::Unsupported,
+                State::Connecting | State::Joining | State::Reconnecting { .. },
+            ) => (Self::Wanted, None),
             (Self::Wanted | Self::Refused, State::Ready) => {
                 (Self::In, Some(VoiceEvent::Joined { how: VoiceJoin::First }))
             }
@@ -121,8 +134,9 @@ impl Service {
 
 impl<M: Model> Room<M> {
     /// Takes part in voice: at once, or as soon as this peer is in the room, and again whenever it
-    /// comes back. [`VoiceEvent::Joined`] says that it does. It hears whom the options say, but for those
-    /// whom [`Self::silence_for_me`] silenced; what it says goes out by [`Self::create_audio_input`].
+    /// comes back. [`VoiceEvent::Joined`] says that it does, [`VoiceLeave::Unsupported`] that its relay
+    /// is too old. It hears whom the options say, but for those whom [`Self::silence_for_me`] silenced;
+    /// what it says goes out by [`Self::create_audio_input`].
     ///
     /// May be called at any time and any number of times: the last options count.
     ///
@@ -180,26 +194,53 @@ mod tests {
     #[test]
     fn it_is_joined_once_and_comes_back_and_is_left_once() {
         let mut service = Service::default();
-        assert_eq!(service.observe(&State::Ready), None);
+        assert_eq!(service.observe(&State::Ready, true), None);
         for _ in 0..2 {
             service.want();
         }
-        assert_eq!(service.observe(&State::Joining), None);
-        assert_eq!(service.observe(&State::Ready), joined(VoiceJoin::First));
+        assert_eq!(service.observe(&State::Joining, true), None);
+        assert_eq!(service.observe(&State::Ready, true), joined(VoiceJoin::First));
         service.want();
-        assert_eq!(service.observe(&State::Ready), None);
+        assert_eq!(service.observe(&State::Ready, true), None);
         let lost = || left(VoiceLeave::Disconnected { reason: Reason::Lost });
         for _ in 0..2 {
-            assert_eq!(service.observe(&RECONNECTING), lost());
-            assert_eq!(service.observe(&RECONNECTING), None);
-            assert_eq!(service.observe(&State::Joining), None);
-            assert_eq!(service.observe(&State::Ready), joined(VoiceJoin::Again));
+            assert_eq!(service.observe(&RECONNECTING, true), lost());
+            assert_eq!(service.observe(&RECONNECTING, true), None);
+            assert_eq!(service.observe(&State::Joining, true), None);
+            assert_eq!(service.observe(&State::Ready, true), joined(VoiceJoin::Again));
         }
         assert_eq!(service.leave(), left(VoiceLeave::Asked));
         assert_eq!(service.leave(), None);
-        assert_eq!(service.observe(&State::Ready), None);
+        assert_eq!(service.observe(&State::Ready, true), None);
         service.want();
-        assert_eq!(service.observe(&State::Ready), joined(VoiceJoin::First));
+        assert_eq!(service.observe(&State::Ready, true), joined(VoiceJoin::First));
+    }
+
+    #[test]
+    fn an_older_relay_is_told_of_once_and_a_newer_one_is_joined() {
+        let unsupported = || left(VoiceLeave::Unsupported);
+        for before in [State::Connecting, State::Ready] {
+            let mut service = Service::default();
+            service.want();
+            service.observe(&before, true);
+            service.observe(&RECONNECTING, false);
+            for _ in 0..2 {
+                assert_eq!(service.observe(&State::Joining, false), None);
+                assert_eq!(service.observe(&State::Ready, false), unsupported());
+                assert_eq!(service.observe(&State::Ready, false), None);
+                assert_ne!(service, Service::In);
+                assert_eq!(service.observe(&RECONNECTING, false), None);
+            }
+            assert_eq!(service.observe(&State::Ready, true), joined(VoiceJoin::First));
+        }
+        let mut service = Service::default();
+        service.want();
+        service.observe(&State::Ready, false);
+        let closed = State::Closed(Reason::Left);
+        assert_eq!(service.observe(&closed, false), None, "it was told already");
+        assert_eq!(service.observe(&State::Connecting, false), None);
+        let over = left(VoiceLeave::RoomOver { reason: Reason::Left });
+        assert_eq!(service.observe(&closed, false), over);
     }
 
     #[test]
@@ -207,9 +248,9 @@ mod tests {
         for state in [State::Connecting, State::Joining, RECONNECTING] {
             let mut service = Service::default();
             service.want();
-            assert_eq!(service.observe(&state), None);
+            assert_eq!(service.observe(&state, true), None);
             assert_eq!(service.leave(), left(VoiceLeave::Asked));
-            assert_eq!(service.observe(&State::Ready), None);
+            assert_eq!(service.observe(&State::Ready, true), None);
         }
     }
 
@@ -222,13 +263,13 @@ mod tests {
         {
             let mut service = Service::default();
             service.want();
-            service.observe(&before);
+            service.observe(&before, true);
             for _ in 0..2 {
-                assert_eq!(service.observe(&closed), over());
-                assert_eq!(service.observe(&closed), None);
-                assert_eq!(service.observe(&State::Connecting), None);
+                assert_eq!(service.observe(&closed, true), over());
+                assert_eq!(service.observe(&closed, true), None);
+                assert_eq!(service.observe(&State::Connecting, true), None);
             }
-            assert_eq!(service.observe(&State::Ready), joined(how));
+            assert_eq!(service.observe(&State::Ready, true), joined(how));
         }
     }
 }

@@ -50,6 +50,7 @@ fn leave(why: &VoiceLeave) -> String {
     match why {
         VoiceLeave::Asked => "asked".to_owned(),
         VoiceLeave::Disconnected { reason } => format!("for now: {reason}"),
+        VoiceLeave::Unsupported => "the relay is too old to carry any".to_owned(),
         VoiceLeave::RoomOver { reason } => reason.to_string(),
     }
 }
