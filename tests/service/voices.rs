@@ -233,6 +233,34 @@ fn a_moderator_silences_a_member_for_all_and_only_a_moderator_does() {
 }
 
 #[test]
+fn a_room_has_so_many_silenced_at_most_and_one_more_is_refused() {
+    let voice = VoiceConfig { silenced: 2, ..VoiceConfig::default() };
+    let mut stage = Stage::new(4, CALM, HubConfig { voice, ..HubConfig::default() });
+    let (owner, _) = two(&mut stage, Opening::default());
+    let guests = [3, 4, 5].map(|who| stage.enter(who, "room", Entrance::default()));
+    let peers = guests.map(|guest| {
+        stage.ready(guest);
+        stage.id(guest)
+    });
+    let silence = |of: usize, silenced| Request::Silence { peer: peers[of], silenced };
+    let full = Err(RequestError::Refused(ServiceError::TooMany { limit: 2 }));
+    for (of, silenced, answer) in [
+        (0, true, Ok(Answer::Done)),
+        (1, true, Ok(Answer::Done)),
+        (2, true, full.clone()),
+        (1, true, Ok(Answer::Done)),
+        (2, false, Ok(Answer::Done)),
+        (2, true, full),
+        (0, false, Ok(Answer::Done)),
+        (2, true, Ok(Answer::Done)),
+    ] {
+        assert_eq!(stage.request(owner, &silence(of, silenced)), answer, "{of} {silenced}");
+    }
+    stage.run(MOMENT);
+    assert_eq!(peers.map(|peer| stage.at(owner).is_silenced(peer)), [false, true, true]);
+}
+
+#[test]
 fn nobody_hears_who_may_not_speak_whatever_it_publishes() {
     let mut stage = Stage::new(5, CALM, HubConfig::default());
     stage.hub.require_tokens(key().app(), ring());

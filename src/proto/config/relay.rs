@@ -106,6 +106,9 @@ pub struct VoiceConfig {
     pub ends: Duration,
     /// How long before a member may not speak any more it is told so.
     pub warning: Duration,
+    /// How many peers nobody hears in one room, because a moderator says so, also when they are gone. One
+    /// more is not silenced (`TooMany`). Peers know of at most 4,096.
+    pub silenced: usize,
 }
 
 impl Default for VoiceConfig {
@@ -118,6 +121,7 @@ impl Default for VoiceConfig {
             bytes_per_second: 12_000,
             ends: Duration::from_millis(500),
             warning: Duration::from_secs(30),
+            silenced: 1_024,
         }
     }
 }

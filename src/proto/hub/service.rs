@@ -225,7 +225,7 @@ impl Hub {
             self.kick(now, key, peer, ban_s);
         }
         if let Some((peer, silenced)) = silenced {
-            self.silence(now, key, peer, silenced);
+            self.silence(now, key, peer, silenced)?;
         }
         Ok(answer)
     }

@@ -13,7 +13,7 @@ use crate::proto::audio::packet::{Kind, Packet};
 use crate::proto::audio::stream::{Hearing, StreamEnd, StreamError, StreamName, Topic, Tune};
 use crate::proto::event::Effect;
 use crate::proto::id::{ClientNumber, Link, PeerId, RoomKey};
-use crate::proto::reason::VOICE_SINCE;
+use crate::proto::reason::{ServiceError, VOICE_SINCE};
 use crate::proto::time::Time;
 use crate::proto::wire::message::{
     HearingRecord, ReceptionRecord, StreamRecord, Told, VoiceAsked, VoiceTold,
@@ -266,9 +266,23 @@ impl Hub {
     }
 
     /// Lets nobody hear a peer, or lets others hear it again.
-    pub(super) fn silence(&mut self, now: Time, key: &RoomKey, peer: PeerId, silenced: bool) {
-        let Some(room) = self.rooms.get_mut(key) else { return };
+    ///
+    /// # Errors
+    ///
+    /// When as many are silenced as may be.
+    pub(super) fn silence(
+        &mut self,
+        now: Time,
+        key: &RoomKey,
+        peer: PeerId,
+        silenced: bool,
+    ) -> Result<(), ServiceError> {
+        let most = self.config.voice.silenced;
+        let Some(room) = self.rooms.get_mut(key) else { return Ok(()) };
         let voices = room.voices_mut();
+        if silenced && voices.silenced.len() >= most && !voices.silenced.contains(&peer) {
+            return Err(ServiceError::TooMany { limit: u32::try_from(most).unwrap_or(u32::MAX) });
+        }
         let news = match silenced {
             true => voices.silenced.insert(peer),
             false => voices.silenced.remove(&peer),
@@ -276,6 +290,7 @@ impl Hub {
         if news {
             self.tell_voices(key, &VoiceTold::Silenced { peer, silenced }, now);
         }
+        Ok(())
     }
 
     /// A member is gone, and its streams with it.

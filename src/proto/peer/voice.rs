@@ -342,8 +342,11 @@ impl Peer {
                 }
             }
             VoiceTold::Silenced { peer, silenced } => {
-                let silences = &mut self.voice.silenced;
-                let has_room = silences.len() < self.config.limits.streams;
+                let (silences, limit) = (&mut self.voice.silenced, self.config.limits.streams);
+                let has_room = silences.len() < limit;
+                if silenced && !has_room && !silences.contains(&peer) {
+                    tracing::debug!(%peer, limit, "not known to be silenced: too many are");
+                }
                 let news = match silenced {
                     true => has_room && silences.insert(peer),
                     false => silences.remove(&peer),
@@ -378,7 +381,9 @@ impl Peer {
         let goes_over = self.reopened(&stream);
         // A relay that tells of more than a room can hold is not believed.
         let known = self.voice.streams.contains_key(&name);
-        if !known && self.voice.streams.len() >= self.config.limits.streams {
+        let limit = self.config.limits.streams;
+        if !known && self.voice.streams.len() >= limit {
+            tracing::debug!(?name, limit, "a stream is not known: too many are open");
             return;
         }
         self.voice.forget_report(name);
