@@ -390,6 +390,34 @@ fn who_may_speak_until_a_time_is_warned_and_silent_then() {
 }
 
 #[test]
+fn a_refusal_is_of_the_opening_that_it_answers_and_of_none_that_came_later() {
+    let mut stage = Stage::new(5, CALM, HubConfig::default());
+    stage.hub.require_tokens(key().app(), ring());
+    let of = |roles: &[Role]| issue(1, &claims(1, "room", roles, 600));
+    let one = stage.enter(1, "room", with(of(&SPEAKER[..2])));
+    stage.ready(one);
+    // Said behind each other, before anything comes back.
+    let now = stage.now;
+    assert_eq!(stage.at_mut(one).open_stream(false, now), Ok(0));
+    let renewed = stage.ask(one, &Request::Renew(of(&SPEAKER))).unwrap();
+    stage.at_mut(one).close_stream(0, now);
+    assert_eq!(stage.at_mut(one).open_stream(false, now), Ok(0));
+    stage.settle(one);
+    stage.run(MOMENT);
+    assert_eq!(stage.ends[one].answers.remove(&renewed), Some(Ok(Answer::Done)));
+    assert_eq!(stage.voices(one), [VoiceEvent::Live { number: 0 }]);
+    let open = stage.at(one).streams().next().map(|stream| stream.epoch);
+    assert_eq!((open.is_some(), open), (true, stage.at(one).stream_epoch(0)));
+    // One that is open, and is refused later, is refused all the same.
+    assert_eq!(stage.request(one, &Request::Renew(of(&SPEAKER[..2]))), Ok(Answer::Done));
+    stage.run(MOMENT);
+    let refused = VoiceEvent::Refused { number: 0, why: StreamError::Forbidden };
+    assert_eq!(stage.voices(one)[1..], [refused.clone()]);
+    stage.open(one);
+    assert_eq!(stage.voices(one)[2..], [refused]);
+}
+
+#[test]
 fn who_only_asks_and_might_speak_for_a_while_keeps_nobody_busy() {
     let mut stage = Stage::new(5, CALM, HubConfig::default());
     stage.hub.require_tokens(key().app(), ring());

@@ -118,14 +118,15 @@ impl Hub {
     ) -> Result<(), StreamError> {
         let limit = self.config.voice.streams;
         let guest = self.guests.get(&link).ok_or(StreamError::Unsupported)?;
-        let peer = guest.peer;
+        let (peer, speaks) = (guest.peer, guest.pass.speaks(now));
         if limit == 0 {
             return Err(StreamError::Unsupported);
         }
-        if !guest.pass.speaks(now) {
+        // Whatever comes of it: so its owner knows that a refusal while none is open is of this one.
+        self.close_stream(now, key, name, StreamEnd::Replaced);
+        if !speaks {
             return Err(StreamError::Forbidden);
         }
-        self.close_stream(now, key, name, StreamEnd::Replaced);
         let topic = self.draw_topic();
         let room = self.rooms.get_mut(key).ok_or(StreamError::Unsupported)?;
         if room.voices().count(name.client) >= usize::from(limit) {

@@ -1,11 +1,14 @@
 //! The voices of a room at a peer: its own streams, those of others, and whom it hears. What is said
 //! goes past this to who records and plays it.
 
+mod openings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand_core::Rng;
 
+use self::openings::Openings;
 use super::Peer;
 use super::connection::Connection;
 use crate::proto::audio::stream::{
@@ -30,6 +33,8 @@ pub(super) struct Voice {
     own: BTreeMap<u8, Own>,
     /// What the relay of this link was told of each stream of this peer.
     said: BTreeMap<u8, Own>,
+    /// How many openings of each the relay was told of, and has not answered: it answers in order.
+    unanswered: Openings,
     /// Of which of its streams the relay is to be told.
     fresh: BTreeSet<u8>,
     /// Whom it hears, if it takes part; and whether the relay is to be told.
@@ -88,6 +93,7 @@ impl Voice {
     /// A relay has let this peer in: everything is said anew.
     fn begin(&mut self) {
         self.said.clear();
+        self.unanswered.clear();
         self.reports.clear();
         self.reported.clear();
         self.fresh = self.own.keys().copied().collect();
@@ -134,7 +140,10 @@ impl Voice {
             (Some(Own { epoch, muted }), Some(said)) if said.epoch == epoch => {
                 Some(VoiceAsked::Mute { number, muted })
             }
-            (Some(Own { epoch, muted }), _) => Some(VoiceAsked::Open { number, epoch, muted }),
+            (Some(Own { epoch, muted }), _) => {
+                self.unanswered.ask(number);
+                Some(VoiceAsked::Open { number, epoch, muted })
+            }
             (None, Some(_)) => Some(VoiceAsked::Close { number }),
             (None, None) => None,
         }
@@ -357,9 +366,9 @@ impl Peer {
                 }
             }
             VoiceTold::Refused { number, why } => {
+                let refused = self.refused(number);
                 // Unless it was opened anew meanwhile.
-                let (own, said) = (self.voice.own.get(&number), self.voice.said.get(&number));
-                if own.is_some() && own.map(|own| own.epoch) == said.map(|said| said.epoch) {
+                if refused.is_some() && refused == self.stream_epoch(number) {
                     self.refuse(number, why);
                 }
             }
@@ -375,8 +384,23 @@ impl Peer {
         }
     }
 
+    /// Which opening of a stream of this peer the relay refuses: the one that is open there, or else the
+    /// oldest that it has not answered. Only the last of those is of interest still.
+    fn refused(&mut self, number: u8) -> Option<u32> {
+        let name = self.client.map(|client| StreamName { client, number });
+        let name = name.filter(|name| !self.direct.holds(*name));
+        if let Some(open) = name.and_then(|name| self.voice.streams.get(&name)) {
+            return Some(open.epoch);
+        }
+        let is_last = self.voice.unanswered.answer(number);
+        self.voice.said.get(&number).filter(|_| is_last).map(|said| said.epoch)
+    }
+
     fn on_opened(&mut self, record: StreamRecord) {
         let StreamRecord { name, peer, topic, epoch, muted } = record;
+        if Some(name.client) == self.client {
+            self.voice.unanswered.answer(name.number);
+        }
         let stream = Stream { name, peer, epoch, muted, topic };
         let goes_over = self.reopened(&stream);
         // A relay that tells of more than a room can hold is not believed.
@@ -425,6 +449,7 @@ impl Peer {
         self.hold_voice(was_in, until);
         self.voice.silenced.clear();
         self.voice.said.clear();
+        self.voice.unanswered.clear();
         self.voice.reports.clear();
         self.voice.reported.clear();
         let me = self.client;
