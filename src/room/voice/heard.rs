@@ -181,11 +181,18 @@ impl Heard {
         self.outputs.values_mut().chain(mixed)
     }
 
+    /// Whether a stream has a place already: an output that is its member's, for its name may have been
+    /// another's, or one in the mix, of which [`Self::sync`] sees that it is.
+    fn plays(&self, stream: &Stream) -> bool {
+        let output = self.outputs.get(&stream.name);
+        output.is_some_and(|kept| kept.peer == stream.peer) || self.mixed.contains_key(&stream.name)
+    }
+
     /// Mixes what is heard and is not played yet.
     fn mix(&mut self, peer: &Peer, carrier: &Carrier, options: &VoiceOptions) {
         for stream in peer.streams().filter(|stream| is_heard(peer, stream)) {
             let name = stream.name;
-            if self.outputs.contains_key(&name) || self.mixed.contains_key(&name) {
+            if self.plays(stream) {
                 continue;
             }
             let gain = self.gain(stream.peer);
@@ -226,4 +233,36 @@ impl Heard {
 /// Whether this peer wants to hear a stream of another.
 pub(super) fn is_heard(peer: &Peer, stream: &Stream) -> bool {
     stream.peer != peer.peer() && peer.hearing().is_some_and(|hearing| hearing.hears(stream.peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::part::part;
+    use super::*;
+    use crate::audio::playout::config::PlayoutConfig;
+    use crate::net::Clock;
+    use crate::proto::audio::stream::Topic;
+    use crate::proto::id::ClientNumber;
+
+    fn ends(name: StreamName, peer: PeerId) -> (Part, Kept) {
+        let playout = (PlayoutConfig::default(), Opus.decoder().unwrap());
+        part(name, peer, playout, 4, Clock::new())
+    }
+
+    #[test]
+    fn an_output_plays_its_member_and_nobody_who_has_the_name_later() {
+        let name = StreamName { client: ClientNumber(1), number: 0 };
+        let of = |byte| Stream {
+            name,
+            peer: PeerId::new([byte; 32]),
+            epoch: 1,
+            muted: false,
+            topic: Topic::new([byte; 5]),
+        };
+        let mut heard = Heard::default();
+        let (_part, kept) = ends(name, of(1).peer);
+        heard.outputs.insert(name, kept);
+        assert!(heard.plays(&of(1)));
+        assert!(!heard.plays(&of(2)), "a listener is to mix it");
+    }
 }

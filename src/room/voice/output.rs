@@ -90,8 +90,11 @@ impl AudioOutput {
 
 impl<M: Model> Room<M> {
     /// What another says on one of its streams, for a device of a rate and so many channels. It goes on
-    /// when the stream is closed and opened again, until the room goes online anew. Of one stream the
-    /// last output that was asked for hears, and no [`Listener`](super::Listener) while it lives.
+    /// when the stream is closed and opened again under its name, until the room goes online anew. Where
+    /// a relay counts members anew, as one that forgot the room does, a member may have another number
+    /// than before: then it is silent, and another output is to be asked for. It never plays another
+    /// member. Of one stream the last output that was asked for hears, and no
+    /// [`Listener`](super::Listener) while it lives.
     ///
     /// # Errors
     ///
