@@ -184,6 +184,11 @@ impl<M: Model> Room<M> {
         if let Some(ahead) = self.peer.clock_ahead() {
             self.voices.inputs.values().for_each(|own| own.set_ahead(ahead));
         }
+        for (number, lost) in self.peer.take_receptions() {
+            if let Some(own) = self.voices.inputs.get(&number) {
+                own.set_lost(lost);
+            }
+        }
         if self.voices.heard.tick(self.carrier.as_ref(), now) {
             self.follow_voices(true);
         }
@@ -211,11 +216,6 @@ impl<M: Model> Room<M> {
 
     /// What is told next: what the machine tells, or what there is of voice.
     pub(super) fn next_voice(&mut self, event: Option<Event>) -> Option<Event> {
-        if let Some(Event::Voice(VoiceEvent::Reception { number, lost })) = &event
-            && let Some(own) = self.voices.inputs.get(number)
-        {
-            own.set_lost(*lost);
-        }
         event.or_else(|| self.voices.told.pop_front())
     }
 }

@@ -540,6 +540,9 @@ fn who_speaks_is_told_how_the_worst_hears_it() {
         })
         .collect();
     assert_eq!(told, [3, 9, 100, 9, 0]);
+    // Whoever encodes has it from the machine, whether or not anybody reads events.
+    assert_eq!(stage.at_mut(one).take_receptions(), BTreeMap::from([(0, 0)]));
+    assert_eq!(stage.at_mut(one).take_receptions(), BTreeMap::new());
     let last = |stage: &Stage| match stage.voices(one).last() {
         Some(VoiceEvent::Reception { lost, .. }) => *lost,
         told => panic!("{told:?}"),

@@ -44,6 +44,8 @@ pub(super) struct Voice {
     /// what it was told.
     reports: BTreeMap<StreamName, u8>,
     reported: BTreeMap<StreamName, u8>,
+    /// How this peer's streams are heard, where nobody has asked since it was told.
+    receptions: BTreeMap<u8, u8>,
     /// All that are open, its own too.
     streams: BTreeMap<StreamName, Stream>,
     silenced: BTreeSet<PeerId>,
@@ -174,6 +176,7 @@ impl Peer {
     /// Closes a stream of this peer. Nothing, if it has none of that number.
     pub fn close_stream(&mut self, number: u8, now: Time) {
         if self.voice.own.remove(&number).is_some() {
+            self.voice.receptions.remove(&number);
             self.voice.fresh.insert(number);
             let me = self.peer();
             self.drop_held(|stream| stream.peer == me && stream.name.number == number);
@@ -255,6 +258,12 @@ impl Peer {
         self.drive(now);
     }
 
+    /// How the worst hears this peer's streams ([`VoiceEvent::Reception`]), of each that was told of since
+    /// this was asked last. It does not depend on anybody reading events.
+    pub fn take_receptions(&mut self) -> BTreeMap<u8, u8> {
+        std::mem::take(&mut self.voice.receptions)
+    }
+
     /// The streams that are open in the room, this peer's too, by their names. While there is no relay,
     /// those that go on by direct links ([`PeerConfig::alone`](crate::PeerConfig::alone)).
     pub fn streams(&self) -> impl Iterator<Item = &Stream> {
@@ -308,6 +317,7 @@ impl Peer {
     fn refuse(&mut self, number: u8, why: StreamError) {
         self.voice.own.remove(&number);
         self.voice.said.remove(&number);
+        self.voice.receptions.remove(&number);
         let me = self.peer();
         self.drop_held(|stream| stream.peer == me && stream.name.number == number);
         self.tell(Event::Voice(VoiceEvent::Refused { number, why }));
@@ -374,7 +384,9 @@ impl Peer {
             }
             VoiceTold::Reception { number, lost } => {
                 if self.voice.own.contains_key(&number) {
-                    self.tell(Event::Voice(VoiceEvent::Reception { number, lost: lost.min(100) }));
+                    let lost = lost.min(100);
+                    self.voice.receptions.insert(number, lost);
+                    self.tell(Event::Voice(VoiceEvent::Reception { number, lost }));
                 }
             }
             VoiceTold::Expires { seconds } => {
