@@ -16,7 +16,7 @@ use std::fmt;
 
 use self::config::PlayoutConfig;
 use self::statistics::{PlayoutStatistics, Tally};
-use self::track::{Told, Track};
+use self::track::{Fence, Told, Track};
 use super::codec::Decoder;
 use super::comfort::Comfort;
 use super::delay::Delay;
@@ -110,7 +110,8 @@ impl fmt::Debug for Playout {
 }
 
 impl Playout {
-    /// A stream of which nothing has come.
+    /// A stream of which nothing has come. If the decoder panics the stream is silent from then on, and
+    /// its frames count as refused ([`PlayoutStatistics::failed`]).
     #[must_use]
     pub fn new(config: PlayoutConfig, decoder: Box<dyn Decoder>) -> Self {
         Self {
@@ -126,7 +127,7 @@ impl Playout {
             telling: true,
             tally: Tally::new(),
             config,
-            decoder,
+            decoder: Box::new(Fence::new(decoder)),
         }
     }
 

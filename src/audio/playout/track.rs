@@ -1,6 +1,8 @@
 //! The samples of a playout: those that were played last, those that wait, and how they are joined.
 
-use super::super::codec::Decoder;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::super::codec::{CodecError, Decoder};
 use super::super::comfort::Comfort;
 use super::super::stretch::{self, Care};
 use super::super::{BLOCK, FRAME, samples};
@@ -44,6 +46,55 @@ pub(super) enum Told {
     Recovered,
     /// The frame itself, in the next packet.
     Repeated,
+}
+
+/// A decoder whose panics end here: it reads what strangers send, and who calls it is a device's thread,
+/// with everybody else's voice on it. One that has panicked is asked nothing any more, so that its
+/// stream is silent. Where panics abort, they do still.
+pub(super) struct Fence {
+    decoder: Box<dyn Decoder>,
+    has_panicked: bool,
+}
+
+impl Fence {
+    pub(super) fn new(decoder: Box<dyn Decoder>) -> Self {
+        Self { decoder, has_panicked: false }
+    }
+
+    fn ask<T>(&mut self, ask: impl FnOnce(&mut dyn Decoder) -> T) -> Option<T> {
+        if self.has_panicked {
+            return None;
+        }
+        let decoder = &mut *self.decoder;
+        // Nobody sees what a panic left half done: the decoder is not asked again, and of samples that
+        // it was to write none are taken.
+        let told = catch_unwind(AssertUnwindSafe(|| ask(decoder))).ok();
+        self.has_panicked = told.is_none();
+        if self.has_panicked {
+            tracing::error!("a decoder has panicked: its stream is silent from now on");
+        }
+        told
+    }
+}
+
+const PANICKED: CodecError = CodecError::Failed("the decoder has panicked");
+
+impl Decoder for Fence {
+    fn decode(&mut self, frame: &[u8], out: &mut [f32]) -> Result<usize, CodecError> {
+        self.ask(|decoder| decoder.decode(frame, out)).unwrap_or(Err(PANICKED))
+    }
+
+    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<usize, CodecError> {
+        self.ask(|decoder| decoder.recover(next, out)).unwrap_or(Err(PANICKED))
+    }
+
+    fn conceal(&mut self, out: &mut [f32]) -> Result<usize, CodecError> {
+        self.ask(|decoder| decoder.conceal(out)).unwrap_or(Err(PANICKED))
+    }
+
+    fn reset(&mut self) {
+        self.ask(|decoder| decoder.reset());
+    }
 }
 
 /// The samples.
@@ -254,4 +305,87 @@ fn append(sound: &mut Vec<f32>, more: &[f32]) {
         if sample.is_finite() { sample.clamp(-LOUDEST, LOUDEST) } else { 0.0 }
     };
     sound.extend(more.iter().take(room).map(bounded));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use bytes::Bytes;
+
+    use super::super::super::codec::CodecError;
+    use super::super::Playout;
+    use super::*;
+    use crate::proto::audio::packet::{Kind, Level};
+    use crate::proto::time::Time;
+
+    /// Panics at a frame of one byte, and counts how often it is asked for anything after that.
+    #[derive(Default)]
+    struct Brittle {
+        has_panicked: bool,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl Brittle {
+        fn fill(&self, out: &mut [f32]) -> Result<usize, CodecError> {
+            self.asked.fetch_add(u32::from(self.has_panicked), Ordering::Relaxed);
+            out.fill(0.5);
+            Ok(out.len())
+        }
+    }
+
+    impl Decoder for Brittle {
+        fn decode(&mut self, frame: &[u8], out: &mut [f32]) -> Result<usize, CodecError> {
+            let samples = self.fill(out);
+            self.has_panicked |= frame.len() == 1;
+            assert!(frame.len() > 1, "what a stranger sent");
+            samples
+        }
+
+        fn recover(&mut self, _: &[u8], out: &mut [f32]) -> Result<usize, CodecError> {
+            self.fill(out).map(|_| 0)
+        }
+
+        fn conceal(&mut self, out: &mut [f32]) -> Result<usize, CodecError> {
+            self.fill(out)
+        }
+
+        fn reset(&mut self) {
+            self.asked.fetch_add(u32::from(self.has_panicked), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_decoder_that_panics_is_silent_from_then_on_and_nobody_else_is() {
+        let asked = Arc::<AtomicU32>::default();
+        let decoder = Brittle { asked: Arc::clone(&asked), ..Brittle::default() };
+        let mut playout = Playout::new(PlayoutConfig::default(), Box::new(decoder));
+        let mut heard = Vec::new();
+        for number in 0..100_u16 {
+            let packet = Packet {
+                kind: Kind::Audio,
+                first: number == 0,
+                level: Level { voice: true, dbov: 20 },
+                sequence: number,
+                time: u32::from(number) * FRAME as u32,
+                // Another stream begins, of the same decoder.
+                epoch: u32::from(number >= 80),
+                previous: None,
+                frame: Bytes::from(vec![0; if number == 50 { 1 } else { 2 }]),
+            };
+            let at = u64::from(number) * 20_000;
+            playout.on_packet(Time::from_micros(at), packet);
+            for at in [at, at + 10_000] {
+                let mut block = [0.0; BLOCK];
+                playout.pull(Time::from_micros(at), &mut block);
+                heard.push(block.iter().fold(0.0_f32, |most, sample| most.max(sample.abs())));
+            }
+        }
+        assert!(heard[80..96].iter().all(|most| (0.4..0.6).contains(most)), "{heard:?}");
+        assert!(heard[120..].iter().all(|most| *most == 0.0), "{heard:?}");
+        let failed = playout.statistics().failed;
+        assert!((40..=50).contains(&failed), "{failed}");
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "it is asked nothing any more");
+    }
 }
