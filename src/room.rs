@@ -132,9 +132,11 @@ impl<M: Model> Room<M> {
         }
         let addresses: Vec<RelayAddress> =
             relay.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
-        self.carrier = Some(Carrier::new(&self.identity, addresses, self.net.clone())?);
+        let carrier = Carrier::new(&self.identity, addresses, self.net.clone())?;
+        let before = self.carrier.replace(carrier);
         #[cfg(feature = "audio")]
-        self.change_network();
+        self.change_network(before.as_ref().map(Carrier::voice));
+        drop(before);
         self.peer.connect(self.clock.now());
         self.perform();
         Ok(())

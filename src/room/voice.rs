@@ -33,7 +33,7 @@ pub use self::service::VoiceOptions;
 use super::Room;
 use crate::audio::codec::CodecError;
 use crate::audio::resample::ResampleError;
-use crate::net::Carrier;
+use crate::net::{Carrier, VoiceDesk};
 use crate::proto::audio::stream::{Hearing, Stream, StreamError, StreamName};
 use crate::proto::event::voice::VoiceEvent;
 use crate::proto::event::{Event, State, overrun, wait};
@@ -160,9 +160,9 @@ impl<M: Model> Room<M> {
         self.peer.is_silenced(peer)
     }
 
-    /// The room is about to go online on another network than before.
-    pub(super) fn change_network(&mut self) {
-        self.voices.heard.begin_network();
+    /// The room is about to go online on another network than before, which had a desk if there was one.
+    pub(super) fn change_network(&mut self, before: Option<VoiceDesk>) {
+        self.voices.heard.begin_network(before.as_ref());
         if let Some(carrier) = &self.carrier {
             self.voices.change_meters(carrier);
         }

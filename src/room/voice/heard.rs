@@ -10,7 +10,7 @@ use crate::audio::codec::Codec;
 use crate::audio::mixer::Gain;
 use crate::audio::opus::Opus;
 use crate::audio::playout::statistics::PlayoutStatistics;
-use crate::net::{Carrier, Ear};
+use crate::net::{Carrier, Ear, VoiceDesk};
 use crate::proto::audio::stream::{Stream, StreamName};
 use crate::proto::id::PeerId;
 use crate::proto::peer::Peer;
@@ -25,6 +25,11 @@ pub(super) struct Heard {
     /// Ears of what fades out: a device's thread, which still plays it, must not be the one to free what
     /// they remember.
     fading: VecDeque<Ear>,
+    /// Listeners that another took the place of, and ears of what they play, for as long as they may be
+    /// read.
+    former: Vec<(Listening, VecDeque<Ear>)>,
+    /// Outputs that another took the place of, or that are of the network before this one, likewise.
+    silent: Vec<Kept>,
     /// Gains other than 1.
     gains: BTreeMap<PeerId, f32>,
 }
@@ -52,10 +57,11 @@ impl Heard {
     /// A stream has an output of its own from now on.
     pub(super) fn output(&mut self, stream: &Stream, mut kept: Kept, carrier: &Carrier) {
         let (name, desk) = (stream.name, carrier.voice());
-        if let Some(before) = self.outputs.remove(&name) {
-            drop(before.end(&desk));
+        if let Some(mut before) = self.outputs.remove(&name) {
+            before.follow(None, &desk);
+            self.silent.push(before);
         }
-        self.unmix(name, carrier);
+        self.unmix(name, Some(&desk));
         kept.set_gain(self.gain(stream.peer));
         kept.follow(Some(stream.topic), &desk);
         self.outputs.insert(name, kept);
@@ -64,17 +70,22 @@ impl Heard {
     /// A listener takes the place of the one before.
     pub(super) fn listen(&mut self, listening: Listening, carrier: Option<&Carrier>) {
         self.deafen(carrier);
-        self.fading.clear();
-        self.listening = Some(listening);
+        let fading = std::mem::take(&mut self.fading);
+        self.former.extend(self.listening.replace(listening).map(|before| (before, fading)));
     }
 
-    /// The room has another network: outputs are none of its streams'.
-    pub(super) fn begin_network(&mut self) {
-        self.outputs.clear();
-        let mixed = std::mem::take(&mut self.mixed);
-        if let Some(listening) = &mut self.listening {
-            mixed.into_keys().for_each(|name| listening.remove(name));
+    /// The room has another network: outputs are none of its streams'. Ears come back from the desk of
+    /// the one before, if there is one.
+    pub(super) fn begin_network(&mut self, before: Option<&VoiceDesk>) {
+        let outputs = std::mem::take(&mut self.outputs);
+        for mut kept in outputs.into_values() {
+            if let Some(desk) = before {
+                kept.follow(None, desk);
+            }
+            self.silent.push(kept);
         }
+        let names: Vec<_> = self.mixed.keys().copied().collect();
+        names.into_iter().for_each(|name| self.unmix(name, before));
     }
 
     /// Streams may have been opened or closed, or are to be heard or not.
@@ -102,7 +113,7 @@ impl Heard {
                 (None, _) => mixed.until = mixed.until.or(Some(now + options.linger)),
             }
         }
-        unheard.into_iter().for_each(|name| self.unmix(name, carrier));
+        unheard.into_iter().for_each(|name| self.unmix(name, Some(&desk)));
         self.mix(peer, carrier, options);
     }
 
@@ -112,6 +123,12 @@ impl Heard {
         let back = self.listening.as_mut().map_or(0, Listening::tidy);
         self.fading.drain(..back.min(self.fading.len()));
         let mut news = back > 0;
+        self.former.retain_mut(|(listening, fading)| {
+            let back = listening.tidy();
+            fading.drain(..back.min(fading.len()));
+            !listening.is_over()
+        });
+        self.silent.retain(|kept| !kept.is_over());
         if self.listening.as_ref().is_some_and(Listening::is_over) {
             self.deafen(carrier);
             self.fading.clear();
@@ -129,7 +146,7 @@ impl Heard {
         let late: Vec<_> =
             self.mixed.iter().filter(|(_, mixed)| late(mixed)).map(|(name, _)| *name).collect();
         if let Some(carrier) = carrier {
-            late.into_iter().for_each(|name| self.unmix(name, carrier));
+            late.into_iter().for_each(|name| self.unmix(name, Some(&carrier.voice())));
         }
         self.kept().for_each(Kept::refresh);
         news
@@ -211,10 +228,10 @@ impl Heard {
         }
     }
 
-    /// Takes a stream out of the mix.
-    fn unmix(&mut self, name: StreamName, carrier: &Carrier) {
+    /// Takes a stream out of the mix, and its ear from the desk.
+    fn unmix(&mut self, name: StreamName, desk: Option<&VoiceDesk>) {
         let Some(Mixed { kept, .. }) = self.mixed.remove(&name) else { return };
-        let ear = kept.end(&carrier.voice());
+        let ear = desk.and_then(|desk| kept.end(desk));
         if let Some(listening) = &mut self.listening {
             listening.remove(name);
             self.fading.extend(ear);
@@ -225,7 +242,7 @@ impl Heard {
     fn deafen(&mut self, carrier: Option<&Carrier>) {
         let names: Vec<_> = self.mixed.keys().copied().collect();
         if let Some(carrier) = carrier {
-            names.into_iter().for_each(|name| self.unmix(name, carrier));
+            names.into_iter().for_each(|name| self.unmix(name, Some(&carrier.voice())));
         }
     }
 }
@@ -237,6 +254,9 @@ pub(super) fn is_heard(peer: &Peer, stream: &Stream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
+    use super::super::listener::Listener;
     use super::super::part::part;
     use super::*;
     use crate::audio::playout::config::PlayoutConfig;
@@ -247,6 +267,57 @@ mod tests {
     fn ends(name: StreamName, peer: PeerId) -> (Part, Kept) {
         let playout = (PlayoutConfig::default(), Opus.decoder().unwrap());
         part(name, peer, playout, 4, Clock::new())
+    }
+
+    /// A listener at 48 kHz, and the room's end of it, which plays one stream that fades out.
+    fn listener(heard: &mut Heard) -> Listener {
+        let (listener, listening) = Listening::new((48_000, 1), 4).unwrap();
+        heard.listen(listening, None);
+        listener
+    }
+
+    #[test]
+    fn what_a_listener_plays_is_kept_until_that_cannot_be_read_any_more() {
+        let mut heard = Heard::default();
+        let mut first = listener(&mut heard);
+        let name = StreamName { client: ClientNumber(1), number: 0 };
+        let (outgoing, _taken) = mpsc::channel(1);
+        let desk = VoiceDesk::new(outgoing);
+        let (part, mut kept) = ends(name, PeerId::new([1; 32]));
+        kept.follow(Some(Topic::new([1; 5])), &desk);
+        heard.listening.as_mut().unwrap().add(part);
+        heard.mixed.insert(name, Mixed { kept, until: None });
+        // The network goes, and then another listener comes.
+        heard.begin_network(Some(&desk));
+        assert_eq!(heard.fading.len(), 1, "the ear is here");
+        let second = listener(&mut heard);
+        let ears =
+            |heard: &Heard| heard.former.iter().map(|(_, fading)| fading.len()).sum::<usize>();
+        heard.tick(None, Time::ZERO);
+        assert_eq!((heard.former.len(), ears(&heard)), (1, 1));
+        first.read(&mut [0.0_f32; 960]).unwrap();
+        heard.tick(None, Time::ZERO);
+        assert_eq!((heard.former.len(), ears(&heard)), (1, 0), "it was given back");
+        drop(first);
+        heard.tick(None, Time::ZERO);
+        assert!(heard.former.is_empty() && heard.listening.is_some());
+        drop(second);
+        heard.tick(None, Time::ZERO);
+        assert!(heard.listening.is_none());
+    }
+
+    #[test]
+    fn an_output_of_the_network_before_is_kept_until_it_cannot_be_read_any_more() {
+        let mut heard = Heard::default();
+        let name = StreamName { client: ClientNumber(1), number: 0 };
+        let (part, kept) = ends(name, PeerId::new([1; 32]));
+        heard.outputs.insert(name, kept);
+        heard.begin_network(None);
+        heard.tick(None, Time::ZERO);
+        assert_eq!((heard.outputs.len(), heard.silent.len()), (0, 1));
+        drop(part);
+        heard.tick(None, Time::ZERO);
+        assert!(heard.silent.is_empty());
     }
 
     #[test]
