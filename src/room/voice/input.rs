@@ -128,6 +128,9 @@ impl AudioInput {
     /// now. Any number of samples may be given; about every 20 ms a packet goes out, while the stream
     /// is open. Costs about 0.3 ms a packet, and does not wait.
     ///
+    /// It is to be called also while muted, and for 60 ms after that even without a device: then with
+    /// silence, or hearers wait for what was being said to go on, and make it up.
+    ///
     /// # Errors
     ///
     /// When a channel has more samples than another: nothing is taken. Or when the codec fails: then a
@@ -260,7 +263,8 @@ impl<M: Model> Room<M> {
     }
 
     /// Says nothing on a stream of this peer's voice, or something again: everybody is told, and
-    /// nothing goes out meanwhile, whatever is pushed.
+    /// nothing goes out meanwhile, whatever is pushed, but the end of what was being said, by the next
+    /// 60 ms that are ([`AudioInput::push`]).
     pub fn mute_audio_input(&mut self, number: u8, muted: bool) {
         if let Some(own) = self.voices.inputs.get(&number) {
             own.line.muted.store(muted, Ordering::Relaxed);
