@@ -8,7 +8,7 @@ use super::input::Own;
 use super::service::VoiceOptions;
 use crate::audio::level::{MIN_REPORT, under_overload};
 use crate::audio::speakers::{Change, Speakers};
-use crate::net::{Carrier, Clock, Watch};
+use crate::net::{Carrier, Clock, VoiceDesk, Watch};
 use crate::proto::audio::packet::Level;
 use crate::proto::audio::stream::{Stream, StreamName, Topic};
 use crate::proto::event::voice::{StreamLevel, VoiceEvent};
@@ -56,10 +56,15 @@ impl Sum {
 
 impl Meters {
     pub(super) fn new(carrier: &Carrier, options: &VoiceOptions) -> Self {
+        Self::at(&carrier.voice(), carrier.clock(), options)
+    }
+
+    /// Those of a desk, by a clock.
+    fn at(desk: &VoiceDesk, clock: Clock, options: &VoiceOptions) -> Self {
         let every = options.levels;
         Self {
-            watch: carrier.voice().watch(options.watched),
-            clock: carrier.clock(),
+            watch: desk.watch(options.watched),
+            clock,
             topics: BTreeMap::new(),
             speakers: Speakers::new(options.speakers.clone()),
             speaking: BTreeMap::new(),
@@ -174,4 +179,30 @@ fn owner(peer: &Peer, inputs: &BTreeMap<u8, Own>, name: StreamName) -> Option<Pe
         is_heard(peer, stream)
     };
     (counts && !stream.muted && !peer.is_silenced(stream.peer)).then_some(stream.peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::proto::id::ClientNumber;
+
+    #[test]
+    fn levels_are_told_of_ten_times_a_second_at_most() {
+        for (asked, told) in [(0, 10), (1, 10), (99, 10), (100, 10), (125, 8), (250, 4)] {
+            let (outgoing, _taken) = mpsc::channel(1);
+            let levels = Duration::from_millis(asked);
+            let options = VoiceOptions { levels, ..VoiceOptions::default() };
+            let mut meters = Meters::at(&VoiceDesk::new(outgoing), Clock::new(), &options);
+            assert_eq!(meters.every.is_zero(), asked == 0, "nothing is summed for 0");
+            let name = StreamName { client: ClientNumber(1), number: 0 };
+            let sum = Sum { peer: PeerId::new([1; 32]), power: 0.1, packets: 1, voice: true };
+            let reports = (1_000..2_000).filter(|ms| {
+                meters.sums.insert(name, sum);
+                meters.report(Time::from_micros(ms * 1_000)).is_some()
+            });
+            assert_eq!(reports.count(), told, "{asked} ms");
+        }
+    }
 }
