@@ -368,7 +368,7 @@ mod tests {
                 first: number == 0,
                 level: Level { voice: true, dbov: 20 },
                 sequence: number,
-                time: u32::from(number) * FRAME as u32,
+                time: u32::from(number) * 960,
                 // Another stream begins, of the same decoder.
                 epoch: u32::from(number >= 80),
                 previous: None,
