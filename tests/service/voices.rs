@@ -411,10 +411,10 @@ fn a_refusal_is_of_the_opening_that_it_answers_and_of_none_that_came_later() {
     // One that is open, and is refused later, is refused all the same.
     assert_eq!(stage.request(one, &Request::Renew(of(&SPEAKER[..2]))), Ok(Answer::Done));
     stage.run(MOMENT);
-    let refused = VoiceEvent::Refused { number: 0, why: StreamError::Forbidden };
-    assert_eq!(stage.voices(one)[1..], [refused.clone()]);
+    let refused = || VoiceEvent::Refused { number: 0, why: StreamError::Forbidden };
+    assert_eq!(stage.voices(one)[1..], [refused()]);
     stage.open(one);
-    assert_eq!(stage.voices(one)[2..], [refused]);
+    assert_eq!(stage.voices(one)[2..], [refused()]);
 }
 
 #[test]
