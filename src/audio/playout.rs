@@ -90,6 +90,8 @@ pub struct Playout {
     position: i64,
     /// The media time at which a talk spurt ended, of the last that is known.
     end: i64,
+    /// The media time behind the newest frame that came.
+    newest: i64,
     /// The latest media time that was played.
     shown: i64,
     /// Before this the length of what is heard is not changed.
@@ -122,6 +124,7 @@ impl Playout {
             phase: Phase::Pause,
             position: NEVER,
             end: NEVER,
+            newest: NEVER,
             shown: NEVER,
             rested: 0,
             telling: true,
@@ -131,7 +134,8 @@ impl Playout {
         }
     }
 
-    /// Takes a packet that came at `now`. Costs the time of a look at the last hundred delays.
+    /// Takes a packet that came at `now`. Costs the time of a look at the last hundred delays and
+    /// at 512 buckets of them.
     pub fn on_packet(&mut self, now: Time, packet: Packet) {
         let now = instant(now);
         let mut arrival = self.buffer.note(&packet);
@@ -198,6 +202,7 @@ impl Playout {
         self.phase = Phase::Pause;
         self.position = NEVER;
         self.end = NEVER;
+        self.newest = NEVER;
         self.shown = NEVER;
         self.tally.counts.resets += 1;
     }
@@ -209,13 +214,14 @@ impl Playout {
             Kind::Comfort => {
                 self.end = self.end.max(time);
                 self.comfort.set(packet.level, self.config.comfort);
-                self.delay.heard(now - time, 0, &self.config);
+                self.delay.heard(now - time, 0, true, &self.config);
             }
             Kind::Audio => {
                 // What is lost comes when it is told of.
                 let tells = packet.previous.is_some() || self.telling;
                 let beyond = if behind_gap && !packet.first && tells { LENGTH } else { 0 };
-                self.delay.heard(now - time, beyond, &self.config);
+                self.delay.heard(now - time, beyond, packet.first, &self.config);
+                self.newest = self.newest.max(time + LENGTH);
                 if time + LENGTH <= self.position {
                     self.tally.counts.late += 1;
                 } else if self.buffer.keep(time, packet) {
@@ -294,8 +300,9 @@ impl Playout {
         match next {
             _ if ended => self.finish(self.end, borrowed),
             None => {
-                self.conceal(BLOCK);
-                self.phase = Phase::Talk { borrowed: borrowed + BLOCK as i64 };
+                let part = BLOCK - self.track.waiting();
+                self.conceal(part);
+                self.phase = Phase::Talk { borrowed: borrowed + part as i64 };
                 true
             }
             Some((time, true)) if time > self.position => self.finish(self.position, borrowed),
@@ -390,18 +397,22 @@ impl Playout {
 
     /// Leaves out or puts in a period where more or less is waited than needed.
     fn stretch(&mut self, now: i64) {
+        let rest = samples(self.config.rest);
         let Phase::Talk { borrowed: 0 } = self.phase else {
             // What comes now shows how long is to be waited, but not at once.
-            self.rested = now + 10 * samples(self.config.rest);
+            self.rested = now + 4 * rest;
             return;
         };
-        if now < self.rested {
-            return;
-        }
         let excess = self.excess(now);
         let slack = samples(self.config.slack);
         let short = (self.delay.wait() / 8).max(slack / 8);
-        let (out, put) = if excess > slack / 2 {
+        let room = self.track.waiting() < 2 * stretch::LONGEST;
+        let (out, put) = if room && self.stalls(now) {
+            self.ahead();
+            (0, self.track.lengthen(stretch::LONGEST, Care::Alike))
+        } else if now < self.rested {
+            (0, 0)
+        } else if excess > slack / 2 {
             let (most, care) = self.surplus(excess);
             self.ahead();
             (self.track.shorten(most, care), 0)
@@ -416,8 +427,17 @@ impl Playout {
             counts.stretches += 1;
             counts.accelerated += out as u64;
             counts.expanded += put as u64;
-            self.rested = now + samples(self.config.rest);
+            self.rested = now + rest;
         }
+    }
+
+    /// Whether what has not come is late enough that more of it will be made up than a period that is
+    /// put in before is worth.
+    fn stalls(&self, now: i64) -> bool {
+        let Some(shortest) = self.delay.shortest() else { return false };
+        let next = self.newest.max(self.position);
+        let waited = now + self.track.waiting() as i64 - self.position - shortest;
+        self.end < next && self.delay.stalls(now - next - shortest, waited)
     }
 
     /// How much is to be left out at most, and with what care, so that enough is waited still wherever

@@ -48,7 +48,7 @@ pub(crate) fn shorten(sound: &mut Vec<f32>, at: usize, most: usize, care: Care) 
     for place in 0..period {
         let weight = (place + 1) as f32 / (period + 1) as f32;
         let (old, new) = (sound[at + place], sound[at + period + place]);
-        sound[at + place] = old * (1.0 - weight) + new * weight;
+        sound[at + place] = between(old, new, weight);
     }
     sound.copy_within(at + 2 * period.., at + period);
     sound.truncate(sound.len() - period);
@@ -69,9 +69,14 @@ pub(crate) fn lengthen(sound: &mut Vec<f32>, at: usize, most: usize, care: Care)
     for place in 0..period {
         let weight = (place + 1) as f32 / (period + 1) as f32;
         let (new, old) = (sound[at + period + place], sound[at - period + place]);
-        sound[at + place] = new * (1.0 - weight) + old * weight;
+        sound[at + place] = between(new, old, weight);
     }
     period
+}
+
+/// What is between two samples; not beyond either, be it by the last bit.
+fn between(one: f32, other: f32, weight: f32) -> f32 {
+    (one * (1.0 - weight) + other * weight).clamp(one.min(other), one.max(other))
 }
 
 /// Where in `new`, at most `most` samples from its beginning, it is most like the beginning of `old`.

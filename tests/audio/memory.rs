@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use allocation_counter::measure;
 use parlor::audio::BLOCK;
@@ -48,7 +49,9 @@ fn what_is_played_allocates_nothing() {
     let mut network = Network::datagrams(1, Losses::Bursts(17));
     let making_up = Arc::new(AtomicU64::new(0));
     let decoder = Counted { decoder: Opus.decoder().unwrap(), making_up: making_up.clone() };
-    let mut playout = Playout::new(PlayoutConfig::default(), Box::new(decoder));
+    // As long a start as may be: once it does not hold any more, voice is shortened.
+    let config = PlayoutConfig { start: Duration::from_millis(400), ..PlayoutConfig::default() };
+    let mut playout = Playout::new(config, Box::new(decoder));
     let arrivals = sent.into_iter().filter_map(|(at, packet)| Some((network.arrival(at)?, packet)));
     let mut arrivals = arrivals.peekable();
     let mut allocated = 0;
