@@ -264,7 +264,7 @@ impl Machine for Oracle {
         self.0.poll_effect()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         self.0.poll_timeout()
     }
 }

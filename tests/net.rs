@@ -64,7 +64,7 @@ impl Machine for Echo {
         self.effects.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         None
     }
 
@@ -565,7 +565,7 @@ impl Machine for Fountain {
         self.effects.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         Some(self.next)
     }
 }

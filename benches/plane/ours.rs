@@ -59,7 +59,7 @@ impl Machine for Fan {
         self.effects.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         None
     }
 }

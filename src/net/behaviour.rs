@@ -161,7 +161,7 @@ mod tests {
         fn poll_effect(&mut self) -> Option<Effect> {
             None
         }
-        fn poll_timeout(&self) -> Option<Time> {
+        fn poll_timeout(&mut self) -> Option<Time> {
             None
         }
     }

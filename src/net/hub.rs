@@ -20,7 +20,7 @@ impl Machine for Hub {
         Self::poll_effect(self)
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         Self::poll_timeout(self)
     }
 

@@ -41,7 +41,7 @@ pub trait Machine {
     /// What to do outside, until there is nothing more.
     fn poll_effect(&mut self) -> Option<Effect>;
     /// When to call [`Self::tick`], if ever. [`Input::Spoken`] does not change it.
-    fn poll_timeout(&self) -> Option<Time>;
+    fn poll_timeout(&mut self) -> Option<Time>;
     /// The relay is going down: last words to every link, which then end.
     fn shut_down(&mut self, _now: Time) {}
     /// A place to drain events to the log and to counters.
@@ -264,8 +264,8 @@ impl Outside {
         }
     }
 
-    /// Tells the machine of an input, and behind voice of more that are there already: to ask it what is
-    /// due next costs as much as it has rooms and guests. Returns whether it is to be asked: not after voice.
+    /// Tells the machine of an input, and behind voice of more that are there already: packets come in
+    /// crowds, and change nothing of what is due. Returns whether the machine is to be asked about that.
     fn hear<M: Machine>(&mut self, machine: &mut M, input: Input) -> bool {
         let mut is_news = false;
         let mut left = AT_ONCE;

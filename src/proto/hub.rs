@@ -5,9 +5,11 @@
 
 mod act;
 mod admission;
+mod agenda;
 mod columns;
 mod dispatch;
 mod door;
+mod due;
 mod entries;
 mod epoch;
 mod event;
@@ -27,6 +29,7 @@ mod seats;
 mod second;
 mod service;
 mod signals;
+mod touched;
 mod trail;
 mod unproven;
 mod voice;
@@ -38,6 +41,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use self::act::{Act, ActError};
+use self::due::Dues;
 pub use self::event::HubEvent;
 use self::guest::{Guest, Stage};
 use self::journal::Journal;
@@ -46,6 +50,7 @@ use self::plugin::Plugged;
 pub use self::plugin::{Given, Hearing, Order, Plugin, Ruling, Update, View, Write, Writer};
 use self::room::Room;
 pub use self::signals::GiveError;
+use self::touched::Touched;
 use crate::proto::audio::stream::{StreamName, Topic};
 use crate::proto::config::HubConfig;
 use crate::proto::event::{Effect, Input, LeaveReason};
@@ -77,10 +82,11 @@ pub struct Hub {
     rng: ChaCha12Rng,
     /// What the room time is at [`Time::ZERO`], in microseconds since the Unix epoch.
     epoch: u64,
-    rooms: BTreeMap<RoomKey, Room>,
+    rooms: Touched<RoomKey, Room>,
     /// How many rooms there ever were.
     opened: u64,
-    guests: BTreeMap<Link, Guest>,
+    guests: Touched<Link, Guest>,
+    dues: Dues,
     /// What each topic stands for.
     topics: BTreeMap<Topic, (RoomKey, StreamName)>,
     /// When each peer tried to join, within the last minute.
@@ -114,9 +120,10 @@ impl Hub {
             config,
             rng: ChaCha12Rng::from_seed(seed),
             epoch,
-            rooms: BTreeMap::new(),
+            rooms: Touched::new(),
             opened: 0,
-            guests: BTreeMap::new(),
+            guests: Touched::new(),
+            dues: Dues::new(),
             topics: BTreeMap::new(),
             joins: BTreeMap::new(),
             plugin: None,
@@ -155,8 +162,7 @@ impl Hub {
 
     /// Lets time pass. Call at [`Self::poll_timeout`].
     pub fn tick(&mut self, now: Time) {
-        let links: Vec<Link> = self.guests.keys().copied().collect();
-        for link in links {
+        for link in self.guests_due(now) {
             self.tick_guest(link, now);
         }
         self.tick_ownership(now);
@@ -165,12 +171,7 @@ impl Hub {
         self.tick_motion(now);
         self.tick_service(now);
         self.expire_signals(now);
-        let empty: Vec<RoomKey> = self
-            .rooms
-            .iter()
-            .filter(|(key, room)| self.closes(key, room).is_some_and(|at| now >= at))
-            .map(|(key, _)| key.clone())
-            .collect();
+        let empty = self.rooms_due(now, |hub, (key, room)| hub.closes(key, room));
         self.close_rooms(now, &empty);
         self.tick_journal(now);
         self.consult(now);
@@ -199,23 +200,6 @@ impl Hub {
     /// The next thing to tell the operator.
     pub fn poll_event(&mut self) -> Option<HubEvent> {
         self.events.pop_front()
-    }
-
-    /// When [`Self::tick`] has something to do, if nothing else happens before.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        let guests = self.guests.values().filter_map(|guest| guest.deadline(&self.config));
-        let epochs = self.rooms.values().filter_map(|room| self.epochs_due(room));
-        let closes = self.rooms.iter().filter_map(|(key, room)| self.closes(key, room));
-        let owned = self.rooms.keys().filter_map(|key| self.ownership_due(key));
-        let moves = self.rooms.values().filter_map(|room| room.motion().due());
-        let over = self.rooms.values().filter_map(Room::service_due);
-        let signals =
-            self.rooms.values().filter_map(|room| room.signals().due(&self.config.signals));
-        let plugin = self.plugin.as_ref().and_then(Plugged::due);
-        let guests = guests.chain(moves).chain(signals).chain(over).chain(plugin);
-        let guests = guests.chain(self.journal.due(&self.config.keeping));
-        guests.chain(epochs).chain(self.columns_due()).chain(closes).chain(owned).min()
     }
 
     /// When a room is forgotten: a while after its last member left, at once if nobody ever wrote, nor

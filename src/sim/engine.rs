@@ -53,7 +53,7 @@ impl World {
         let happening = self.due.first_key_value().map(|(&(at, _), _)| at);
         let awake = self.hosts.iter().filter(|host| !host.asleep);
         let hosts = awake.filter_map(|host| Some(host.global(host.peer.poll_timeout()?)));
-        let timer = hosts.chain(self.hub.as_ref().and_then(Hub::poll_timeout)).min();
+        let timer = hosts.chain(self.hub.as_mut().and_then(Hub::poll_timeout)).min();
         let Some(next) = happening.into_iter().chain(timer).min().filter(|&next| next <= end)
         else {
             return false;

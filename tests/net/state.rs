@@ -86,7 +86,7 @@ impl Machine for Flood {
         self.effects.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         Some(self.next)
     }
 }

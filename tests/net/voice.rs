@@ -75,7 +75,7 @@ impl Machine for Exchange {
         self.effects.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         None
     }
 }

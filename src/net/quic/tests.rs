@@ -122,7 +122,7 @@ impl Machine for Echo {
         self.0.lock().unwrap().pop()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         None
     }
 }

@@ -70,7 +70,7 @@ impl Machine for HookedHub {
         self.hub.poll_effect()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    fn poll_timeout(&mut self) -> Option<Time> {
         self.hub.poll_timeout()
     }
 

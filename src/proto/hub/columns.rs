@@ -71,14 +71,19 @@ impl Room {
         self.log_and_columns(document).1.as_mut()?.step(usize::MAX)
     }
 
+    /// When columns go on, if any are being made.
+    pub(super) fn columns_due(&self) -> Option<Time> {
+        DocumentId::ALL.into_iter().filter_map(|document| self.steps_at(document)).min()
+    }
+
     /// When the columns of a document go on, if they are being made.
-    pub(super) fn columns_due(&self, document: DocumentId) -> Option<Time> {
+    fn steps_at(&self, document: DocumentId) -> Option<Time> {
         let columns = self.columns(document)?;
         matches!(columns.stage, Stage::Making(_)).then_some(columns.step_at)
     }
 
     fn step_columns(&mut self, document: DocumentId, config: &EpochConfig, now: Time) {
-        if self.columns_due(document).is_none_or(|due| due > now) {
+        if self.steps_at(document).is_none_or(|due| due > now) {
             return;
         }
         let (log, columns) = self.log_and_columns(document);
@@ -93,18 +98,12 @@ impl Room {
 
 impl Hub {
     pub(super) fn tick_columns(&mut self, now: Time) {
-        for room in self.rooms.values_mut() {
+        for key in self.rooms_due(now, |_, (_, room)| room.columns_due()) {
+            let Some(room) = self.rooms.get_mut(&key) else { continue };
             for document in DocumentId::ALL {
                 room.step_columns(document, &self.config.epochs, now);
             }
         }
-    }
-
-    /// When the columns of any room go on.
-    pub(super) fn columns_due(&self) -> Option<Time> {
-        let rooms = self.rooms.values();
-        let due = rooms.flat_map(|room| DocumentId::ALL.map(|document| room.columns_due(document)));
-        due.flatten().min()
     }
 }
 
@@ -157,7 +156,7 @@ mod tests {
         let mut room = begun(2_000, 2);
         let mut now = Time::ZERO;
         let mut steps = 0;
-        while let Some(due) = room.columns_due(MODELS) {
+        while let Some(due) = room.columns_due() {
             assert!(due <= now + config.pause);
             now = due;
             room.step_columns(MODELS, &config, now);
@@ -179,7 +178,7 @@ mod tests {
         room.step_columns(MODELS, &config, Time::ZERO);
         let (bytes, _) = room.snapshot(MODELS, Time::ZERO).unwrap();
         assert_eq!(bytes, columns::encode(&base(2_000)));
-        assert_eq!(room.columns_due(MODELS), None);
+        assert_eq!(room.columns_due(), None);
     }
 
     #[test]
@@ -188,9 +187,9 @@ mod tests {
         let mut room = begun(2_000, 2);
         let log = room.gated(MODELS).0;
         *log = log.successor(log.scope().of(EpochId([3; 32])), base(10));
-        assert!(room.columns_due(MODELS).is_some());
+        assert!(room.columns_due().is_some());
         room.step_columns(MODELS, &config, Time::ZERO);
-        assert_eq!(room.columns_due(MODELS), None);
+        assert_eq!(room.columns_due(), None);
         let (bytes, _) = room.snapshot(MODELS, Time::ZERO).unwrap();
         assert_eq!(bytes, columns::encode(&base(10)));
         // An epoch that begins with nothing has none.

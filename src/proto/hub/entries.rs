@@ -152,19 +152,22 @@ impl Hub {
             }
             let (mut settled, mut told, mut turned) = (Vec::new(), Vec::new(), Vec::new());
             let (mut wanted, mut undone) = (Vec::new(), Vec::new());
-            for (link, guest) in &mut self.guests {
-                let here = matches!(&guest.stage, Stage::Member { room, .. } if room == key);
-                if here && guest.unproven[document.place()].wants(&changes) {
+            let mut links: Vec<Link> = room.links().collect();
+            // In the order in which they came up.
+            links.sort_unstable();
+            for link in links {
+                let Some(guest) = self.guests.get_mut(&link) else { continue };
+                if guest.unproven[document.place()].wants(&changes) {
                     let (config, grantor) = (&self.config, &mut self.grantor);
                     let plugged = self.plugin.as_mut().map(|plugged| (plugged, key));
-                    let mut desk = Desk { room, guest, config, grantor, plugged, now, link: *link };
+                    let mut desk = Desk { room, guest, config, grantor, plugged, now, link };
                     let mut taken = Taken::default();
                     desk.settle(document, &mut taken);
                     told.extend(taken.told);
                     wanted.extend(taken.wanted);
                     undone.extend(taken.undone);
-                    turned.extend(taken.turned.map(|turned| (*link, turned)));
-                    settled.push((*link, taken.tokens));
+                    turned.extend(taken.turned.map(|turned| (link, turned)));
+                    settled.push((link, taken.tokens));
                 }
             }
             news = settled.iter().flat_map(|(_, tokens)| tokens.clone()).collect();

@@ -280,23 +280,25 @@ impl Hub {
     }
 
     pub(super) fn tick_epochs(&mut self, now: Time) {
-        let config = &self.config.epochs;
-        let documents = self.rooms.iter().flat_map(|(key, room)| {
-            DocumentId::ALL.map(|document| (key, document, room.due(document, config)))
-        });
-        let due = documents.filter(|(.., due)| due.is_some_and(|due| due <= now));
-        let due: Vec<(RoomKey, DocumentId)> =
-            due.map(|(key, document, _)| (key.clone(), document)).collect();
+        let keys = self.rooms_due(now, |hub, (_, room)| hub.epochs_due(room));
+        let documents = keys.iter().flat_map(|key| DocumentId::ALL.map(|document| (key, document)));
+        let is_due = |(key, document): &(&RoomKey, DocumentId)| {
+            let room = self.rooms.get(key);
+            let due = room.and_then(|room| room.due(*document, &self.config.epochs));
+            due.is_some_and(|due| due <= now)
+        };
+        // What is done about one may change when another is due.
+        let due: Vec<(&RoomKey, DocumentId)> = documents.filter(is_due).collect();
         for (key, document) in due {
-            let epochs = self.rooms.get(&key).map(|room| room.epochs(document));
+            let epochs = self.rooms.get(key).map(|room| room.epochs(document));
             if let Some(link) = epochs.and_then(Epochs::restored_by) {
                 // Nobody else may come in meanwhile.
                 self.refuse(link, Refusal::HandshakeTimeout, now);
             } else if epochs.is_some_and(Epochs::is_cutting) {
-                self.step_cut(&key, document, now);
-            } else if self.may_cut(&key, document) {
-                self.begin_cut(&key, document, now);
-            } else if let Some(room) = self.rooms.get_mut(&key) {
+                self.step_cut(key, document, now);
+            } else if self.may_cut(key, document) {
+                self.begin_cut(key, document, now);
+            } else if let Some(room) = self.rooms.get_mut(key) {
                 room.log_and_epochs(document).1.put_off(now + self.config.epochs.rest);
             }
         }

@@ -160,6 +160,25 @@ impl Guest {
         }
     }
 
+    /// What it waits for at the door, if it does.
+    pub(super) const fn awaits(&self) -> Option<Awaited> {
+        match &self.stage {
+            Stage::Waiting(awaited, _) => Some(*awaited),
+            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } | Stage::Member { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The room that it is in, or before which it waits.
+    pub(super) fn room(&self) -> Option<&RoomKey> {
+        match &self.stage {
+            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } => None,
+            Stage::Waiting(_, knock) => Some(knock.room()),
+            Stage::Member { room, .. } => Some(room),
+        }
+    }
+
     /// The room that it is in, and its number there.
     pub(super) fn place(&self) -> Option<(RoomKey, ClientNumber)> {
         match &self.stage {

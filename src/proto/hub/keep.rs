@@ -64,23 +64,6 @@ impl Hub {
         self.go_on(now, key, &opened, true);
     }
 
-    /// The links of those who wait for something before a room.
-    pub(super) fn awaiting(&self, key: &RoomKey, awaited: Awaited) -> Vec<Link> {
-        let waits = |stage: &Stage| match stage {
-            Stage::Waiting(what, knock) => *what == awaited && knock.room() == key,
-            Stage::Greeting | Stage::Greeted(_) | Stage::Visitor { .. } | Stage::Member { .. } => {
-                false
-            }
-        };
-        let guests = self.guests.iter().filter(|(_, guest)| waits(&guest.stage));
-        guests.map(|(link, _)| *link).collect()
-    }
-
-    /// Whether somebody waits for the application's word before a room.
-    pub(super) fn is_awaited(&self, key: &RoomKey) -> bool {
-        !self.awaiting(key, Awaited::Verdict).is_empty()
-    }
-
     fn reopen(&mut self, now: Time, key: &RoomKey, kept: &KeptRoom) -> Result<(), Refusal> {
         let limit = self.config.rooms;
         if self.rooms.len() >= limit as usize {

@@ -224,10 +224,7 @@ impl Hub {
 
     /// Tells members what moved since each was told last.
     pub(super) fn tick_motion(&mut self, now: Time) {
-        let due =
-            self.rooms.iter().filter(|(_, room)| room.motion().due().is_some_and(|at| at <= now));
-        let due: Vec<RoomKey> = due.map(|(key, _)| key.clone()).collect();
-        for key in due {
+        for key in self.rooms_due(now, |_, (_, room)| room.motion().due()) {
             self.tick_room_motion(now, &key);
         }
     }

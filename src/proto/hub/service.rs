@@ -300,10 +300,7 @@ impl Hub {
 
     /// Lets go of what is over: places, bans, invites, what members said for a while.
     pub(super) fn tick_service(&mut self, now: Time) {
-        let due = |room: &Room| room.service_due().is_some_and(|due| due <= now);
-        let due: Vec<RoomKey> =
-            self.rooms.iter().filter(|(_, room)| due(room)).map(|(key, _)| key.clone()).collect();
-        for key in due {
+        for key in self.rooms_due(now, |_, (_, room)| room.service_due()) {
             let Some(room) = self.rooms.get_mut(&key) else { continue };
             let owner = room.record_mut().expire(now);
             for (client, told) in room.presences_mut().expire(now) {

@@ -167,15 +167,15 @@ impl Hub {
         }
     }
 
-    /// Lets signals go that are too old, in every room, and tells of those whose givers asked.
+    /// Lets signals go that are too old, and tells of those whose givers asked.
     pub(super) fn expire_signals(&mut self, now: Time) {
-        let rule = (&self.config.signals, now);
-        let mut changed = Vec::new();
-        for (key, room) in &mut self.rooms {
-            room.signals_mut().expire(rule);
-            changed.extend(room.signals().has_fresh().then(|| key.clone()));
+        let due = self.rooms_due(now, |hub, (_, room)| room.signals().due(&hub.config.signals));
+        for key in &due {
+            if let Some(room) = self.rooms.get_mut(key) {
+                room.signals_mut().expire((&self.config.signals, now));
+            }
         }
-        for key in changed {
+        for key in due {
             self.spread(&key, now);
         }
     }

@@ -57,9 +57,7 @@ impl Hub {
 
     /// Lets time pass for who owns what.
     pub(in crate::proto::hub) fn tick_ownership(&mut self, now: Time) {
-        let due = |key: &&RoomKey| self.ownership_due(key).is_some_and(|due| due <= now);
-        let keys: Vec<RoomKey> = self.rooms.keys().filter(due).cloned().collect();
-        for key in keys {
+        for key in self.rooms_due(now, |hub, (key, _)| hub.ownership_due(key)) {
             self.close_recovery(now, &key);
             self.recover(now, &key);
             self.lapse_overdue(now, &key);

@@ -2,6 +2,7 @@
 //! known, and how far each session came.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::dropped::Dropped;
 use crate::proto::config::SignalConfig;
@@ -14,6 +15,8 @@ use crate::proto::wire::message::{
 
 /// What one takes in memory beside what it says and is of, as an estimate from above.
 const HEAD: usize = 160;
+/// How much longer signals may stay of which nobody wants to know what becomes of them.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// What a relay does with signals, at a time.
 pub(super) type Rule<'a> = (&'a SignalConfig, Time);
@@ -146,10 +149,6 @@ impl Signals {
         std::mem::take(&mut self.fresh)
     }
 
-    pub(super) const fn has_fresh(&self) -> bool {
-        !self.fresh.is_empty()
-    }
-
     /// A session of a peer is here, or here again.
     pub(in crate::proto::hub) fn enter(&mut self, who: Who, senders: usize) {
         if self.sessions.len() >= senders && !self.sessions.contains_key(&who) {
@@ -255,10 +254,11 @@ impl Signals {
         }
     }
 
-    /// When the next one is too old, of which somebody wants to know what becomes of it.
+    /// When the next one is too old, and somebody wants to know what becomes of any; else when it is so for
+    /// a while, and more may be, so that a relay is not woken for each.
     pub(in crate::proto::hub) fn due(&self, config: &SignalConfig) -> Option<Time> {
-        let first = self.kept.front().filter(|_| !self.asked.is_empty())?;
-        Some(first.at + config.kept_for)
+        let stays = if self.asked.is_empty() { TOGETHER } else { Duration::ZERO };
+        self.kept.front().map(|first| first.at + config.kept_for + stays)
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Kept> {
@@ -360,8 +360,6 @@ fn length(subject: &SignalSubject) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::proto::wire::bounded::{Blob, Line};
 
@@ -418,6 +416,8 @@ mod tests {
             assert_eq!(said.then(|| signals.say(1)).is_some(), said);
             signals.expire((&config, late));
             assert_eq!(outcomes(&signals, ANN), [(1, outcome)]);
+            assert_eq!(signals.due(&config), Some(late + config.kept_for + TOGETHER));
+            signals.expire((&config, late + config.kept_for));
             assert_eq!(signals.due(&config), None);
         }
     }
