@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use parlor::net::Clock;
 use parlor::proto::audio::stream::Hearing;
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::Event;
 use parlor::proto::event::voice::VoiceEvent;
 use parlor::proto::id::Identity;
+use parlor::proto::time::Time;
 use parlor::room::{ConnectOptions, Room};
 use parlor::{AudioError, AudioInput, AudioInputOptions, AudioOutput, ClientNumber};
 
@@ -85,18 +87,36 @@ impl Call {
         let mut clock = tokio::time::interval(Duration::from_millis(10));
         for _ in 0..length.as_millis() / 10 {
             clock.tick().await;
-            self.rooms.iter_mut().for_each(|room| {
-                room.tick();
-                while room.poll_event().is_some() {}
-            });
-            let pcm: Vec<f32> = (self.said..self.said + STEP).map(voice).collect();
-            self.said += STEP;
-            self.input.push(&pcm).unwrap();
-            let mut out = [0.0_f32; STEP];
-            self.output.read(&mut out).unwrap();
-            heard.extend(out);
+            heard.extend(self.step());
         }
         heard
+    }
+
+    /// What is said and heard in 10 ms.
+    fn step(&mut self) -> [f32; STEP] {
+        self.rooms.iter_mut().for_each(|room| {
+            room.tick();
+            while room.poll_event().is_some() {}
+        });
+        let pcm: Vec<f32> = (self.said..self.said + STEP).map(voice).collect();
+        self.said += STEP;
+        self.input.push(&pcm).unwrap();
+        let mut out = [0.0_f32; STEP];
+        self.output.read(&mut out).unwrap();
+        out
+    }
+
+    /// Goes on until something is heard. Returns how long that took.
+    async fn until_heard(&mut self) -> Duration {
+        let since = Clock::new();
+        let mut clock = tokio::time::interval(Duration::from_millis(10));
+        within(async {
+            while power(&self.step()) < 1e-5 {
+                clock.tick().await;
+            }
+        })
+        .await;
+        since.now().since(Time::ZERO)
     }
 }
 
@@ -110,20 +130,28 @@ async fn heard_over(part: &str) {
     let statistics = call.output.statistics();
     assert!(statistics.mean_delay < Duration::from_millis(400), "{part}: {statistics:?}");
     // Muted it is silent within a second, and heard again at once.
-    for _ in 0..2 {
+    let (mut unmuted, mut wanted) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
         call.rooms[0].mute_audio_input(call.input.number(), true);
         let heard = call.talk(Duration::from_millis(1_500)).await;
         assert!(power(&heard[heard.len() - 4 * STEP..]) < 1e-6, "{part}: muted");
         call.rooms[0].mute_audio_input(call.input.number(), false);
-        let heard = call.talk(Duration::from_millis(1_500)).await;
-        assert!(power(&heard[heard.len() / 2..]) > 1e-4, "{part}: it speaks again");
+        unmuted.push(call.until_heard().await);
+        let heard = call.talk(Duration::from_millis(400)).await;
+        assert!(power(&heard) > 1e-4, "{part}: it speaks again");
         // So it is when the other does not want to hear it.
         call.rooms[1].set_hearing(Hearing { deaf: true, ..Hearing::default() }).unwrap();
         let heard = call.talk(Duration::from_millis(1_500)).await;
         assert!(power(&heard[heard.len() - 4 * STEP..]) < 1e-6, "{part}: deaf");
         call.rooms[1].set_hearing(Hearing::default()).unwrap();
-        let heard = call.talk(Duration::from_millis(1_500)).await;
-        assert!(power(&heard[heard.len() / 2..]) > 1e-4, "{part}: it hears again");
+        wanted.push(call.until_heard().await);
+        let heard = call.talk(Duration::from_millis(400)).await;
+        assert!(power(&heard) > 1e-4, "{part}: it hears again");
+    }
+    for mut waits in [unmuted, wanted] {
+        // The median: the machine may have had something else to do.
+        waits.sort_unstable();
+        assert!(waits[1] <= Duration::from_millis(300), "{part}: {waits:?}");
     }
     call.rooms[0].close_audio_input(call.input.number());
     call.talk(Duration::from_millis(300)).await;

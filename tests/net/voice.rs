@@ -413,6 +413,12 @@ async fn who_is_muted_costs_nothing_at_once_and_is_heard_at_once_again_and_again
         }
         waits.sort_unstable();
         assert!(waits[18] <= 300, "{name}: heard again after {waits:?} ms");
+        ben.tune(topic(1), Tune::Off);
+        sleep(Duration::from_secs(1)).await;
+        let before = counts.read();
+        sleep(Duration::from_millis(500)).await;
+        let [.., down, _] = counts.since(before);
+        assert!(down < PACKET as u64, "{name}: {down} bytes: no packet is that short");
     }
 }
 
