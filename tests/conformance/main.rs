@@ -31,6 +31,8 @@ mod timeline;
 mod tokens;
 mod variants;
 mod vectors;
+mod voices;
+mod wall;
 mod wellknown;
 mod wire;
 mod world;
