@@ -7,10 +7,12 @@
 #[cfg(feature = "audio")]
 mod audio;
 mod columns;
+mod company;
 mod deltas;
 mod documents;
 mod epochs;
 mod identity;
+mod near;
 mod owners;
 mod ownership;
 mod passages;

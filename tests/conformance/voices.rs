@@ -3,15 +3,20 @@
 use parlor::proto::audio::stream::Topic;
 use serde::Serialize;
 
+use crate::near::{direct, members};
 use crate::stage::peer;
 use crate::vectors::check;
 use crate::wall::play;
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Case {
+pub(crate) enum Case {
     /// What each topic is of, and the topic.
-    Topics { name: &'static str, why: &'static str, topics: Vec<String> },
+    Topics {
+        name: &'static str,
+        why: &'static str,
+        topics: Vec<String>,
+    },
     Relay {
         name: &'static str,
         why: &'static str,
@@ -19,12 +24,19 @@ enum Case {
         config: &'static str,
         steps: Vec<String>,
     },
+    Members {
+        name: &'static str,
+        why: &'static str,
+        config: &'static str,
+        steps: Vec<String>,
+    },
 }
 
 #[test]
 fn voices() {
-    let cases = [topics(), streams(), hearing(), rights(), silence(), passes(), pace(), reports()];
-    check("voices.json", &cases.into_iter().flatten().collect::<Vec<_>>());
+    let of_relays = [streams(), hearing(), rights(), silence(), passes(), pace(), reports()];
+    let cases = [topics()].into_iter().chain(of_relays).chain([members(), direct()]);
+    check("voices.json", &cases.flatten().collect::<Vec<_>>());
 }
 
 /// Packets of the epoch `04030201`, and one of `08070605`: what a script's words stand for.

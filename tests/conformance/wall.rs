@@ -25,7 +25,7 @@ use parlor::proto::wire::{MAX_FRAME, decode, encode};
 use crate::stage::{APP_KEY, RELAY, ROOM, app_key, identity, peer, room};
 
 /// The relay's clock when a script begins, in Unix seconds.
-const BEGINS: u64 = 1_700_000_000;
+pub(crate) const BEGINS: u64 = 1_700_000_000;
 /// The seed of the key that signs tokens.
 const SIGNER: u8 = 7;
 
@@ -72,7 +72,7 @@ fn signer() -> TokenSecret {
     TokenSecret::from_seed([SIGNER; 32]).unwrap()
 }
 
-fn configured(words: &str) -> VoiceConfig {
+pub(crate) fn configured(words: &str) -> VoiceConfig {
     let config = VoiceConfig::default();
     match words.split_once(' ') {
         None => config,
@@ -83,16 +83,16 @@ fn configured(words: &str) -> VoiceConfig {
     }
 }
 
-fn letter(word: &str) -> char {
+pub(crate) fn letter(word: &str) -> char {
     word.parse().unwrap()
 }
 
 /// Whose letter is whose key: `a` has the seed `01`...
-fn key(who: char) -> PeerId {
+pub(crate) fn key(who: char) -> PeerId {
     peer(who as u8 - b'a' + 1)
 }
 
-fn owner(of: PeerId) -> char {
+pub(crate) fn owner(of: PeerId) -> char {
     ('a'..='z').find(|who| key(*who) == of).unwrap()
 }
 
