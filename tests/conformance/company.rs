@@ -260,14 +260,7 @@ impl Company {
             }
             Effect::Dial => self.connected(who),
             Effect::Send { link, lane, frame } => {
-                let said = decode(&frame, MAX_FRAME).unwrap();
-                if let Message::Service(ServiceMessage::Asked { items, .. }) = said {
-                    for asked in items.into_vec() {
-                        if let Asked::Voice(asked) = asked {
-                            self.follow(Of::Relay, who, &self.asked(who, asked));
-                        }
-                    }
-                }
+                self.hear(who, &frame);
                 let written = Input::Written { link, lane, bytes: frame.len() };
                 self.peers.get_mut(&who).unwrap().handle(self.now, written);
                 if self.links.contains_key(&link) {
@@ -286,6 +279,17 @@ impl Company {
             }
             Effect::Share(shared) => self.follow(Of::Links, who, &self.shared(&shared)),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The relay hears something from a member.
+    fn hear(&mut self, who: char, frame: &Bytes) {
+        let said = decode(frame, MAX_FRAME).unwrap();
+        let Message::Service(ServiceMessage::Asked { items, .. }) = said else { return };
+        for asked in items.into_vec() {
+            if let Asked::Voice(asked) = asked {
+                self.follow(Of::Relay, who, &self.asked(who, asked));
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use parlor::proto::wire::message::{
 };
 use parlor::proto::wire::{MAX_FRAME, decode, encode};
 
-use crate::stage::{APP_KEY, RELAY, ROOM, app_key, identity, peer, room};
+use crate::stage::{RELAY, ROOM, app_key, identity, peer, room};
 
 /// The relay's clock when a script begins, in Unix seconds.
 pub(crate) const BEGINS: u64 = 1_700_000_000;
@@ -40,6 +40,8 @@ pub(crate) struct Wall {
     /// In the order in which they were drawn.
     topics: Vec<Topic>,
     tunes: BTreeMap<(Topic, Link), Tune>,
+    /// The packet that was published last.
+    published: Bytes,
     /// What the relay does of what was said last: to whom, and what.
     follows: Vec<(Vec<char>, String)>,
     /// The packets of that which were passed on.
@@ -162,15 +164,15 @@ fn voice(does: &str, rest: &[&str], name: impl Fn(&str) -> StreamName) -> VoiceA
 impl Wall {
     fn new(config: &str) -> Self {
         let config = HubConfig { voice: configured(config), ..HubConfig::default() };
-        let keys = [parlor::AppKey::new(APP_KEY).unwrap()];
         Self {
-            hub: Hub::new(identity(RELAY), keys, config, BEGINS * 1_000_000, [RELAY; 32], 1),
+            hub: Hub::new(identity(RELAY), [app_key()], config, BEGINS * 1_000_000, [RELAY; 32], 1),
             now: Time::ZERO,
             links: BTreeMap::new(),
             clients: BTreeMap::new(),
             members: BTreeMap::new(),
             topics: Vec::new(),
             tunes: BTreeMap::new(),
+            published: Bytes::new(),
             follows: Vec::new(),
             passes: Vec::new(),
             steps: Vec::new(),
@@ -303,6 +305,7 @@ impl Wall {
                 packet[2..4].copy_from_slice(&low.to_le_bytes());
             }
             let packet = Bytes::from(packet.clone());
+            self.published = packet.clone();
             self.hub.handle(self.now, Input::Spoken { link, topic, packet });
             self.settle();
         }
@@ -328,7 +331,10 @@ impl Wall {
                 Effect::Tune { link, topic, tune } => {
                     self.tunes.insert((topic, link), tune);
                 }
-                Effect::Pass { link, topic, .. } => self.passed(link, topic),
+                Effect::Pass { link, topic, packet } => {
+                    assert_eq!(packet, self.published, "as it came");
+                    self.passed(link, topic);
+                }
                 Effect::Disconnect { link } => {
                     self.part(link);
                     self.hub.handle(self.now, Input::Disconnected { link });
