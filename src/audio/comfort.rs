@@ -30,6 +30,11 @@ impl Comfort {
         self.wanted = if quieter >= Level::SILENCE { 0.0 } else { amplitude(quieter) };
     }
 
+    /// No noise from now on.
+    pub(crate) const fn hush(&mut self) {
+        self.wanted = 0.0;
+    }
+
     /// The next sample.
     pub(crate) fn sample(&mut self) -> f32 {
         // Xorshift, Marsaglia 2003.

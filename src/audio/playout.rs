@@ -299,6 +299,11 @@ impl Playout {
         let ended = self.end >= self.position && next.is_none_or(|(time, _)| self.end <= time);
         match next {
             _ if ended => self.finish(self.end, borrowed),
+            // Whoever is silenced, or away, does not say that it ends, nor what is to be heard then.
+            None if borrowed >= samples(self.config.most) => {
+                self.comfort.hush();
+                self.rest()
+            }
             None => {
                 let part = BLOCK - self.track.waiting();
                 self.conceal(part);
@@ -325,6 +330,11 @@ impl Playout {
             return true;
         }
         self.position = self.position.max(end);
+        self.rest()
+    }
+
+    /// Nothing is said for now.
+    fn rest(&mut self) -> bool {
         self.phase = Phase::Pause;
         self.track.release(&mut *self.decoder, &mut self.comfort);
         false

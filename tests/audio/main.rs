@@ -2,6 +2,7 @@
 #![cfg(feature = "audio")]
 #![expect(clippy::unwrap_used, reason = "a failing test is a panic")]
 
+mod interruption;
 mod memory;
 mod quality;
 mod stage;

@@ -10,7 +10,8 @@ pub struct PlayoutConfig {
     pub start: Duration,
     /// The least that is waited beyond the shortest delay.
     pub least: Duration,
-    /// The most that is waited beyond the shortest delay. What lies farther behind is not played.
+    /// The most that is waited beyond the shortest delay. What lies farther behind is not played, and
+    /// when nothing has come for so long a pause begins, of which nothing counts as lost.
     pub most: Duration,
     /// What is not later than this is always waited for, unless it is that late less than once in 20 s of
     /// voice.
