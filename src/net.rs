@@ -11,6 +11,7 @@ mod boot;
 mod carrier;
 mod clock;
 mod config;
+mod cork;
 mod dial;
 mod direct;
 mod frames;

@@ -2,6 +2,10 @@
 #![cfg(feature = "net")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[path = "net/cost.rs"]
+mod cost;
+#[path = "net/counting.rs"]
+mod counting;
 #[path = "net/state.rs"]
 mod state;
 #[path = "net/twins.rs"]

@@ -153,7 +153,7 @@ impl Links {
         }
         if ways.gossip {
             match self.claim.take() {
-                Some(claim) => self.hand_over(Outgoing::Accept(claim)),
+                Some(claim) => self.hand_over(Outgoing::Accept { topic, claim }),
                 None => self.hand_over(Outgoing::Publish { topic, packet }),
             }
         }

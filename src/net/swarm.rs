@@ -109,11 +109,11 @@ impl Network {
         let voice = &config.net.voice;
         let gossip = Gossip::new(voice, Gate::Relay(end.tunings.clone()), clock);
         let gossip = gossip.map_err(build::build_error)?;
-        let exchange = Exchange::new(end.tunings.clone(), end.happenings.clone(), voice);
+        let exchange = Exchange::new(end.tunings.clone(), end.happenings.clone(), voice, clock);
         let behaviour = Behaviour::relay(&keypair, &config, clock, shelf.clone(), gossip);
         let swarm = build::swarm(keypair, (behaviour, None), &config.net, shelf);
         let swarm = Box::pin(swarm).await?;
-        Ok(Self::new(swarm, (None, Side::Exchange(exchange)), config.net, clock, end))
+        Ok(Self::new(swarm, (None, Side::Exchange(Box::new(exchange))), config.net, clock, end))
     }
 
     fn new(

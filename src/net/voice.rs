@@ -12,6 +12,7 @@ mod exchange;
 mod filter;
 mod gate;
 mod gossip;
+mod held;
 mod lane;
 mod leaf;
 mod pack;
@@ -46,7 +47,12 @@ pub(crate) enum Outgoing {
         packet: Bytes,
     },
     /// Forward what came by gossip.
-    Accept(Claim),
+    Accept {
+        /// On which topic.
+        topic: Topic,
+        /// What it is called.
+        claim: Claim,
+    },
     /// Forget what came by gossip.
     Ignore(Claim),
 }

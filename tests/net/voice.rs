@@ -1,8 +1,6 @@
 //! Voice by gossip and by datagram: who hears, who does not, and what it costs.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 use libp2p::gossipsub::{
@@ -10,19 +8,20 @@ use libp2p::gossipsub::{
 };
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
-use tokio::net::UdpSocket;
 use tokio::time::{interval, sleep};
 
 use parlor::net::{Arrivals, Clock, Ear, VoiceDesk, VoiceNetConfig};
 use parlor::proto::audio::stream::{Topic, Tune};
 
+use super::cost::print;
+use super::counting::counted;
 use super::*;
 
 /// How often somebody who speaks says something.
 pub(super) const FRAME: Duration = Duration::from_millis(20);
 
 /// Bytes of a packet at 32 kb/s: a header of 12 and 20 ms of sound.
-const PACKET: usize = 12 + 80;
+pub(super) const PACKET: usize = 12 + 80;
 
 /// What a peer asks a relay by its control lane: a letter and a topic.
 const HEAR: u8 = b'h';
@@ -81,7 +80,7 @@ impl Machine for Exchange {
 }
 
 pub(super) struct Relaying {
-    addresses: Vec<String>,
+    pub(super) addresses: Vec<String>,
     config: NetConfig,
     spoken: Arc<Mutex<Vec<(Link, Topic)>>>,
     _tasks: JoinSet<()>,
@@ -93,7 +92,7 @@ pub(super) fn ways() -> [(&'static str, NetConfig); 3] {
     [(QUIC, NetConfig::default()), (QUIC, without), (TCP, NetConfig::default())]
 }
 
-fn gossip_only() -> (&'static str, NetConfig) {
+pub(super) fn gossip_only() -> (&'static str, NetConfig) {
     ways()[1].clone()
 }
 
@@ -121,7 +120,7 @@ impl Relaying {
         self.guest_by(seed, &self.addresses[0]).await
     }
 
-    async fn guest_by(&self, seed: u8, address: &str) -> Guest {
+    pub(super) async fn guest_by(&self, seed: u8, address: &str) -> Guest {
         let mut carrier = carrier(seed, address.parse().unwrap(), self.config.clone());
         let link = connected(&mut carrier).await;
         let desk = carrier.voice();
@@ -167,7 +166,7 @@ pub(super) fn topic(number: u16) -> Topic {
 }
 
 /// The packet with a number, by somebody.
-fn packet(by: u8, number: u32) -> Bytes {
+pub(super) fn packet(by: u8, number: u32) -> Bytes {
     let mut packet = vec![by; PACKET];
     packet[..4].copy_from_slice(&number.to_le_bytes());
     packet.into()
@@ -316,69 +315,6 @@ async fn a_stranger_gets_nothing_and_gives_nothing() {
     assert!(heard.len() > 50 && heard.iter().all(|bytes| bytes[12] == 7), "{}", heard.len());
     let spoken = relay.spoken.lock().unwrap().clone();
     assert!(spoken.iter().all(|(link, _)| *link == spoken[0].0));
-}
-
-/// Bytes and packets of UDP, without those of the headers below.
-#[derive(Debug, Default)]
-struct Counts {
-    up: [AtomicU64; 2],
-    down: [AtomicU64; 2],
-}
-
-impl Counts {
-    fn read(&self) -> [u64; 4] {
-        let [up, down] = [&self.up, &self.down];
-        [&up[0], &up[1], &down[0], &down[1]].map(|count| count.load(Ordering::Relaxed))
-    }
-
-    /// What was counted since: bytes and packets up, bytes and packets down.
-    fn since(&self, before: [u64; 4]) -> [u64; 4] {
-        let now = self.read();
-        std::array::from_fn(|at| now[at] - before[at])
-    }
-}
-
-/// Counts what one client and the relay at `address` send to each other, and returns where that client
-/// dials.
-async fn counted(address: &str, tasks: &mut JoinSet<()>) -> (String, Arc<Counts>) {
-    let (front, back) = (bound().await, bound().await);
-    let port = |address: &str| -> u16 { address.split('/').nth(4).unwrap().parse().unwrap() };
-    let relay = SocketAddr::from(([127, 0, 0, 1], port(address)));
-    back.connect(relay).await.unwrap();
-    let by_here = address.replacen(
-        &format!("/{}/", relay.port()),
-        &format!("/{}/", front.local_addr().unwrap().port()),
-        1,
-    );
-    let counts = Arc::new(Counts::default());
-    let counting = Arc::clone(&counts);
-    tasks.spawn(async move {
-        let count = |to: &[AtomicU64; 2], bytes: usize| {
-            to[0].fetch_add(bytes as u64, Ordering::Relaxed);
-            to[1].fetch_add(1, Ordering::Relaxed);
-        };
-        let (mut client, mut up, mut down) = (None, [0; 2_000], [0; 2_000]);
-        loop {
-            tokio::select! {
-                Ok((bytes, from)) = front.recv_from(&mut up) => {
-                    client = Some(from);
-                    count(&counting.up, bytes);
-                    back.send(&up[..bytes]).await.ok();
-                }
-                Ok(bytes) = back.recv(&mut down) => {
-                    count(&counting.down, bytes);
-                    if let Some(client) = client {
-                        front.send_to(&down[..bytes], client).await.ok();
-                    }
-                }
-            }
-        }
-    });
-    (by_here, counts)
-}
-
-async fn bound() -> UdpSocket {
-    UdpSocket::bind(("127.0.0.1", 0)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -608,73 +544,4 @@ async fn who_stays_subscribed_to_what_it_is_not_to_have_is_disconnected() {
     ben.ask(OFF, topic(1));
     let input = next_other(&mut ben.carrier).await;
     assert!(matches!(input, Input::Disconnected { .. }), "{input:?}");
-}
-
-/// What one listener costs in kilobits a second, with the 28 bytes of IP and UDP of every packet, for
-/// speakers who begin their frames together: down, up, and packets down for each frame.
-async fn cost(way: (&str, NetConfig), speakers: u8) -> (f64, f64, f64) {
-    const FRAMES: u32 = 150;
-    let relay = Relaying::start(way).await;
-    let mut tasks = JoinSet::new();
-    let (by_here, counts) = counted(&relay.addresses[0], &mut tasks).await;
-    let mut ben = relay.guest_by(2, &by_here).await;
-    let mut ears = Vec::new();
-    let mut desks = Vec::new();
-    for at in 0..speakers {
-        let mut speaker = relay.guest(3 + at).await;
-        speaker.tune(topic(at.into()), Tune::Speak);
-        ben.tune(topic(at.into()), Tune::Hear);
-        ears.push(ben.listen(topic(at.into())));
-        desks.push((speaker.desk.clone(), speaker));
-    }
-    let say = |number: u32| {
-        for (at, (desk, _)) in desks.iter().enumerate() {
-            assert!(desk.speak(topic(at as u16), packet(7, number)));
-        }
-    };
-    // What comes once in a link's life is over by then.
-    let mut frames = interval(FRAME);
-    for number in 0..200 {
-        frames.tick().await;
-        say(number);
-    }
-    sleep(FRAME).await;
-    frames.reset();
-    ears.iter_mut().for_each(|ear| drop(pop_all(ear)));
-    let before = counts.read();
-    for number in 0..FRAMES {
-        frames.tick().await;
-        say(1_000 + number);
-    }
-    sleep(FRAME).await;
-    let [up, ups, down, downs] = counts.since(before);
-    let heard: usize = ears.iter_mut().map(|ear| pop_all(ear).len()).sum();
-    let expected = FRAMES as usize * usize::from(speakers);
-    assert!(heard * 10 >= expected * 9, "{heard} of {expected}");
-    let seconds = f64::from(FRAMES) * FRAME.as_secs_f64();
-    let kilobits =
-        |bytes: u64, packets: u64| (bytes + 28 * packets) as f64 * 8.0 / 1_000.0 / seconds;
-    (kilobits(down, downs), kilobits(up, ups), downs as f64 / f64::from(FRAMES))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listener_costs_little_and_speakers_share_datagrams() {
-    let (down, up, packets) = cost((QUIC, NetConfig::default()), 1).await;
-    print(&format!("datagrams, 1 speaker: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
-    assert!(down <= 60.0, "{down} kb/s");
-    let (down, up, packets) = cost((QUIC, NetConfig::default()), 3).await;
-    print(&format!("datagrams, 3 speakers: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
-    assert!(packets <= 1.8, "{packets} packets for each frame of three");
-    assert!(down <= 3.0 * 50.0, "{down} kb/s");
-    let (down, up, packets) = cost(gossip_only(), 1).await;
-    print(&format!("gossip, 1 speaker: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
-    assert!(down <= 80.0, "{down} kb/s");
-    let (down, up, packets) = cost(gossip_only(), 3).await;
-    print(&format!("gossip, 3 speakers: {down:.1} down, {up:.1} up, {packets:.2} a frame"));
-    assert!(down <= 3.0 * 80.0, "{down} kb/s");
-}
-
-#[expect(clippy::print_stdout, reason = "what was measured is for who runs it")]
-fn print(line: &str) {
-    println!("{line}");
 }

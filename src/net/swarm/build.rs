@@ -13,15 +13,14 @@ use libp2p::multiaddr::Protocol;
 use libp2p::relay::client;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{
-    Multiaddr, Swarm, SwarmBuilder, dcutr, identify, noise, ping, relay, swarm, tcp, yamux,
-};
+use libp2p::{Multiaddr, Swarm, SwarmBuilder, dcutr, identify, noise, ping, relay, swarm, tcp};
 use thiserror::Error;
 
 use crate::net::admission::Admission;
 use crate::net::behaviour::Lanes;
 use crate::net::clock::Clock;
 use crate::net::config::{CircuitConfig, NetConfig, RelayNetConfig};
+use crate::net::cork::Corked;
 use crate::net::direct::{Circle, Neighbours};
 use crate::net::quic::{QuicTransport, Shelf};
 use crate::net::voice::Gossip;
@@ -143,11 +142,7 @@ pub(crate) async fn swarm<B: NetworkBehaviour>(
     shelf: Shelf,
 ) -> Result<Swarm<B>, BuildError> {
     let streams = config.yamux_streams;
-    let muxer = move || {
-        let mut muxer = yamux::Config::default();
-        muxer.set_max_num_streams(streams);
-        muxer
-    };
+    let muxer = move || Corked::new(streams);
     // Who takes no datagrams may send none either: nobody looks at this one.
     let shelf = if config.datagrams_unread > 0 { shelf } else { Shelf::default() };
     let quic = QuicTransport::new(&keypair, config, shelf).map_err(build_error)?;

@@ -27,7 +27,7 @@ pub(super) enum Side {
     /// A peer's.
     Leaf(Box<Leaf>),
     /// A relay's.
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
 }
 
 impl Voice {
@@ -35,7 +35,9 @@ impl Voice {
     pub(super) fn next_at(&self) -> Option<Time> {
         match &self.side {
             Side::Leaf(leaf) => leaf.next_look(),
-            Side::Exchange(_) => self.tunings.next_lapse(),
+            Side::Exchange(exchange) => {
+                exchange.next_look().into_iter().chain(self.tunings.next_lapse()).min()
+            }
         }
     }
 }
@@ -73,23 +75,27 @@ impl Network {
     /// Does with packets what the driver, or who speaks, asks for.
     pub(super) fn on_outgoing(&mut self, outgoing: Outgoing) {
         let gossip = &mut self.swarm.behaviour_mut().gossip;
-        match (outgoing, &self.voice.side) {
+        match (outgoing, &mut self.voice.side) {
             (Outgoing::Publish { topic, packet }, Side::Leaf(leaf)) => {
                 leaf.say(gossip, topic, &packet);
                 self.say_directly(topic, &packet);
             }
-            (Outgoing::Publish { topic, packet }, Side::Exchange(_)) => {
-                gossip.publish(topic, &packet);
+            (Outgoing::Publish { topic, packet }, Side::Exchange(exchange)) => {
+                exchange.say(gossip, topic, packet);
             }
-            (Outgoing::Accept(claim), _) => gossip.judge(&claim, true),
+            (Outgoing::Accept { topic, claim }, Side::Exchange(exchange)) => {
+                exchange.forward(gossip, topic, claim);
+            }
+            (Outgoing::Accept { claim, .. }, Side::Leaf(_)) => gossip.judge(&claim, true),
             (Outgoing::Ignore(claim), _) => gossip.judge(&claim, false),
         }
     }
 
     pub(super) fn look_after_voice(&mut self) {
-        if let Side::Leaf(leaf) = &mut self.voice.side {
-            leaf.look(&mut self.swarm.behaviour_mut().gossip);
-            return;
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        match &mut self.voice.side {
+            Side::Leaf(leaf) => return leaf.look(gossip),
+            Side::Exchange(exchange) => exchange.look(gossip),
         }
         for connection in self.voice.tunings.lapsed(self.clock.now()) {
             tracing::warn!(?connection, "stays subscribed to what it is not to have");

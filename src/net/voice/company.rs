@@ -1,53 +1,37 @@
-//! Whose packets go to one listener at present, so that a packet waits for those of others, and not in
-//! vain.
+//! Whose packets go one way at present, so that a packet waits for those of others, and not in vain.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::net::voice::pack::{Drawn, split};
 use crate::proto::time::Time;
+
+/// For how long who was heard counts as one who speaks: two frames and a half.
+const LASTS: Duration = Duration::from_millis(50);
 
 /// The topics of which something went a short while ago.
 #[derive(Debug)]
-pub(super) struct Company {
-    /// When something of each went last.
-    spoken: Vec<(Drawn, Time)>,
-    lasts: Duration,
-}
+pub(super) struct Company<T>(BTreeMap<T, Time>);
 
-impl Company {
-    /// Who was not heard for `lasts` is in it no more.
-    pub(super) const fn new(lasts: Duration) -> Self {
-        Self { spoken: Vec::new(), lasts }
+impl<T: Ord> Company<T> {
+    pub(super) const fn new() -> Self {
+        Self(BTreeMap::new())
     }
 
     /// How many speak: as many packets are worth waiting for, one of each.
     pub(super) fn size(&mut self, now: Time) -> usize {
-        self.spoken.retain(|(_, last)| now.since(*last) < self.lasts);
-        self.spoken.len()
+        self.0.retain(|_, last| now.since(*last) < LASTS);
+        self.0.len()
     }
 
-    /// A datagram of packets goes.
-    pub(super) fn goes(&mut self, packed: &Bytes, now: Time) {
-        for (topic, _) in split(packed.clone()) {
-            match self.spoken.iter_mut().find(|(spoken, _)| *spoken == topic) {
-                Some((_, last)) => *last = now,
-                None => self.spoken.push((topic, now)),
-            }
-        }
+    /// Something of a topic goes.
+    pub(super) fn goes(&mut self, topic: T, now: Time) {
+        self.0.insert(topic, now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::voice::pack::pack;
-    use crate::proto::audio::stream::Topic;
-
-    fn packed(topic: u8) -> Bytes {
-        pack(Topic::new([topic; 5]), &[topic; 20]).unwrap()
-    }
 
     fn at(millis: u64) -> Time {
         Time::ZERO + Duration::from_millis(millis)
@@ -55,10 +39,11 @@ mod tests {
 
     #[test]
     fn who_speaks_is_in_it_once_and_for_a_while() {
-        let mut company = Company::new(Duration::from_millis(50));
+        let mut company = Company::new();
         assert_eq!(company.size(at(0)), 0);
-        company.goes(&[packed(1), packed(2)].concat().into(), at(0));
-        company.goes(&packed(1), at(20));
+        company.goes(1, at(0));
+        company.goes(2, at(0));
+        company.goes(1, at(20));
         assert_eq!(company.size(at(49)), 2);
         assert_eq!(company.size(at(50)), 1);
         assert_eq!(company.size(at(70)), 0);

@@ -40,8 +40,9 @@ pub struct VoiceNetConfig {
     pub bytes: usize,
     /// How long a packet may wait to be sent as a datagram. Then it is thrown away. 60 ms.
     pub age: Duration,
-    /// How long a packet waits at a relay, at most, for packets of others that go into the same datagram:
-    /// until there is one of each whom the listener hears at present. At a peer it does not wait. 3 ms:
+    /// How long a packet waits at a relay, at most, for packets of others: for those that go into the same
+    /// datagram until there is one of each whom the listener hears at present, for those that go by
+    /// gossip until there is one of each who speaks at the relay. At a peer it does not wait. 3 ms:
     /// frames of those who speak at once begin at the same times.
     pub merge: Duration,
     /// How soon a peer subscribes again to a topic of which nothing comes, at first; then after twice

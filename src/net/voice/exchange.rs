@@ -5,11 +5,14 @@ use std::collections::{BTreeSet, HashSet};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::net::clock::Clock;
 use crate::net::link::Happening;
 use crate::net::voice::config::VoiceNetConfig;
 use crate::net::voice::gossip::{Claim, Gossip, Source};
+use crate::net::voice::held::{Held, Passed};
 use crate::net::voice::tunings::Tunings;
 use crate::proto::audio::stream::Topic;
+use crate::proto::time::Time;
 
 /// Brings the packets that come by gossip before the machine.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Exchange {
     subscribed: HashSet<Topic>,
     /// Topics that there is no room for. The next that is tuned tries again.
     waiting: BTreeSet<Topic>,
+    held: Held,
+    clock: Clock,
 }
 
 impl Exchange {
@@ -29,10 +34,40 @@ impl Exchange {
         tunings: Tunings,
         happenings: mpsc::Sender<Happening>,
         config: &VoiceNetConfig,
+        clock: Clock,
     ) -> Self {
         let VoiceNetConfig { packet, topics, .. } = *config;
         let (subscribed, waiting) = (HashSet::new(), BTreeSet::new());
-        Self { tunings, happenings, packet, topics, subscribed, waiting }
+        let held = Held::new(config);
+        Self { tunings, happenings, packet, topics, subscribed, waiting, held, clock }
+    }
+
+    /// When to call [`Self::look`] next.
+    pub(crate) const fn next_look(&self) -> Option<Time> {
+        self.held.due()
+    }
+
+    /// Lets go on what has waited long enough.
+    pub(crate) fn look(&mut self, gossip: &mut Gossip) {
+        if self.held.due().is_some_and(|due| due <= self.clock.now()) {
+            self.held.release(gossip);
+        }
+    }
+
+    /// A packet that came otherwise is to go to all who have the topic by gossip.
+    pub(crate) fn say(&mut self, gossip: &mut Gossip, topic: Topic, packet: Bytes) {
+        self.pass(gossip, topic, Passed::Publish(topic, packet));
+    }
+
+    /// One that came by gossip is to go on.
+    pub(crate) fn forward(&mut self, gossip: &mut Gossip, topic: Topic, claim: Claim) {
+        self.pass(gossip, topic, Passed::Forward(claim));
+    }
+
+    fn pass(&mut self, gossip: &mut Gossip, topic: Topic, passed: Passed) {
+        if self.held.push(topic, passed, self.clock.now()) {
+            self.held.release(gossip);
+        }
     }
 
     /// Subscribes to topics whose speakers have no datagrams, and to no others: everybody who is

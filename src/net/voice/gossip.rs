@@ -225,7 +225,13 @@ impl Gossip {
             Event::Unsubscribed { peer_id, topic } => {
                 (peer_id, Topic::read(topic.as_str().as_bytes()), Came::Unsubscribed)
             }
-            Event::GossipsubNotSupported { .. } | Event::SlowPeer { .. } => return None,
+            Event::GossipsubNotSupported { peer_id: end } => {
+                // Else what it is to be told of subscriptions would wait for it for good.
+                let connection = self.ends.get(&end)?.source.connection;
+                self.part(connection);
+                return None;
+            }
+            Event::SlowPeer { .. } => return None,
         };
         let from = self.ends.get(&end)?.source;
         Some(GossipEvent { from, topic: topic?, came })
@@ -406,5 +412,24 @@ impl NetworkBehaviour for Gossip {
                 other => tracing::debug!(?other, "not done"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::voice::tunings::Tunings;
+    use crate::proto::id::Identity;
+
+    #[test]
+    fn who_has_no_gossip_is_told_of_no_topics_any_more() {
+        let (config, clock) = (VoiceNetConfig::default(), Clock::new());
+        let gate = Gate::Relay(Tunings::new(config.lapse, clock));
+        let mut gossip = Gossip::new(&config, gate, clock).unwrap();
+        let connection = ConnectionId::new_unchecked(1);
+        let peer = peer_to_libp2p(Identity::from_seed([1; 32]).peer());
+        let end = gossip.take(connection, &peer, &Multiaddr::empty()).unwrap();
+        assert!(gossip.translate(Event::GossipsubNotSupported { peer_id: end }).is_none());
+        assert!(gossip.taken.is_empty() && gossip.ends.is_empty());
     }
 }

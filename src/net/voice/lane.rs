@@ -14,13 +14,10 @@ use crate::net::link::Happening;
 use crate::net::quic::{Credit, Datagrams, Tag};
 use crate::net::voice::company::Company;
 use crate::net::voice::desk::VoiceDesk;
-use crate::net::voice::pack::{alone, unpack, unpack_lone};
+use crate::net::voice::pack::{alone, split, unpack, unpack_lone};
 use crate::net::voice::tunings::Tunings;
 use crate::proto::audio::stream::Topic;
 use crate::proto::id::Link;
-
-/// For how long who was heard counts as one who speaks: two frames and a half.
-const COMPANY: Duration = Duration::from_millis(50);
 
 /// Takes packets for a link, as they stand in datagrams. What waits before them may never go.
 #[derive(Clone, Debug)]
@@ -80,7 +77,7 @@ impl VoiceLane {
     /// in one datagram. That moment is over once there is a packet of each who speaks.
     pub(crate) async fn send(&self) {
         let mut credit = Credit::new(self.clock.now());
-        let mut company = Company::new(COMPANY);
+        let mut company = Company::new();
         while self.young.wait().await {
             let speak = company.size(self.clock.now());
             if speak > 1 && !self.merge.is_zero() {
@@ -93,7 +90,8 @@ impl VoiceLane {
             }
             if let Some(packed) = self.send_one() {
                 credit.spend(packed.len());
-                company.goes(&packed, self.clock.now());
+                let now = self.clock.now();
+                split(packed).for_each(|(topic, _)| company.goes(topic, now));
             }
         }
     }
