@@ -4,6 +4,9 @@
 
 #[path = "service/authorised.rs"]
 mod authorised;
+#[cfg(feature = "audio")]
+#[path = "service/conversations.rs"]
+mod conversations;
 #[path = "service/doors.rs"]
 mod doors;
 #[path = "service/durable.rs"]
@@ -20,6 +23,8 @@ mod matches;
 mod near;
 #[path = "service/owners.rs"]
 mod owners;
+#[path = "service/pace.rs"]
+mod pace;
 #[cfg(feature = "disk")]
 #[path = "service/power.rs"]
 mod power;

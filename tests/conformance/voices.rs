@@ -279,10 +279,10 @@ fn pace() -> Vec<Case> {
         ),
         relay(
             "pace-bytes",
-            "6,000 at once, then 12,000 a second, each packet with its header; a short one has room yet",
+            "10,000 at once, then 20,000 a second, each packet with its header; a short one has room yet",
             "0 a in; 0 b in; 10 b hear all; 20 a open 0 04030201; \
-             1000 a says 1 HEAD+07*1000 9; 1003 a says 1 HEAD+07*1000; 1003 a says 1 AUDIO; \
-             1010 a says 1 HEAD+07*1000; 3000 a says 1 HEAD+07*388 100 20",
+             1000 a says 1 HEAD+07*1000 12; 1003 a says 1 HEAD+07*1000; 1003 a says 1 AUDIO; \
+             1010 a says 1 HEAD+07*1000; 3000 a says 1 HEAD+07*688 100 20",
         ),
         relay(
             "pace-reopened",

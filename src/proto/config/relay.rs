@@ -92,6 +92,12 @@ pub struct VoiceConfig {
     /// How many streams a member has at once. One more is not opened (`TooMany`); with 0 the relay
     /// carries no voice.
     pub streams: u8,
+    /// How many openings of streams are taken of a link in a second, in the long run: each has a topic
+    /// that everybody is told of who is connected without datagrams. What is beyond is not taken, and
+    /// comes again. 1.
+    pub openings_per_second: u32,
+    /// How many of them are taken at once, and the rest of a message. 16.
+    pub openings: u32,
     /// Bytes of one packet, with its head of 12.
     pub packet: usize,
     /// Packets of one stream in a second: 50, each of 20 ms, and some for a clock that runs fast. What
@@ -99,7 +105,9 @@ pub struct VoiceConfig {
     pub packets_per_second: u32,
     /// How many of them may come at once, as behind a burst of loss.
     pub burst: u32,
-    /// Bytes of one stream's packets in a second, and as many at once as in half a second.
+    /// Bytes of one stream's packets in a second, and as many at once as in half a second. 20,000: the
+    /// most that a codec may be told, 128 kb/s, with the heads of its packets, and a quarter more for
+    /// what varies.
     pub bytes_per_second: u32,
     /// For how long after a stream is muted the ends of what was said are still passed on, so that no
     /// hearer waits for more of it and makes it up: 500 ms.
@@ -115,10 +123,12 @@ impl Default for VoiceConfig {
     fn default() -> Self {
         Self {
             streams: 4,
+            openings_per_second: 1,
+            openings: 16,
             packet: 1_012,
             packets_per_second: 60,
             burst: 30,
-            bytes_per_second: 12_000,
+            bytes_per_second: 20_000,
             ends: Duration::from_millis(500),
             warning: Duration::from_secs(30),
             silenced: 1_024,

@@ -131,7 +131,8 @@ impl Hub {
         let (warns, ends) = (config.warns(claims.expires), config.ends(claims.expires));
         let (warns, ends) = (self.time_of(warns).max(now), self.time_of(ends));
         let roles = claims.roles;
-        let speech = claims.limits.speak_until.map(|until| {
+        let until = claims.limits.speak_until.filter(|_| roles.has(Role::Speak));
+        let speech = until.map(|until| {
             let (ends, warning) = (self.time_of(until), self.config.voice.warning);
             let warns = Time::ZERO + ends.since(Time::ZERO + warning);
             Speech { warns: Some(warns), ends, over: false }

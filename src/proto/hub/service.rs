@@ -10,7 +10,8 @@ use super::record::{Asker, Caller, Done};
 use super::room::Room;
 use super::second::Second;
 use super::{Hub, HubEvent};
-use crate::proto::config::{Limits, ServiceConfig};
+use crate::proto::bucket::Bucket;
+use crate::proto::config::{Limits, ServiceConfig, VoiceConfig};
 use crate::proto::dialogue::Dialogue;
 use crate::proto::event::LeaveReason;
 use crate::proto::id::{ClientNumber, Lane, Link, PeerId, RoomKey};
@@ -21,7 +22,7 @@ use crate::proto::time::Time;
 use crate::proto::wire::bounded::List;
 use crate::proto::wire::message::{
     AnswerRecord, Asked, FactRecord, Message, PresenceKey, PresenceValue, RequestRecord,
-    ServiceMessage, Told,
+    ServiceMessage, Told, VoiceAsked,
 };
 
 /// The most items of one message, by the specification.
@@ -35,12 +36,14 @@ pub(super) struct Desk {
     dialogue: Dialogue<Told>,
     /// What was taken.
     taken: Second,
+    /// When the openings of streams that were taken are paid for.
+    openings: Bucket,
 }
 
 impl Desk {
     pub(super) fn new(config: &ServiceConfig, limits: &Limits) -> Self {
         let dialogue = Dialogue::new(config.in_flight, limits.acknowledge_after);
-        Self { dialogue, taken: Second::default() }
+        Self { dialogue, taken: Second::default(), openings: Bucket::new(Time::ZERO) }
     }
 
     pub(super) fn tick(&mut self, now: Time) {
@@ -56,6 +59,24 @@ impl Desk {
         let has_room = self.taken.has_room(config.per_second, usize::MAX, now);
         has_room && self.dialogue.waiting() < config.in_flight
     }
+
+    /// Whether what opens streams is taken.
+    fn may_open(&self, config: &VoiceConfig, now: Time) -> bool {
+        let most = u64::from(config.openings.max(1) - 1);
+        self.openings.owed(now) <= Bucket::price(most, config.openings_per_second)
+    }
+
+    /// Another item is taken.
+    fn take(&mut self, item: &Asked, config: &VoiceConfig, now: Time) {
+        self.taken.add(0);
+        if opens(item) {
+            self.openings.pay(Bucket::price(1, config.openings_per_second), now);
+        }
+    }
+}
+
+const fn opens(item: &Asked) -> bool {
+    matches!(item, Asked::Voice(VoiceAsked::Open { .. }))
 }
 
 impl Hub {
@@ -113,13 +134,14 @@ impl Hub {
         let known = match guest.stage {
             Stage::Greeting | Stage::Greeted(_) | Stage::Waiting(..) => return,
             Stage::Member { .. } | Stage::Visitor { .. } => {
-                let may = guest.desk.may_take(&self.config.service, now);
+                let may = guest.desk.may_take(&self.config.service, now)
+                    && (guest.desk.may_open(&self.config.voice, now) || !items.iter().any(opens));
                 may.then(|| guest.desk.dialogue.offer(position, items.len(), now)).flatten()
             }
         };
         for item in items.into_iter().skip(known.unwrap_or(usize::MAX)) {
             if let Some(guest) = self.guests.get_mut(&link) {
-                guest.desk.taken.add(0);
+                guest.desk.take(&item, &self.config.voice, now);
             }
             match item {
                 Asked::Request { number, request } => {

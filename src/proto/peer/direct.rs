@@ -164,7 +164,6 @@ impl Peer {
             let silenced = self.voice.take_silenced();
             self.direct.silenced.extend(silenced.into_iter().filter(|_| is_any));
         }
-        self.share();
     }
 
     /// Nothing goes on without a relay any more.

@@ -469,6 +469,8 @@ impl Peer {
         let (held, over): (BTreeMap<_, _>, BTreeMap<_, _>) =
             streams.into_iter().partition(|(name, _)| self.direct.holds(*name));
         self.voice.streams = held;
+        // What is over is not said directly either.
+        self.share();
         for stream in over.into_values() {
             if Some(stream.name.client) != me {
                 self.tell(closed(&stream, None));
