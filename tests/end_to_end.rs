@@ -2,6 +2,12 @@
 #![cfg(feature = "net")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+#[cfg(feature = "audio")]
+#[path = "net/counting.rs"]
+mod counting;
+#[cfg(feature = "audio")]
+#[path = "end_to_end/impaired.rs"]
+mod impaired;
 #[path = "end_to_end/kept.rs"]
 mod kept;
 #[cfg(feature = "audio")]
@@ -13,6 +19,13 @@ mod microwar;
 #[cfg(feature = "audio")]
 #[path = "end_to_end/near.rs"]
 mod near;
+#[cfg(feature = "audio")]
+#[expect(clippy::disallowed_methods, dead_code, reason = "a network of benches too, which measure")]
+#[path = "../benches/sockets/proxy.rs"]
+mod proxy;
+#[cfg(feature = "audio")]
+#[path = "end_to_end/rights.rs"]
+mod rights;
 #[path = "end_to_end/rooms.rs"]
 mod rooms;
 #[path = "end_to_end/rules.rs"]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlor::net::Clock;
+use parlor::net::{Clock, NetConfig};
 use parlor::proto::audio::stream::Hearing;
 use parlor::proto::config::HubConfig;
 use parlor::proto::event::Event;
@@ -35,10 +35,10 @@ fn power(pcm: &[f32]) -> f32 {
 }
 
 /// Two rooms of which the first speaks to the second.
-struct Call {
+pub(super) struct Call {
     rooms: [Room<Table>; 2],
     input: AudioInput,
-    output: AudioOutput,
+    pub(super) output: AudioOutput,
     said: usize,
 }
 
@@ -47,7 +47,15 @@ impl Call {
     async fn begin(host: &Host, part: &str) -> Self {
         let addresses: Vec<&str> =
             host.addresses.iter().map(String::as_str).filter(|it| it.contains(part)).collect();
-        let options = || ConnectOptions::new("call", "end to end", &addresses);
+        Box::pin(Self::over(&addresses, &NetConfig::default())).await
+    }
+
+    /// A call by a relay's addresses.
+    pub(super) async fn over(addresses: &[&str], net: &NetConfig) -> Self {
+        let options = || {
+            let options = ConnectOptions::new("call", "end to end", addresses);
+            ConnectOptions { net: net.clone(), ..options }
+        };
         let mut rooms = [(); 2].map(|()| Room::<Table>::connect(options()).unwrap());
         for room in &mut rooms {
             within(room.ready()).await.unwrap();
@@ -82,7 +90,7 @@ impl Call {
     }
 
     /// Says something for so long, and returns what is heard of it.
-    async fn talk(&mut self, length: Duration) -> Vec<f32> {
+    pub(super) async fn talk(&mut self, length: Duration) -> Vec<f32> {
         let mut heard = Vec::new();
         let mut clock = tokio::time::interval(Duration::from_millis(10));
         for _ in 0..length.as_millis() / 10 {
