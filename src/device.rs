@@ -4,6 +4,8 @@
 //! first, so that its rate and channels are known to who makes the other end, and started then:
 //!
 //! ```ignore
+//! room.join_voice(VoiceOptions::default())?;
+//!
 //! let microphone = Microphone::find(&DeviceOptions::default())?;
 //! let (rate, channels) = microphone.format();
 //! let options = AudioInputOptions { rate, channels, ..AudioInputOptions::default() };

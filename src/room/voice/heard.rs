@@ -1,6 +1,6 @@
 //! The streams that are played here, and how loud.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::AudioError;
 use super::listener::Listening;
@@ -22,16 +22,30 @@ pub(super) struct Heard {
     outputs: BTreeMap<StreamName, Kept>,
     mixed: BTreeMap<StreamName, Mixed>,
     listening: Option<Listening>,
-    /// Ears of what fades out: a device's thread, which still plays it, must not be the one to free what
-    /// they remember.
-    fading: VecDeque<Ear>,
+    fading: Fading,
     /// Listeners that another took the place of, and ears of what they play, for as long as they may be
     /// read.
-    former: Vec<(Listening, VecDeque<Ear>)>,
+    former: Vec<(Listening, Fading)>,
     /// Outputs that another took the place of, or that are of the network before this one, likewise.
     silent: Vec<Kept>,
     /// Gains other than 1.
     gains: BTreeMap<PeerId, f32>,
+}
+
+/// Ears of what fades out, where it had any: a device's thread, which still plays it, must not be the one
+/// to free what they remember.
+#[derive(Debug, Default)]
+struct Fading(Vec<(StreamName, Option<Ear>)>);
+
+impl Fading {
+    /// Lets go what a listener has given back.
+    fn release(&mut self, back: &[StreamName]) {
+        for name in back {
+            if let Some(first) = self.0.iter().position(|(fading, _)| fading == name) {
+                self.0.remove(first);
+            }
+        }
+    }
 }
 
 /// A stream that a listener plays.
@@ -120,18 +134,17 @@ impl Heard {
     /// Takes what came from devices' threads, and lets go what is over. Returns whether there may be
     /// room for others now.
     pub(super) fn tick(&mut self, carrier: Option<&Carrier>, now: Time) -> bool {
-        let back = self.listening.as_mut().map_or(0, Listening::tidy);
-        self.fading.drain(..back.min(self.fading.len()));
-        let mut news = back > 0;
+        let back = self.listening.as_mut().map(Listening::tidy).unwrap_or_default();
+        self.fading.release(&back);
+        let mut news = !back.is_empty();
         self.former.retain_mut(|(listening, fading)| {
-            let back = listening.tidy();
-            fading.drain(..back.min(fading.len()));
+            fading.release(&listening.tidy());
             !listening.is_over()
         });
         self.silent.retain(|kept| !kept.is_over());
         if self.listening.as_ref().is_some_and(Listening::is_over) {
             self.deafen(carrier);
-            self.fading.clear();
+            self.fading = Fading::default();
             self.listening = None;
         }
         let over: Vec<_> =
@@ -223,7 +236,7 @@ impl Heard {
                     listening.add(part);
                     self.mixed.insert(name, Mixed { kept, until: None });
                 }
-                Err(error) => tracing::warn!(%error, ?name, "a stream cannot be played"),
+                Err(error) => tracing::debug!(%error, ?name, "a stream cannot be played"),
             }
         }
     }
@@ -234,7 +247,7 @@ impl Heard {
         let ear = desk.and_then(|desk| kept.end(desk));
         if let Some(listening) = &mut self.listening {
             listening.remove(name);
-            self.fading.extend(ear);
+            self.fading.0.push((name, ear));
         }
     }
 
@@ -289,10 +302,10 @@ mod tests {
         heard.mixed.insert(name, Mixed { kept, until: None });
         // The network goes, and then another listener comes.
         heard.begin_network(Some(&desk));
-        assert_eq!(heard.fading.len(), 1, "the ear is here");
+        assert_eq!(heard.fading.0.len(), 1, "the ear is here");
         let second = listener(&mut heard);
         let ears =
-            |heard: &Heard| heard.former.iter().map(|(_, fading)| fading.len()).sum::<usize>();
+            |heard: &Heard| heard.former.iter().map(|(_, fading)| fading.0.len()).sum::<usize>();
         heard.tick(None, Time::ZERO);
         assert_eq!((heard.former.len(), ears(&heard)), (1, 1));
         first.read(&mut [0.0_f32; 960]).unwrap();

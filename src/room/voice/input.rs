@@ -236,7 +236,10 @@ impl<M: Model> Room<M> {
         let line = Arc::new(Line { lost: AtomicU8::new(NO_REPORT), ..Line::default() });
         line.muted.store(muted, Ordering::Relaxed);
         let (levels, heard) = RingBuffer::new(LEVELS);
-        self.voices.inputs.insert(number, Own { line: Arc::clone(&line), levels: heard });
+        let own = Own { line: Arc::clone(&line), levels: heard };
+        if let Some(refused) = self.voices.inputs.insert(number, own) {
+            *refused.line.way() = None;
+        }
         self.perform();
         let clock = self.clock;
         Ok(AudioInput {

@@ -191,13 +191,12 @@ impl Listening {
         self.hands.push(Hand::Remove(name)).ok();
     }
 
-    /// Drops what was given back. Returns how much that was.
-    pub(super) fn tidy(&mut self) -> usize {
-        let before = self.out;
-        while self.back.pop().is_ok() {
-            self.out -= 1;
-        }
-        before - self.out
+    /// Drops what was given back. Returns what that was.
+    pub(super) fn tidy(&mut self) -> Vec<StreamName> {
+        let back: Vec<_> =
+            std::iter::from_fn(|| self.back.pop().ok()).map(|part| part.name).collect();
+        self.out -= back.len();
+        back
     }
 }
 

@@ -25,7 +25,8 @@ pub struct VoiceOptions {
     /// How streams are played that are heard from now on.
     pub playout: PlayoutConfig,
     /// How many streams a [`Listener`](super::Listener) mixes that is asked for from now on. Of one
-    /// more, the newest is not heard until another goes. 64, each of about 100 KB.
+    /// more, the newest is not heard until another goes. 64, each of about 100 KB, and of what its
+    /// packets have where those are long, at most 0.5 MB.
     pub voices: usize,
     /// How long a stream that was closed is still mixed, so that what is on its way to the loudspeaker
     /// is heard. 500 ms.

@@ -181,7 +181,7 @@ impl Stage {
             for _ in 0..2 {
                 heard.extend(self.read());
             }
-            if self.listening.tidy() > 0 {
+            if !self.listening.tidy().is_empty() {
                 self.ears.clear();
             }
             speakers.iter_mut().for_each(|speaker| speaker.kept.refresh());
