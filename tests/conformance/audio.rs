@@ -235,6 +235,13 @@ fn spoken(tells: u8, mut way: impl FnMut(u64) -> Option<u64>) -> Vec<(u64, Packe
     came
 }
 
+/// How long packets took that a sender sent one after the other, in microseconds.
+fn recorded() -> impl Iterator<Item = u64> {
+    let lines = include_str!("../data/jitter-60hz.txt").lines();
+    let numbers = lines.filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+    numbers.map(|number| number.parse().unwrap())
+}
+
 fn played() -> Vec<Case> {
     let mut chance = Chance(1);
     let loopback = spoken(0, |_| Some(200 + chance.below(3_800)));
@@ -247,6 +254,8 @@ fn played() -> Vec<Case> {
         last = (sent + 30_000 + chance.below(40_000) + again).max(last);
         Some(last - sent)
     });
+    let mut ways = recorded();
+    let recorded = spoken(0, |_| ways.next());
     // All that says that the first talk spurt is over, and its last frame.
     let ends = 100 * 20_000..=104 * 20_000;
     let lost_end = spoken(0, |sent| (!ends.contains(&sent)).then_some(5_000 + sent % 7_000));
@@ -261,6 +270,11 @@ fn played() -> Vec<Case> {
             "played-reliable",
             "30 to 70 ms, one of 20 is sent again, and all wait for it",
             &reliable,
+        ),
+        case(
+            "played-recorded",
+            "as over loopback while both cores were busy, recorded of another sender",
+            &recorded,
         ),
         case("played-lost-end", "the end of a talk spurt and its last frame are lost", &lost_end),
     ]
