@@ -24,7 +24,7 @@ const SECONDS: usize = 30;
 const TIMES: usize = 5;
 
 /// The shortest time that something takes, in microseconds for each of so many.
-fn fastest(count: usize, mut it: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
+pub(crate) fn fastest(count: usize, mut it: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
     let mut least = Duration::MAX;
     for _ in 0..TIMES {
         let before = ThreadTime::try_now()?;

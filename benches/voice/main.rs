@@ -10,6 +10,7 @@
 //! Without cargo's `--bench`, as under `cargo test`, nothing is done.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod acoustics;
 #[path = "../sockets/ages.rs"]
 mod ages;
 mod codec;
@@ -105,6 +106,8 @@ enum Measurement {
     Playout,
     /// What encoding, decoding and mixing take.
     Codec,
+    /// What processing what is captured takes, and takes away.
+    Acoustics,
 }
 
 /// What brings packets.
@@ -207,6 +210,7 @@ fn measure(what: Measurement, options: &Options, report: &mut Report) -> Outcome
         }
         Measurement::Playout => playout::measure(length, seed, report)?,
         Measurement::Codec => codec::measure(report)?,
+        Measurement::Acoustics => acoustics::measure(report, seed)?,
     }
     Ok(())
 }
