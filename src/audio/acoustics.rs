@@ -2,7 +2,7 @@
 //! loud as voices are.
 //!
 //! The processing is `WebRTC`'s, by `sonora`: echo canceller AEC3, its noise suppression, and gain
-//! controller AGC2. Of 10 ms all three take about 150 us. The crate needs Rust 1.91.
+//! controller AGC2. Of 10 ms all three take about 0.2 ms. The crate needs Rust 1.91.
 
 use std::fmt;
 
