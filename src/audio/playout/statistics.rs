@@ -35,7 +35,8 @@ pub struct PlayoutStatistics {
     pub recovered: u64,
     /// Frames that were lost and repeated in the next packet.
     pub repeated: u64,
-    /// Frames that had not come when they were to be played, recovered or not.
+    /// Frames that had not come when they were to be played, recovered or not; none of a time in which
+    /// nothing came for as long as is waited at most, or longer.
     pub lost: u64,
     /// Packets that came when they were not needed any more.
     pub late: u64,

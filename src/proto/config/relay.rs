@@ -106,7 +106,7 @@ pub struct VoiceConfig {
     /// How many of them may come at once, as behind a burst of loss.
     pub burst: u32,
     /// Bytes of one stream's packets in a second, and as many at once as in half a second. 20,000: the
-    /// most that a codec may be told, 128 kb/s, with the heads of its packets, and a quarter more for
+    /// most that a codec may be told, 128 kb/s, with the heads of its packets, and a fifth more for
     /// what varies.
     pub bytes_per_second: u32,
     /// For how long after a stream is muted the ends of what was said are still passed on, so that no
